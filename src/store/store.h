@@ -1,0 +1,102 @@
+/* The object store: where a lake lives. A folder now; s3:// is one more ops struct behind the same door.
+ *
+ * Promise: a key is absent or whole, never torn, also after a crash. store_put and store_put_file return once the bytes and the name are
+ *   durable. STORE_CREATE is a compare-and-swap on absence: of any number of processes that create one key, exactly one gets RC_OK, the
+ *   others RC_CONFLICT. A key never reaches outside the store: "..", ".", empty parts, absolute keys and control bytes are RC_INVALID.
+ * Not promised: order or atomicity across keys; a listing that is a snapshot; protection from someone who puts symlinks into the folder.
+ *   RC_IO with err.retryable after a put means "unknown": look before you decide.
+ * Ownership: results are the caller's to free. The store borrows nothing after a call returns.
+ * Threads: one store may be used by any number of threads at once; only store_free must come last.
+ *
+ * Keys are relative paths, parts separated by one '/', at most STORE_KEY_MAX bytes. A "folder" is a key prefix that ends at a '/' (given
+ * without it; "" is the whole store). Opening makes nothing: the folder comes to be with the first put.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/slice.h"
+
+#define STORE_KEY_MAX 1024  /* bytes of a key: S3's limit */
+#define STORE_PART_MAX 255  /* bytes between two '/': the limit of common file systems */
+#define STORE_TEMP_FOLDER "_hydrant/tmp" /* unfinished files of a folder store, on the same file system as the lake */
+
+struct store;
+
+enum store_put_mode {
+	STORE_CREATE, /* RC_CONFLICT if the key is there */
+	STORE_REPLACE /* atomically in the place of what may be there */
+};
+
+struct store_entry {
+	const char *key;  /* full key, from the store's root; valid during the call only */
+	uint64_t size;    /* bytes; 0 for a folder */
+	int64_t mtime;    /* µs since the epoch, by the store's clock; 0 for a folder */
+	bool is_folder;   /* only from store_list_folder */
+};
+/* RC_OK goes on; anything else ends the listing and is returned by it. */
+typedef rc_t (*store_each)(void *ctx, const struct store_entry *entry, struct err *reterr);
+
+/* url: a folder's path, file:///abs/path (percent-decoded), later s3://bucket/prefix (RC_UNSUPPORTED today). */
+rc_t store_open(const char *url, struct store **ret, struct err *reterr);
+void store_free(struct store *s);
+AUTO_DEFINE(store, store_free)
+/* "file:///abs/path" or "s3://bucket/prefix": absolute, no '/' at the end, as Iceberg's `location` wants it (not percent-encoded). */
+const char *store_url(const struct store *s);
+/* Absolute path of a key in a folder store, to open or to show; NULL if the store is none. Caller frees. */
+char *store_local_path(const struct store *s, const char *key);
+
+/* Appends the object to *ret; ret->max bounds it (RC_LIMIT). RC_NOT_FOUND. */
+rc_t store_get(struct store *s, const char *key, struct buf *ret, struct err *reterr);
+/* Exactly len bytes from offset; RC_EOF if the object is shorter; RC_NOT_FOUND. For many reads of one local file open store_local_path. */
+rc_t store_read(struct store *s, const char *key, uint64_t offset, size_t len, void *out, struct err *reterr);
+/* RC_NOT_FOUND if absent (or a folder). Outputs may be NULL; mtime in µs. */
+rc_t store_size(struct store *s, const char *key, uint64_t *ret_size, int64_t *ret_mtime, struct err *reterr);
+
+rc_t store_put(struct store *s, const char *key, struct slice content, enum store_put_mode mode, struct err *reterr);
+/* A finished local file becomes the key: synced, then linked or renamed (copied only across file systems). On RC_OK the local name is
+ * gone; on failure it is still there. Build it at store_temp_path, so that nothing is copied. */
+rc_t store_put_file(struct store *s, const char *key, const char *local, enum store_put_mode mode, struct err *reterr);
+/* A unique, unused local path, its folder made, that suits store_put_file(key). Caller frees *ret and removes the file it abandons. */
+rc_t store_temp_path(struct store *s, const char *key, char **ret, struct err *reterr);
+/* Removes files older than min_age µs from the place of store_temp_path: what crashed processes left. Give it a day. */
+rc_t store_sweep_temp(struct store *s, int64_t min_age, struct err *reterr);
+rc_t store_delete(struct store *s, const char *key, struct err *reterr); /* absent is fine; durable */
+
+/* Every object below the folder, at any depth; order unspecified. An absent folder lists nothing. */
+rc_t store_list(struct store *s, const char *folder, store_each each, void *ctx, struct err *reterr);
+/* One level: objects and folders directly in it. */
+rc_t store_list_folder(struct store *s, const char *folder, store_each each, void *ctx, struct err *reterr);
+
+/* The store's time, against which the mtimes above make sense, and randomness and pauses for those who retry on it: rooms above the store
+ * that may not include os (table) get them here, and a simulated store brings its own. */
+int64_t store_now(struct store *s);               /* µs since the epoch */
+void store_pause(struct store *s, int64_t us);
+void store_random(struct store *s, void *out, size_t len);
+
+rc_t store_key_check(const char *key, struct err *reterr); /* RC_INVALID, naming what is wrong */
+
+/* ---- The seam: what a backend provides. Keys and folders arrive checked. ---- */
+struct store_ops {
+	const char *scheme; /* "file", "s3" */
+	void (*free)(void *self);
+	char *(*local_path)(void *self, const char *key); /* NULL: none */
+	rc_t (*get)(void *self, const char *key, struct buf *ret, struct err *reterr);
+	rc_t (*read)(void *self, const char *key, uint64_t offset, size_t len, void *out, struct err *reterr);
+	rc_t (*size)(void *self, const char *key, uint64_t *ret_size, int64_t *ret_mtime, struct err *reterr); /* outputs never NULL */
+	rc_t (*put)(void *self, const char *key, struct slice content, enum store_put_mode mode, struct err *reterr);
+	rc_t (*put_file)(void *self, const char *key, const char *local, enum store_put_mode mode, struct err *reterr);
+	rc_t (*temp_path)(void *self, const char *key, char **ret, struct err *reterr);
+	rc_t (*sweep_temp)(void *self, int64_t min_age, struct err *reterr);
+	rc_t (*delete)(void *self, const char *key, struct err *reterr);
+	rc_t (*list)(void *self, const char *folder, bool recursive, store_each each, void *ctx, struct err *reterr);
+	int64_t (*now)(void *self);
+	void (*pause)(void *self, int64_t us);
+	void (*random)(void *self, void *out, size_t len);
+};
+/* Takes `self` over (freed by ops->free). url as store_url gives it; copied. */
+struct store *store_new(const struct store_ops *ops, void *self, const char *url);
+
+#endif
