@@ -1,0 +1,110 @@
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/map.h"
+#include "base/test.h"
+
+TEST(buf_stops_at_its_maximum_and_says_so)
+{
+	AUTO_BUF struct buf b;
+	buf_init(&b, 100);
+	for (int i = 0; i < 30; i++)
+		buf_append_str(&b, "abcd");
+	CHECK_INT(b.len, 100);
+	CHECK(b.overflow);
+	CHECK_INT(strlen(buf_cstr(&b)), 100);
+	buf_reset(&b);
+	CHECK(!b.overflow);
+}
+
+TEST(varint_round_trips_and_rejects_overlong)
+{
+	AUTO_BUF struct buf b;
+	buf_init(&b, BUF_MAX_DEFAULT);
+	uint64_t in[] = { 0, 1, 127, 128, 300, UINT32_MAX, UINT64_MAX };
+	for (size_t i = 0; i < 7; i++)
+		buf_varint(&b, in[i]);
+	size_t pos = 0;
+	for (size_t i = 0; i < 7; i++) {
+		uint64_t v = 1;
+		CHECK(slice_varint(buf_slice(&b), &pos, &v));
+		CHECK(v == in[i]);
+	}
+	uint64_t v;
+	CHECK(!slice_varint(buf_slice(&b), &pos, &v));
+	pos = 0;
+	CHECK(!slice_varint(SLICE_LIT("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), &pos, &v));
+	CHECK_INT(pos, 0);
+}
+
+TEST(arena_keeps_what_it_gave)
+{
+	struct arena a;
+	arena_init(&a);
+	char *p[500];
+	for (int i = 0; i < 500; i++)
+		p[i] = arena_printf(&a, "%d-%0*d", i, i * 7 % 900, 0);
+	for (int i = 0; i < 500; i++)
+		CHECK_INT(strtol(p[i], NULL, 10), i);
+	arena_reset(&a);
+	arena_free(&a);
+}
+
+TEST(map_keeps_every_key_through_growth_and_removal)
+{
+	struct map m;
+	map_init(&m);
+	char key[32];
+	for (unsigned i = 0; i < 10000; i++) {
+		snprintf(key, sizeof key, "key %u", i);
+		*map_put(&m, slice_str(key), NULL) = i;
+	}
+	for (unsigned i = 0; i < 10000; i += 3) {
+		snprintf(key, sizeof key, "key %u", i);
+		CHECK(map_remove(&m, slice_str(key)));
+	}
+	size_t seen = 0;
+	for (struct map_entry *e = NULL; (e = map_next(&m, e));)
+		seen++;
+	CHECK_INT(seen, m.count);
+	for (unsigned i = 0; i < 10000; i++) {
+		snprintf(key, sizeof key, "key %u", i);
+		uintptr_t *v = map_get(&m, slice_str(key));
+		CHECK(i % 3 ? v && *v == i : !v);
+	}
+	map_free(&m);
+}
+
+TEST(crc32c_matches_the_published_vector)
+{
+	/* RFC 3720 B.4: 32 bytes of zeros, and "123456789". */
+	uint8_t zeros[32] = { 0 };
+	CHECK_INT(crc32c(0, zeros, 32), 0x8a9136aa);
+	CHECK_INT(crc32c(0, "123456789", 9), 0xe3069283);
+	CHECK_INT(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
+}
+
+TEST(payload_hash_does_not_depend_on_order)
+{
+	struct hash128 a = { 0 }, b = { 0 };
+	hash128_add(&a, hash128(SLICE_LIT("x")));
+	hash128_add(&a, hash128(SLICE_LIT("y")));
+	hash128_add(&b, hash128(SLICE_LIT("y")));
+	hash128_add(&b, hash128(SLICE_LIT("x")));
+	CHECK(a.lo == b.lo && a.hi == b.hi);
+	char hex[33];
+	hash128_hex(a, hex);
+	CHECK_INT(strlen(hex), 32);
+}
+
+TEST(errors_are_one_line_and_can_be_prefixed)
+{
+	struct err e;
+	CHECK_RC(err_set(&e, RC_IO, "two\nlines"), RC_IO);
+	CHECK_STR(e.text, "two lines");
+	err_prefix(&e, "file %s", "x");
+	CHECK_STR(e.text, "file x: two lines");
+	CHECK_RC(err_set(NULL, RC_EOF, "nobody listens"), RC_EOF);
+}
+
+TEST_MAIN()

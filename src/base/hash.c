@@ -1,0 +1,88 @@
+#include "base/hash.h"
+
+#include <xxhash.h>
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#endif
+
+uint64_t hash64(struct slice s)
+{
+	return XXH3_64bits(s.data, s.len);
+}
+
+uint64_t hash64_seed(struct slice s, uint64_t seed)
+{
+	return XXH3_64bits_withSeed(s.data, s.len, seed);
+}
+
+struct hash128 hash128(struct slice s)
+{
+	XXH128_hash_t h = XXH3_128bits(s.data, s.len);
+	return (struct hash128){ h.low64, h.high64 };
+}
+
+void hash128_hex(struct hash128 h, char out[33])
+{
+	static const char digits[] = "0123456789abcdef";
+	for (int i = 0; i < 16; i++) {
+		out[i] = digits[h.hi >> (60 - 4 * i) & 15];
+		out[16 + i] = digits[h.lo >> (60 - 4 * i) & 15];
+	}
+	out[32] = 0;
+}
+
+/* CRC-32C: polynomial 0x1EDC6F41, reflected (RFC 3720 appendix B.4). */
+static uint32_t crc32c_table[8][256];
+
+__attribute__((constructor)) static void crc32c_init(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t c = i;
+		for (int k = 0; k < 8; k++)
+			c = c & 1 ? (c >> 1) ^ 0x82f63b78u : c >> 1;
+		crc32c_table[0][i] = c;
+	}
+	for (uint32_t i = 0; i < 256; i++)
+		for (int t = 1; t < 8; t++)
+			crc32c_table[t][i] = (crc32c_table[t - 1][i] >> 8) ^ crc32c_table[0][crc32c_table[t - 1][i] & 255];
+}
+
+static uint32_t crc32c_portable(uint32_t c, const uint8_t *p, size_t len)
+{
+	for (; len >= 8; p += 8, len -= 8) {
+		uint64_t v;
+		memcpy(&v, p, 8);
+		v ^= c;
+		c = crc32c_table[7][v & 255] ^ crc32c_table[6][v >> 8 & 255] ^ crc32c_table[5][v >> 16 & 255] ^
+		    crc32c_table[4][v >> 24 & 255] ^ crc32c_table[3][v >> 32 & 255] ^ crc32c_table[2][v >> 40 & 255] ^
+		    crc32c_table[1][v >> 48 & 255] ^ crc32c_table[0][v >> 56];
+	}
+	for (; len; p++, len--)
+		c = (c >> 8) ^ crc32c_table[0][(c ^ *p) & 255];
+	return c;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const uint8_t *p, size_t len)
+{
+	uint64_t c = crc;
+	for (; len >= 8; p += 8, len -= 8) {
+		uint64_t v;
+		memcpy(&v, p, 8);
+		c = _mm_crc32_u64(c, v);
+	}
+	uint32_t c32 = (uint32_t)c;
+	for (; len; p++, len--)
+		c32 = _mm_crc32_u8(c32, *p);
+	return c32;
+}
+#endif
+
+uint32_t crc32c(uint32_t crc, const void *data, size_t len)
+{
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("sse4.2"))
+		return ~crc32c_sse42(~crc, data, len);
+#endif
+	return ~crc32c_portable(~crc, data, len);
+}
