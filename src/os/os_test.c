@@ -1,0 +1,110 @@
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/test.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/random.h"
+
+static char *scratch(void)
+{
+	static char dir[64];
+	snprintf(dir, sizeof dir, "/tmp/hydrant-os-test-XXXXXX");
+	return mkdtemp(dir);
+}
+
+TEST(create_atomic_never_overwrites)
+{
+	struct err err;
+	char *dir = scratch();
+	AUTO_MEM char *path = mem_printf("%s/a", dir);
+	CHECK_OK(file_create_atomic(path, SLICE_LIT("one"), &err), err);
+	CHECK_RC(file_create_atomic(path, SLICE_LIT("two"), &err), RC_CONFLICT);
+	AUTO_BUF struct buf b;
+	buf_init(&b, 100);
+	CHECK_OK(file_read_all(path, &b, &err), err);
+	CHECK_SLICE(buf_slice(&b), SLICE_LIT("one"));
+	CHECK_OK(file_replace_atomic(path, SLICE_LIT("three"), &err), err);
+	buf_reset(&b);
+	CHECK_OK(file_read_all(path, &b, &err), err);
+	CHECK_SLICE(buf_slice(&b), SLICE_LIT("three"));
+	CHECK_OK(dir_remove_tree(dir, &err), err);
+}
+
+TEST(reading_past_a_limit_is_refused)
+{
+	struct err err;
+	char *dir = scratch();
+	AUTO_MEM char *path = mem_printf("%s/a", dir);
+	CHECK_OK(file_create_atomic(path, SLICE_LIT("0123456789"), &err), err);
+	AUTO_BUF struct buf b;
+	buf_init(&b, 9);
+	CHECK_RC(file_read_all(path, &b, &err), RC_LIMIT);
+	CHECK_OK(dir_remove_tree(dir, &err), err);
+}
+
+TEST(a_second_lock_names_the_holder)
+{
+	struct err err;
+	char *dir = scratch();
+	AUTO_MEM char *path = mem_printf("%s/lock", dir);
+	int fd = -1, other = -1;
+	CHECK_OK(file_lock(path, &fd, &err), err);
+	CHECK_OK(file_pwrite(fd, path, "pid 7", 5, 0, &err), err);
+	CHECK_RC(file_lock(path, &other, &err), RC_CONFLICT);
+	CHECK(strstr(err.text, "pid 7"));
+	file_close(fd);
+	CHECK_OK(file_lock(path, &other, &err), err);
+	file_close(other);
+	CHECK_OK(dir_remove_tree(dir, &err), err);
+}
+
+TEST(folders_are_made_with_their_parents_and_removed_whole)
+{
+	struct err err;
+	char *dir = scratch();
+	AUTO_MEM char *deep = mem_printf("%s/a/b/c", dir);
+	CHECK_OK(dir_make(deep, &err), err);
+	CHECK_OK(dir_make(deep, &err), err);
+	CHECK_OK(dir_remove_tree(dir, &err), err);
+	CHECK_RC(file_stat(dir, NULL, NULL, NULL, &err), RC_NOT_FOUND);
+}
+
+TEST(dates_round_trip_over_many_years)
+{
+	for (int64_t day = -800000; day < 3000000; day += 13) {
+		int y, m, d;
+		date_from_days(day, &y, &m, &d);
+		CHECK_INT(date_to_days(y, m, d), day);
+	}
+	int y, m, d;
+	date_from_days(0, &y, &m, &d);
+	CHECK(y == 1970 && m == 1 && d == 1);
+}
+
+TEST(times_are_read_in_the_forms_a_person_types)
+{
+	int64_t us;
+	char out[32];
+	CHECK(time_parse("2026-11-22T10:00:00.25+02:00", &us) == 0);
+	time_format(us, out);
+	CHECK_STR(out, "2026-11-22T08:00:00.250000Z");
+	CHECK(time_parse("2026-11-22", &us) == 0 && us == date_to_days(2026, 11, 22) * 86400000000);
+	CHECK(time_parse("2026-11-22 10:00Z", &us) == 0);
+	CHECK(time_parse("1700000000", &us) == 0 && us == 1700000000000000);
+	CHECK(time_parse("1700000000123", &us) == 0 && us == 1700000000123000);
+	CHECK(time_parse("-2h", &us) == 0 && us < clock_wall_us() - 7199000000);
+	CHECK(time_parse("yesterday", &us) != 0);
+	CHECK(time_parse("2026-13-01", &us) != 0);
+	CHECK(time_parse("2026-11-22T10:00:00x", &us) != 0);
+}
+
+TEST(uuids_have_their_form)
+{
+	char u[37];
+	random_uuid(u);
+	CHECK_INT(strlen(u), 36);
+	CHECK(u[14] == '4' && u[8] == '-');
+}
+
+TEST_MAIN()
