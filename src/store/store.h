@@ -63,7 +63,9 @@ rc_t store_put_file(struct store *s, const char *key, const char *local, enum st
 rc_t store_temp_path(struct store *s, const char *key, char **ret, struct err *reterr);
 /* Removes files older than min_age µs from the place of store_temp_path: what crashed processes left. Give it a day. */
 rc_t store_sweep_temp(struct store *s, int64_t min_age, struct err *reterr);
-rc_t store_delete(struct store *s, const char *key, struct err *reterr); /* absent is fine; durable */
+rc_t store_delete(struct store *s, const char *key, struct err *reterr); /* absent is fine */
+/* Everything below a folder ("" is refused); a folder store also loses the emptied folders. Not atomic. Absent is fine. */
+rc_t store_delete_folder(struct store *s, const char *folder, struct err *reterr);
 
 /* Every object below the folder, at any depth; order unspecified. An absent folder lists nothing. */
 rc_t store_list(struct store *s, const char *folder, store_each each, void *ctx, struct err *reterr);
@@ -91,6 +93,7 @@ struct store_ops {
 	rc_t (*temp_path)(void *self, const char *key, char **ret, struct err *reterr);
 	rc_t (*sweep_temp)(void *self, int64_t min_age, struct err *reterr);
 	rc_t (*delete)(void *self, const char *key, struct err *reterr);
+	rc_t (*delete_folder)(void *self, const char *folder, struct err *reterr);
 	rc_t (*list)(void *self, const char *folder, bool recursive, store_each each, void *ctx, struct err *reterr);
 	int64_t (*now)(void *self);
 	void (*pause)(void *self, int64_t us);
