@@ -1,0 +1,86 @@
+/* Shapes: the skeleton of a JSON payload (keys, order, white space, containers), without its values. And the key table they refer to.
+ *
+ * The *key table* of one key space is an append-only list of edges over nodes; a node is one path of the payload (root; member of a node;
+ * element of a node), an edge is a step of the document: the exact text between the previous value and this one, with what follows.
+ *
+ *   kind           from            literal                          followed by
+ *   EDGE_ROOT      the root        (empty)                          a value of its class
+ *   EDGE_MEMBER    an object       `{"a":` or `, "b": `             a value of its class at node `to`
+ *   EDGE_REST      an object       `{` or `, ` | `: ` (open, sep)   nothing: key and JSON text are the row's next __rest entry
+ *   EDGE_END       object or array ` }` or `]`; `{}` `[ ]` if empty nothing; the container ends
+ *   EDGE_UNIFORM   an array        `[` | `, ` | `]` (open sep close) one element's skeleton, if its class is a container;
+ *                                                                   all elements have it, their number is in the list column
+ *   EDGE_MIXED     an array        (empty)                          ELEMENT edges with their values, then END
+ *   EDGE_ELEMENT   an array        `[` or `, `                      a value of its class at node `to`
+ *
+ * A *shape* (the bytes of `__shape`): u32 little-endian key space, one byte dialect (json/string.h), then varints: the edge ids in document
+ * order, starting with EDGE_ROOT. CLASS_SCALAR means: the value is in a column of its node (also JSON text), else it is null.
+ * CLASS_OBJECT, CLASS_ARRAY: MEMBER/REST edges up to an END, or UNIFORM, or MIXED … END, or END alone (empty).
+ *
+ * Edges 0, 1, 2 are EDGE_ROOT of class scalar, object, array in every table. Nodes are not stored: an edge names its node by
+ * its key (decoded from the literal), nodes are numbered as edges first reach them.
+ * Threads: one at a time. Limits: SHAPE_EDGES_MAX edges, SHAPE_LITERAL_MAX bytes a literal, SHAPE_BYTES_MAX bytes of literals.
+ */
+#ifndef JSON_SHAPE_H
+#define JSON_SHAPE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+#define SHAPE_EDGES_MAX 200000
+#define SHAPE_LITERAL_MAX 4096
+#define SHAPE_BYTES_MAX ((size_t)16 << 20)
+#define SHAPE_DEPTH_MAX 128 /* nodes above a node */
+#define SHAPE_NONE UINT32_MAX
+#define SHAPE_ROOT_NODE 0u
+#define SHAPE_SUCCESSORS 4 /* remembered successors of an edge */
+
+enum shape_class { CLASS_SCALAR, CLASS_OBJECT, CLASS_ARRAY };
+enum edge_kind { EDGE_ROOT, EDGE_MEMBER, EDGE_REST, EDGE_END, EDGE_UNIFORM, EDGE_MIXED, EDGE_ELEMENT, EDGE_KINDS };
+
+struct shape_edge {
+	const uint8_t *lit;     /* open, sep, close, one after the other */
+	uint32_t len;           /* of open: MEMBER, END, ELEMENT use only that */
+	uint16_t sep, close;    /* bytes of the other two */
+	uint32_t from, to;      /* nodes; `to` of END, REST is SHAPE_NONE */
+	uint8_t kind, class;    /* enum edge_kind; enum shape_class of what follows (UNIFORM: of the elements) */
+	uint32_t next[SHAPE_SUCCESSORS]; /* successors seen last, newest first; SHAPE_NONE. A hint of the writer, not stored */
+	uint32_t twin;          /* same literal, CLASS_SCALAR; SHAPE_NONE if not looked up. A hint, not stored */
+};
+
+struct shape_node {
+	uint32_t parent;      /* SHAPE_NONE for the root */
+	uint32_t depth;       /* 0 for the root */
+	bool element;         /* of the array `parent` */
+	struct slice key;     /* decoded; empty for root and elements */
+};
+
+struct shape_keys;
+
+struct shape_keys *shape_keys_new(uint32_t space);
+void shape_keys_free(struct shape_keys *k);
+AUTO_DEFINE(shape_keys, shape_keys_free)
+uint32_t shape_keys_space(const struct shape_keys *k);
+uint32_t shape_edge_count(const struct shape_keys *k);
+uint32_t shape_node_count(const struct shape_keys *k);
+/* Valid until the next add. */
+struct shape_edge *shape_edge_at(const struct shape_keys *k, uint32_t edge);
+const struct shape_node *shape_node_at(const struct shape_keys *k, uint32_t node);
+
+/* SHAPE_NONE if there is none. element: key is ignored. */
+uint32_t shape_node_find(const struct shape_keys *k, uint32_t parent, bool element, struct slice key);
+/* The edge, SHAPE_NONE if there is none. lit is open, sep and close in one run. */
+uint32_t shape_edge_find(const struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit,
+			 size_t sep, size_t close);
+/* The edge, made if it is not there, with its node; SHAPE_NONE when a limit is reached or lit cannot be such an edge's text. */
+uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit, size_t sep,
+			size_t close);
+
+/* Appends the table's bytes: "HKEY", u8 version 1, u32 space, varint count of edges after the three roots, then for each: u8 kind | class << 4,
+ * varint from, varint open, [REST, UNIFORM: varint sep] [UNIFORM: varint close], the literal's bytes. */
+void shape_keys_encode(const struct shape_keys *k, struct buf *ret);
+/* RC_CORRUPT for anything that shape_keys_encode cannot have written; RC_UNSUPPORTED for a newer version. */
+rc_t shape_keys_decode(struct slice bytes, struct shape_keys **ret, struct err *reterr);
+
+#endif
