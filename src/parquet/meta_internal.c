@@ -36,7 +36,7 @@ struct struct_def {
 };
 
 struct list { /* every META_LIST */
-	void *items = NULL;
+	void *items;
 	uint32_t count;
 };
 

@@ -16,6 +16,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "parquet/codec.h"
 
 #define META_HAS(s, id) (((s)->has >> (id)) & 1)
 #define META_SET(s, id) ((s)->has |= 1u << (id))
@@ -75,17 +76,6 @@ enum parquet_encoding {
 	ENCODING_RLE_DICTIONARY = 8,
 	ENCODING_BYTE_STREAM_SPLIT = 9,
 	ENCODING_ALP = 10
-};
-
-enum parquet_compression { /* CompressionCodec as stored */
-	COMPRESSION_UNCOMPRESSED = 0,
-	COMPRESSION_SNAPPY = 1,
-	COMPRESSION_GZIP = 2,
-	COMPRESSION_LZO = 3,
-	COMPRESSION_BROTLI = 4,
-	COMPRESSION_LZ4 = 5, /* deprecated: Hadoop's framing, or a frame, or a bare block */
-	COMPRESSION_ZSTD = 6,
-	COMPRESSION_LZ4_RAW = 7
 };
 
 enum parquet_page_type { PAGE_DATA = 0, PAGE_INDEX = 1, PAGE_DICTIONARY = 2, PAGE_DATA_V2 = 3 };
@@ -232,7 +222,7 @@ enum {
 struct meta_column_meta {
 	uint32_t has;
 	int32_t type;  /* enum parquet_type */
-	int32_t codec; /* enum parquet_compression */
+	int32_t codec; /* enum parquet_codec */
 	META_LIST(int32_t) encodings;
 	META_LIST(struct slice) path_in_schema;
 	int64_t num_values;              /* entries of the chunk, nulls and empty lists counted */
