@@ -1,0 +1,94 @@
+# A thin layer over Meson (meson.build) and the scripts in tools/. `make` leaves build/hydrant; `make help` lists the rest.
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 10
+
+# Every option that a build differs in stands here.
+RELEASE := --buildtype=release -Db_lto=true -Db_pie=true
+ASAN    := --buildtype=debugoptimized -Db_lto=false -Db_sanitize=address,undefined
+TSAN    := --buildtype=debugoptimized -Db_lto=false -Db_sanitize=thread
+FUZZ    := --buildtype=debugoptimized -Db_lto=false -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true
+BENCH   := $(RELEASE) -Dbench=true
+
+ROOMS := meson.build meson_options.txt $(wildcard src/*/meson.build)
+NINJA := ninja $(shell [ -t 1 ] || echo --quiet)
+
+# $(call configure,DIR,OPTIONS): Meson does not see that a room's first meson.build appears, make does.
+configure = if [ -f $(1)/build.ninja ]; then meson setup --reconfigure $(1) $(2) >$(1)/configure.log 2>&1; \
+	else rm -rf $(1)/meson-private $(1)/meson-info; mkdir -p $(1); meson setup $(1) $(2) >$(1)/configure.log 2>&1; fi \
+	|| { tail -n 15 $(1)/configure.log; echo "hydrant: meson could not set up $(1): see $(1)/configure.log"; exit 1; }
+
+.PHONY: all tests check asan tsan fuzz bench tidy format demo install clean help
+all: $(BUILD)/build.ninja
+	@if ninja -C $(BUILD) -t query hydrant >/dev/null 2>&1; then $(NINJA) -C $(BUILD) hydrant; else $(NINJA) -C $(BUILD); fi
+	@tools/fetch-duckdb $(BUILD) || true
+
+$(BUILD)/build.ninja: $(ROOMS)
+	@tools/bootstrap build
+	@$(call configure,$(BUILD),$(RELEASE))
+
+build-asan/build.ninja: $(ROOMS)
+	@tools/bootstrap build
+	@$(call configure,build-asan,$(ASAN))
+
+build-tsan/build.ninja: $(ROOMS)
+	@tools/bootstrap build
+	@$(call configure,build-tsan,$(TSAN))
+
+build-fuzz/build.ninja: $(ROOMS) $(wildcard src/*/*_fuzz.c)
+	@tools/bootstrap build fuzz
+	@CC=clang $(call configure,build-fuzz,$(FUZZ))
+
+build-bench/build.ninja: $(ROOMS) $(wildcard src/*/*_bench.c bench/*_bench.c)
+	@tools/bootstrap build
+	@$(call configure,build-bench,$(BENCH))
+
+# The order of a check is cheapest first; tools/check adds everything up and prints the closing line.
+check: 
+	@tools/bootstrap build check
+	@tools/check
+
+asan: build-asan/build.ninja
+	@$(NINJA) -C build-asan
+	@tools/fetch-duckdb build-asan || true
+	@tools/check unit build-asan
+
+tsan: build-tsan/build.ninja
+	@$(NINJA) -C build-tsan
+	@tools/fetch-duckdb build-tsan || true
+	@tools/check unit build-tsan
+
+fuzz: build-fuzz/build.ninja
+	@$(NINJA) -C build-fuzz fuzzers
+	@tools/fuzz build-fuzz $(FUZZ_SECONDS)
+
+bench: build-bench/build.ninja
+	@$(NINJA) -C build-bench
+	@for b in build-bench/*_bench; do [ -x $$b ] || continue; echo "== $$(basename $$b)"; $$b || exit 1; done
+
+tidy:
+	@tools/tidy
+
+format:
+	@command -v clang-format >/dev/null || { echo "hydrant: apt-get install clang-format"; exit 1; }
+	@git diff --name-only HEAD -- '*.c' '*.h' | xargs -r clang-format -i
+
+demo: all
+	@tools/bootstrap demo
+	@tools/demo $(BUILD)/hydrant
+
+install: all
+	install -D -m 755 $(BUILD)/hydrant $(DESTDIR)$(PREFIX)/bin/hydrant
+	[ ! -f $(BUILD)/libduckdb.so ] || install -D -m 644 $(BUILD)/libduckdb.so $(DESTDIR)$(PREFIX)/lib/hydrant/libduckdb.so
+	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/hydrant/LICENSE
+
+clean:
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-bench
+
+help:
+	@echo "make          build/hydrant, with what it needs installed by package name"
+	@echo "make demo     events in, a lake that answers, in a few minutes"
+	@echo "make check    unit and integration tests, ASan and UBSan, tidy: what CI runs"
+	@echo "make asan|tsan|fuzz|bench|tidy     one of them (FUZZ_SECONDS=10 a target)"
+	@echo "make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"
