@@ -34,6 +34,7 @@ enum format {
 	FORMAT_DEFAULT = 0, /* int: shortest decimal; decimal: exactly `scale` digits; string: as is; bool: true/false */
 	FORMAT_DOUBLE_SHORT,  /* shortest round trip, 10 and 10.5 and 1e+21 (JavaScript) */
 	FORMAT_DOUBLE_DOT,    /* shortest round trip, always with a fraction: 10.0, 1e+16 (Python, Java-like) */
+	FORMAT_JSON,          /* string: JSON text of a value, as it stood (x__json) */
 	FORMAT_TIME_BASE = 16 /* timestamp formats: FORMAT_TIME_BASE + row of the table in json/time.h */
 };
 
