@@ -1,0 +1,61 @@
+/* Inside the room json: one step of UTF-8, and validation where more bytes are readable than belong to the text. */
+#ifndef JSON_SCAN_INTERNAL_H
+#define JSON_SCAN_INTERNAL_H
+
+#include "json/scan.h"
+
+/* Bytes of the well-formed sequence at p (RFC 3629, table in section 4), p < end, *p ≥ 0x80. 0: not well-formed;
+ * -1: cut off by end, but a prefix of a well-formed one. */
+static inline int utf8_step(const uint8_t *p, const uint8_t *end)
+{
+	size_t left = (size_t)(end - p);
+	uint8_t a = p[0];
+	if (a < 0xc2 || a > 0xf4)
+		return 0;
+	uint8_t low = 0x80, high = 0xbf; /* what the second byte may be */
+	if (a == 0xe0)
+		low = 0xa0; /* overlong */
+	else if (a == 0xed)
+		high = 0x9f; /* surrogates */
+	else if (a == 0xf0)
+		low = 0x90; /* overlong */
+	else if (a == 0xf4)
+		high = 0x8f; /* over U+10FFFF */
+	if (left < 2)
+		return -1;
+	if (p[1] < low || p[1] > high)
+		return 0;
+	if (a < 0xe0)
+		return 2;
+	if (left < 3)
+		return -1;
+	if ((p[2] & 0xc0) != 0x80)
+		return 0;
+	if (a < 0xf0)
+		return 3;
+	if (left < 4)
+		return -1;
+	return (p[3] & 0xc0) == 0x80 ? 4 : 0;
+}
+
+/* A run of the scanner: what it reads and where it failed. */
+struct scan {
+	const uint8_t *end;      /* of the text */
+	const uint8_t *readable; /* ≥ end: vector loads may reach up to here */
+	uint32_t depth_max;
+	const uint8_t *at;   /* of the fault */
+	const char *message; /* of the fault */
+	bool truncated;
+	bool too_deep;
+};
+
+/* The two compiled forms of the state machine: the byte behind the value, or NULL with the fault in s. */
+const uint8_t *scan_value_portable(const uint8_t *p, struct scan *s);
+const uint8_t *scan_value_avx2(const uint8_t *p, struct scan *s);
+
+/* json_validate where `readable` ≥ text's end bounds what may be read (not what may be used). If it lies behind the end, the byte at
+ * the end must be a line end: it stops the scan of a string that is not closed, which keeps the whole linear. */
+rc_t json_validate_within(struct slice text, const uint8_t *readable, const struct json_limits *limits, size_t *ret_end,
+                          struct json_error *ret_error);
+
+#endif
