@@ -1,0 +1,387 @@
+#include "json/number.h"
+
+#include <locale.h>
+#include <stdlib.h>
+
+#include "json/double_internal.h"
+
+/* A number text taken apart: (-1)^negative × (w and what was cut off) × 10^exponent. */
+struct parts {
+	bool negative, has_point, has_exponent;
+	uint64_t w;            /* the first 19 significant digits */
+	size_t significant;    /* digits from the first that is not 0, fraction included */
+	bool cut, cut_nonzero; /* there are more than 19; one of the others is not 0 */
+	size_t int_digits, fraction_digits;
+	size_t last_nonzero;   /* significant digits up to the last that is not 0 */
+	int64_t exponent;      /* of w's last digit; saturated */
+	struct slice text;
+};
+
+#define EXPONENT_FAR 1000000000 /* beyond any double for any text that fits in memory */
+
+static void take_digit(struct parts *n, uint8_t digit)
+{
+	if (n->significant == 0 && digit == 0)
+		return;
+	n->significant++;
+	if (digit)
+		n->last_nonzero = n->significant;
+	if (n->significant <= 19) {
+		n->w = n->w * 10 + digit;
+	} else {
+		n->cut = true;
+		n->cut_nonzero |= digit != 0;
+	}
+}
+
+static struct parts take_apart(struct slice text)
+{
+	struct parts n = { .text = text };
+	const uint8_t *p = text.data, *end = p + text.len;
+	if (p < end && *p == '-') {
+		n.negative = true;
+		p++;
+	}
+	for (; p < end && (uint8_t)(*p - '0') < 10; p++, n.int_digits++)
+		take_digit(&n, (uint8_t)(*p - '0'));
+	if (p < end && *p == '.') {
+		n.has_point = true;
+		for (p++; p < end && (uint8_t)(*p - '0') < 10; p++, n.fraction_digits++)
+			take_digit(&n, (uint8_t)(*p - '0'));
+	}
+	if (n.significant > 19)
+		n.exponent = (int64_t)n.significant - 19;
+	n.exponent -= (int64_t)n.fraction_digits;
+	if (p < end && (*p | 0x20) == 'e') {
+		bool minus = false;
+		int64_t e = 0;
+		n.has_exponent = true;
+		p++;
+		if (p < end && (*p == '+' || *p == '-'))
+			minus = *p++ == '-';
+		for (; p < end && (uint8_t)(*p - '0') < 10; p++)
+			e = e < (int64_t)EXPONENT_FAR << 20 ? e * 10 + (*p - '0') : e; /* no overflow, and far beyond any text's length */
+		n.exponent += minus ? -e : e;
+	}
+	return n;
+}
+
+/* For what 128 bits cannot decide: the C library's exact conversion, on a text of bounded length. Digits past the 800th only matter
+ * by not being all 0 (a double's half-way points have at most 767 digits). */
+static double nearest_slow(const struct parts *n)
+{
+	enum { KEEP = 800 };
+	static locale_t c_locale;
+	char text[KEEP + 32];
+	size_t len = 0, seen = 0;
+	const uint8_t *p = n->text.data, *end = p + n->text.len;
+	for (; p < end && (*p | 0x20) != 'e' && len < KEEP; p++) {
+		if ((uint8_t)(*p - '0') >= 10 || (seen == 0 && *p == '0'))
+			continue;
+		seen++;
+		text[len++] = (char)*p;
+	}
+	int64_t exponent = n->exponent; /* of the 19th significant digit, or of the last */
+	exponent += (int64_t)(n->significant < 19 ? n->significant : 19) - (int64_t)len;
+	if (n->last_nonzero > len) {
+		text[len++] = '1';
+		exponent--;
+	}
+	if (exponent > EXPONENT_FAR || exponent < -EXPONENT_FAR)
+		exponent = exponent < 0 ? -EXPONENT_FAR : EXPONENT_FAR;
+	text[len++] = 'e';
+	if (exponent < 0) {
+		text[len++] = '-';
+		exponent = -exponent;
+	}
+	len += json_number_format_int(exponent, text + len);
+	text[len] = 0;
+	locale_t locale = __atomic_load_n(&c_locale, __ATOMIC_ACQUIRE);
+	if (!locale) {
+		locale_t made = newlocale(LC_ALL_MASK, "C", (locale_t)0), none = (locale_t)0;
+		if (__atomic_compare_exchange_n(&c_locale, &none, made, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			locale = made;
+		else {
+			freelocale(made);
+			locale = none;
+		}
+	}
+	return strtod_l(text, NULL, locale);
+}
+
+static double nearest(const struct parts *n)
+{
+	double value = 0.0, above;
+	if (n->significant) {
+		bool known = double_from_decimal(n->w, n->exponent, &value);
+		if (known && n->cut_nonzero) /* the true value lies between w and w + 1 */
+			known = double_from_decimal(n->w + 1, n->exponent, &above) && above == value;
+		if (!known)
+			value = nearest_slow(n);
+	}
+	return n->negative ? -value : value;
+}
+
+/* Has the shortest form of value exactly the text's numeric value? */
+static bool is_lossless(const struct parts *n, double value)
+{
+	if (n->significant == 0)
+		return true;
+	if (n->last_nonzero > 17 || !__builtin_isfinite(value) || value == 0)
+		return false;
+	uint64_t w = n->w;
+	int64_t exponent = n->exponent;
+	while (w % 10 == 0) {
+		w /= 10;
+		exponent++;
+	}
+	struct decimal d = double_shortest(value);
+	return d.digits == w && d.exponent == exponent;
+}
+
+static uint8_t formats_by_trial(struct slice text, double value)
+{
+	return (uint8_t)((json_number_restores(text, value, FORMAT_DOUBLE_SHORT) ? NUM_FORMAT_SHORT : 0) |
+	                 (json_number_restores(text, value, FORMAT_DOUBLE_DOT) ? NUM_FORMAT_DOT : 0));
+}
+
+/* digits '.' digits. With at most 15 significant digits every decimal is the shortest form of its double, if no digit can be
+ * dropped: then the answer is a matter of syntax. */
+static uint8_t fraction_formats(const struct parts *n, double value)
+{
+	size_t leading = n->fraction_digits - n->significant; /* zeros behind the point, if the integer part is 0 */
+	bool small = n->significant <= n->fraction_digits;
+	if (n->significant == 0) /* 0.0 or -0.0; others are odd */
+		return n->fraction_digits == 1 ? NUM_FORMAT_DOT : 0;
+	if (n->last_nonzero > 15 || n->int_digits > 15)
+		return formats_by_trial(n->text, value);
+	if (n->last_nonzero < n->significant) /* a zero at the end: only x.0 is anybody's habit */
+		return n->fraction_digits == 1 ? NUM_FORMAT_DOT : 0;
+	return (uint8_t)((!small || leading <= 5 ? NUM_FORMAT_SHORT : 0) | (!small || leading <= 3 ? NUM_FORMAT_DOT : 0));
+}
+
+static void classify_integer(const struct parts *n, struct json_number *r)
+{
+	const uint64_t limit = (uint64_t)INT64_MAX + n->negative;
+	if (n->significant == 0 && n->negative) { /* -0 */
+		r->kind = NUM_DOUBLE;
+		r->formats = NUM_FORMAT_SHORT;
+		return;
+	}
+	if (n->cut || n->w > limit) {
+		r->kind = NUM_BIGINT;
+		r->formats = formats_by_trial(n->text, r->f64);
+		return;
+	}
+	r->kind = NUM_INT64;
+	r->i64 = n->negative ? (int64_t)(0 - n->w) : (int64_t)n->w;
+	r->formats = n->w <= (uint64_t)1 << 53 ? NUM_FORMAT_SHORT : 0;
+}
+
+struct json_number json_number_parse(struct slice text)
+{
+	struct parts n = take_apart(text);
+	struct json_number r = { .f64 = nearest(&n) };
+	size_t digits = n.significant > n.fraction_digits ? n.significant : n.fraction_digits;
+	r.digits = digits > 255 ? 255 : digits ? (uint8_t)digits : 1;
+	if (n.has_exponent) {
+		r.formats = formats_by_trial(text, r.f64);
+		r.kind = r.formats ? NUM_DOUBLE : NUM_ODD;
+	} else if (n.has_point) {
+		r.formats = fraction_formats(&n, r.f64);
+		if (digits <= 18 && (!n.negative || n.significant)) {
+			r.kind = NUM_DECIMAL;
+			r.scale = (uint8_t)n.fraction_digits;
+			r.i64 = n.negative ? -(int64_t)n.w : (int64_t)n.w;
+		} else {
+			r.kind = r.formats ? NUM_DOUBLE : NUM_ODD;
+		}
+	} else {
+		classify_integer(&n, &r);
+	}
+	bool short_normal = n.last_nonzero <= 15 && n.exponent > -300 && n.exponent < 280;
+	r.lossless = (short_normal && n.significant <= 19) || is_lossless(&n, r.f64);
+	return r;
+}
+
+double json_number_double(struct slice text)
+{
+	struct parts n = take_apart(text);
+	return nearest(&n);
+}
+
+/* 8 ASCII digits, first in the lowest byte, to their value: pairs, then fours, then eights. */
+static uint64_t eight_digits(uint64_t v)
+{
+	v = (v & 0x0f0f0f0f0f0f0f0fu) * 2561 >> 8;
+	v = (v & 0x00ff00ff00ff00ffu) * 6553601 >> 16;
+	return (v & 0x0000ffff0000ffffu) * 42949672960001u >> 32;
+}
+
+static bool all_digits(uint64_t v)
+{
+	return ((v & 0xf0f0f0f0f0f0f0f0u) | ((v + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4) == 0x3333333333333333u;
+}
+
+bool json_number_int64(struct slice text, int64_t *ret)
+{
+	const uint8_t *p = text.data, *end = p + text.len;
+	bool negative = text.len && *p == '-';
+	p += negative;
+	size_t digits = (size_t)(end - p);
+	if (digits == 0 || digits > 19 || (*p == '0' && (digits > 1 || negative)))
+		return false;
+	uint64_t w = 0;
+	while (end - p >= 8) {
+		uint64_t v;
+		memcpy(&v, p, 8);
+		if (!all_digits(v))
+			return false;
+		w = w * 100000000 + eight_digits(v);
+		p += 8;
+	}
+	for (; p < end; p++) {
+		uint8_t digit = (uint8_t)(*p - '0');
+		if (digit > 9)
+			return false;
+		w = w * 10 + digit;
+	}
+	if (w > (uint64_t)INT64_MAX + negative)
+		return false;
+	*ret = negative ? (int64_t)(0 - w) : (int64_t)w;
+	return true;
+}
+
+bool json_number_int128(struct slice text, __int128 *ret, uint8_t *ret_scale)
+{
+	struct parts n = take_apart(text);
+	if (n.has_exponent || n.significant > 38 || n.fraction_digits > 38 || (n.negative && n.significant == 0))
+		return false;
+	__int128 v = 0;
+	for (size_t i = 0; i < text.len; i++)
+		if ((uint8_t)(text.data[i] - '0') < 10)
+			v = v * 10 + (text.data[i] - '0');
+	*ret = n.negative ? -v : v;
+	*ret_scale = (uint8_t)n.fraction_digits;
+	return true;
+}
+
+bool json_number_restores(struct slice text, double value, enum format format)
+{
+	char out[JSON_DOUBLE_CHARS];
+	return text.len < JSON_DOUBLE_CHARS && __builtin_isfinite(value) &&
+	       slice_eq(text, slice_of(out, json_number_format_double(value, format, out)));
+}
+
+/* Decimal digits of v, most significant first, into out[20]; returns their number. */
+static size_t put_digits(uint64_t v, char *out)
+{
+	static const char pairs[201] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+	                               "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+	char text[20];
+	size_t at = sizeof text;
+	while (v >= 100) {
+		at -= 2;
+		memcpy(text + at, pairs + v % 100 * 2, 2);
+		v /= 100;
+	}
+	if (v >= 10) {
+		at -= 2;
+		memcpy(text + at, pairs + v * 2, 2);
+	} else {
+		text[--at] = (char)('0' + v);
+	}
+	memcpy(out, text + at, sizeof text - at);
+	return sizeof text - at;
+}
+
+size_t json_number_format_int(int64_t value, char out[JSON_INT_CHARS])
+{
+	if (value >= 0)
+		return put_digits((uint64_t)value, out);
+	out[0] = '-';
+	return 1 + put_digits(0 - (uint64_t)value, out + 1);
+}
+
+size_t json_format_decimal(__int128 unscaled, unsigned scale, char out[JSON_DECIMAL_CHARS])
+{
+	char digits[JSON_DECIMAL_CHARS];
+	size_t at = sizeof digits, len = 0;
+	unsigned __int128 v = unscaled < 0 ? 0 - (unsigned __int128)unscaled : (unsigned __int128)unscaled;
+	while (v > UINT64_MAX) {
+		digits[--at] = (char)('0' + (int)(v % 10));
+		v /= 10;
+	}
+	for (uint64_t low = (uint64_t)v; low; low /= 10)
+		digits[--at] = (char)('0' + low % 10);
+	if (scale > 38)
+		scale = 38;
+	while (sizeof digits - at < scale + 1)
+		digits[--at] = '0';
+	size_t whole = sizeof digits - at - scale;
+	if (unscaled < 0)
+		out[len++] = '-';
+	memcpy(out + len, digits + at, whole);
+	len += whole;
+	if (scale) {
+		out[len++] = '.';
+		memcpy(out + len, digits + at + whole, scale);
+		len += scale;
+	}
+	return len;
+}
+
+/* ECMAScript 2024, 6.1.6.1.20 Number::toString; Python's float_repr_style 'short' (repr). Both: digits d1 … dk, value 0.d1…dk × 10^point. */
+size_t json_number_format_double(double value, enum format format, char out[JSON_DOUBLE_CHARS])
+{
+	if (!__builtin_isfinite(value)) {
+		memcpy(out, "null", 4);
+		return 4;
+	}
+	bool dot = format == FORMAT_DOUBLE_DOT;
+	size_t len = 0;
+	if (__builtin_signbit(value))
+		out[len++] = '-';
+	if (value == 0) {
+		memcpy(out + len, "0.0", 3);
+		return len + (dot ? 3 : 1);
+	}
+	struct decimal d = double_shortest(value);
+	char digits[20];
+	int k = (int)put_digits(d.digits, digits), point = k + d.exponent;
+	if (dot ? point <= -4 || point > 16 : point <= -6 || point > 21) {
+		out[len++] = digits[0];
+		if (k > 1) {
+			out[len++] = '.';
+			memcpy(out + len, digits + 1, (size_t)k - 1);
+			len += (size_t)k - 1;
+		}
+		int e = point - 1;
+		out[len++] = 'e';
+		out[len++] = e < 0 ? '-' : '+';
+		e = e < 0 ? -e : e;
+		if (dot && e < 10)
+			out[len++] = '0';
+		return len + put_digits((uint64_t)e, out + len);
+	}
+	if (point <= 0) {
+		memcpy(out + len, "0.00000", (size_t)(2 - point));
+		len += (size_t)(2 - point);
+		memcpy(out + len, digits, (size_t)k);
+		return len + (size_t)k;
+	}
+	size_t whole = (size_t)(k < point ? k : point);
+	memcpy(out + len, digits, whole);
+	len += whole;
+	for (; whole < (size_t)point; whole++)
+		out[len++] = '0';
+	if (k > point) {
+		out[len++] = '.';
+		memcpy(out + len, digits + point, (size_t)(k - point));
+		len += (size_t)(k - point);
+	} else if (dot) {
+		memcpy(out + len, ".0", 2);
+		len += 2;
+	}
+	return len;
+}
