@@ -288,6 +288,24 @@ rc_t dir_remove_tree(const char *path, struct err *reterr)
 	return rc;
 }
 
+rc_t file_punch(int fd, const char *path, uint64_t offset, uint64_t len, struct err *reterr)
+{
+	if (len && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) != 0 && errno != EOPNOTSUPP)
+		return err_errno(reterr, RC_IO, "cannot give space of %s back", path);
+	return RC_OK;
+}
+
+rc_t file_open_unnamed(const char *dir, int *ret_fd, struct err *reterr)
+{
+	AUTO_MEM char *path = mem_printf("%s/spool-XXXXXX", dir);
+	int fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(reterr, RC_IO, "cannot make a temporary file in %s", dir);
+	unlink(path);
+	*ret_fd = fd;
+	return RC_OK;
+}
+
 rc_t file_lock(const char *path, int *ret_fd, struct err *reterr)
 {
 	int fd;

@@ -43,6 +43,10 @@ rc_t dir_sync(const char *path, struct err *reterr);
 rc_t dir_remove_tree(const char *path, struct err *reterr);
 /* Calls each for every entry but . and .. ; stops when it returns other than RC_OK. Order unspecified. Absent: RC_NOT_FOUND. */
 rc_t dir_list(const char *path, rc_t (*each)(void *ctx, const char *name, bool is_dir), void *ctx, struct err *reterr);
+/* Gives the disk space of a range back; it reads as zeros. A file system that cannot: RC_OK, nothing happens. */
+rc_t file_punch(int fd, const char *path, uint64_t offset, uint64_t len, struct err *reterr);
+/* A new file in folder dir without a name: gone when closed, also after a crash. */
+rc_t file_open_unnamed(const char *dir, int *ret_fd, struct err *reterr);
 /* Exclusive advisory lock on path (made if absent), held until the fd is closed. Taken: RC_CONFLICT, the holder's text (what it wrote
  * with file_pwrite) in *reterr. */
 rc_t file_lock(const char *path, int *ret_fd, struct err *reterr);

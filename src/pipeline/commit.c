@@ -1,0 +1,168 @@
+/* Steps 2 to 4 of the hydrate loop (hydrate.c), for any source: build, new columns, files, one table commit with the position. */
+#include <stdio.h>
+
+#include "base/fault.h"
+#include "pipeline/pipeline_internal.h"
+
+#define TRIES 5 /* on columns that clash with another writer's */
+
+static char *position_key(const char *log)
+{
+	return mem_printf("%s%s", TABLE_POSITION_PREFIX, log);
+}
+
+uint64_t table_log_position(struct table *t, const char *log, const char **ret_value)
+{
+	AUTO_MEM char *key = position_key(log);
+	const char *value = t ? table_property(t, key) : NULL;
+	if (ret_value)
+		*ret_value = value;
+	const char *colon = value ? strchr(value, ':') : NULL;
+	return colon ? strtoull(colon + 1, NULL, 10) : 0;
+}
+
+rc_t table_open_if_any(struct store *store, const char *collection, struct table **ret, struct err *reterr)
+{
+	rc_t rc = table_open(store, collection, ret, reterr);
+	if (rc != RC_NOT_FOUND)
+		return rc;
+	*ret = NULL;
+	return RC_OK;
+}
+
+/* Makes the table if there is none, stores the builder's files, and commits them with the position moved from `before`. */
+static rc_t append_built(struct commit *c, struct builder *b, const char *name, struct table **t, const char *before, struct err *reterr)
+{
+	struct store *store = c->p->store;
+	if (!*t) {
+		rc_t rc = table_create(store, name, builder_schema(b), NULL, 0, t, reterr);
+		if (rc == RC_CONFLICT) /* another writer made it just now */
+			rc = table_open(store, name, t, reterr);
+		TRY(rc);
+	}
+	const struct data_file *files;
+	size_t n;
+	TRY(builder_publish(b, *t, &files, &n, reterr));
+	fault_point("hydrate.stored");
+	char events[24], hash[33];
+	snprintf(events, sizeof events, "%llu", (unsigned long long)builder_events(b));
+	hash128_hex(builder_hash(b), hash);
+	AUTO_MEM char *key = position_key(c->log);
+	struct table_property update = { key, c->value }, expect = { key, before };
+	struct table_property summary[] = { { "hydrant.events", events }, { "hydrant.hash", hash } };
+	struct table_commit commit = {
+		.files = files,
+		.file_count = n,
+		.updates = &update,
+		.update_count = 1,
+		.expect = &expect,
+		.expect_count = 1,
+		.summary = summary,
+		.summary_count = 2,
+	};
+	TRY(table_append(*t, &commit, reterr));
+	fault_point("hydrate.committed");
+	for (size_t i = 0; i < n; i++)
+		c->bytes += (uint64_t)files[i].file_size;
+	c->files += n;
+	return RC_OK;
+}
+
+static rc_t new_builder(struct commit *c, const char *name, bool quarantine, struct table *t, uint64_t after, struct builder **ret,
+			struct err *reterr)
+{
+	const struct pipeline_options *po = &c->p->opts;
+	struct build_options bo = {
+		.store = c->p->store,
+		.collection = name,
+		.source = c->log,
+		.time_field = po->time_field,
+		.codec = po->codec,
+		.codec_level = po->codec_level,
+		.file_bytes = po->file_bytes,
+		.memory_bytes = po->memory_bytes,
+		.quarantine = quarantine,
+		.after = after,
+	};
+	return builder_new(&bo, t ? table_schema(t) : NULL, ret, reterr);
+}
+
+static rc_t append_locked(struct commit *c, struct builder *b, const char *name, struct table **t, const char *before, struct err *reterr)
+{
+	if (c->lock)
+		pthread_mutex_lock(c->lock);
+	rc_t rc = append_built(c, b, name, t, before, reterr);
+	if (c->lock)
+		pthread_mutex_unlock(c->lock);
+	if (rc == RC_OK)
+		c->events += builder_events(b);
+	return rc;
+}
+
+/* A cut's files are named after where it starts (behind which position), so that a repeated cut replaces its own files. */
+static void stem_of(const struct commit *c, uint64_t after, char out[96])
+{
+	snprintf(out, 96, "%s-%012llx", c->log, (unsigned long long)after);
+}
+
+static rc_t quarantine_once(struct commit *c, const char *name, struct err *reterr)
+{
+	const char *before;
+	AUTO(table) *t = NULL;
+	TRY(table_open_if_any(c->p->store, name, &t, reterr));
+	uint64_t position = table_log_position(t, c->log, &before);
+	if (position >= c->upto)
+		return RC_OK; /* committed before a crash or an unknown outcome */
+	uint64_t after = position > c->after ? position : c->after;
+	AUTO(builder) *b = NULL;
+	TRY(new_builder(c, name, true, t, after, &b, reterr));
+	char stem[96];
+	stem_of(c, after, stem);
+	TRY(builder_run(b, &c->source, stem, reterr));
+	if (!builder_events(b))
+		return RC_OK;
+	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
+	TRY(append_locked(c, b, name, &t, was, reterr));
+	c->quarantined += builder_events(b);
+	return RC_OK;
+}
+
+static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
+{
+	const char *before;
+	AUTO(table) *t = NULL;
+	TRY(table_open_if_any(c->p->store, name, &t, reterr));
+	uint64_t position = table_log_position(t, c->log, &before);
+	if (c->upto && position >= c->upto)
+		return RC_OK; /* and so are the quarantined events: they go first */
+	uint64_t after = position > c->after ? position : c->after;
+	AUTO(builder) *b = NULL;
+	TRY(new_builder(c, name, false, t, after, &b, reterr));
+	char stem[96];
+	stem_of(c, after, stem);
+	TRY(builder_run(b, &c->source, stem, reterr));
+	fault_point("hydrate.built");
+	if (c->measured)
+		TRY(c->measured(c, reterr));
+	if (c->upto <= c->after)
+		return RC_OK; /* the source has nothing new */
+	if (builder_left_out(b)) {
+		AUTO_MEM char *quarantine = mem_printf("%s%s", name, QUARANTINE_SUFFIX);
+		rc_t rc = RC_CONFLICT;
+		for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
+			rc = quarantine_once(c, quarantine, reterr);
+		TRY(rc);
+	}
+	if (!builder_events(b) && !t)
+		return RC_OK; /* no table is made for nothing */
+	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
+	return append_locked(c, b, name, &t, was, reterr);
+}
+
+rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr)
+{
+	rc_t rc = RC_CONFLICT;
+	for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
+		rc = commit_once(c, collection, reterr);
+	return rc;
+}

@@ -1,0 +1,146 @@
+/* The ingest loop's write half: body → frame + validate → wal.append. The other half, wal.sync → ack, is whoever waits for the ticket. */
+#include <stdio.h>
+
+#include "os/clock.h"
+#include "pipeline/pipeline_internal.h"
+
+struct gather {
+	struct ingest_reply *reply;
+	struct event *events;
+	size_t count, cap;
+	struct arena arena;
+};
+
+static rc_t gather_event(void *ctx, const struct frame_event *e, struct err *reterr)
+{
+	struct gather *g = ctx;
+	if (g->count == WAL_RECORD_EVENTS_MAX)
+		return err_set(reterr, RC_LIMIT, "more than %llu events in one request; split it", (unsigned long long)WAL_RECORD_EVENTS_MAX);
+	if (g->count == g->cap) {
+		g->cap = g->cap ? g->cap * 2 : 64;
+		g->events = mem_realloc(g->events, g->cap * sizeof *g->events);
+	}
+	struct event *ev = &g->events[g->count++];
+	*ev = (struct event){ .payload = e->payload, .kind = e->kind };
+	if (!e->invalid)
+		return RC_OK;
+	ev->reason = slice_str(arena_printf(&g->arena, "%s (line %llu, column %llu)", e->message, (unsigned long long)e->line,
+					    (unsigned long long)e->column));
+	if (g->reply->error_count < INGEST_ERRORS_MAX) {
+		struct ingest_error *error = &g->reply->errors[g->reply->error_count++];
+		error->line = e->line;
+		error->column = e->column;
+		snprintf(error->message, sizeof error->message, "%s", e->message);
+	}
+	return RC_OK;
+}
+
+/* A remembered reply: the four numbers that a repeated send is answered with. */
+static void reply_encode(const struct ingest_reply *r, struct buf *out)
+{
+	buf_varint(out, r->accepted);
+	buf_varint(out, r->quarantined);
+	buf_varint(out, (uint64_t)r->format);
+}
+
+static rc_t reply_decode(const struct wal_key_found *found, struct ingest_reply *ret, struct err *reterr)
+{
+	uint64_t accepted, quarantined, format;
+	size_t pos = 0;
+	struct slice s = buf_slice(&found->reply);
+	if (!slice_varint(s, &pos, &accepted) || !slice_varint(s, &pos, &quarantined) || !slice_varint(s, &pos, &format))
+		return err_set(reterr, RC_CORRUPT, "the log's remembered answer to an Idempotency-Key cannot be read");
+	ret->accepted = accepted;
+	ret->quarantined = quarantined;
+	ret->format = (enum frame_format)format;
+	ret->position = found->first + found->count - 1;
+	ret->repeated = true;
+	ret->ticket = 0;
+	return RC_OK;
+}
+
+/* RC_NOT_FOUND: the key is new. */
+static rc_t look_up_key(struct pipeline *p, const struct ingest_request *req, struct hash128 body, struct ingest_reply *ret, struct err *reterr)
+{
+	struct wal_key_found found = { 0 };
+	buf_init(&found.reply, WAL_REPLY_MAX);
+	rc_t rc = wal_key_lookup(p->wal, req->collection, req->key, &found, reterr);
+	if (rc == RC_AGAIN)
+		ret->ticket = found.ticket;
+	if (rc == RC_OK && (found.body_hash.lo != body.lo || found.body_hash.hi != body.hi)) {
+		rc = err_set(reterr, RC_CONFLICT,
+			     "Idempotency-Key '%.*s' was used with another body; send the same bytes again, or a new key", SLICE_ARG(req->key));
+		if (reterr)
+			reterr->status = 409;
+	} else if (rc == RC_OK) {
+		rc = reply_decode(&found, ret, reterr);
+	}
+	buf_free(&found.reply);
+	return rc;
+}
+
+static rc_t invalid_body(const struct ingest_reply *r, size_t events, struct err *reterr)
+{
+	rc_t rc;
+	if (!events)
+		rc = err_set(reterr, RC_INVALID, "the body holds no event; nothing was kept");
+	else
+		rc = err_set(reterr, RC_INVALID, "line %llu, column %llu: %s; nothing was kept", (unsigned long long)r->errors[0].line,
+			     (unsigned long long)r->errors[0].column, r->errors[0].message);
+	if (reterr)
+		reterr->status = 400;
+	return rc;
+}
+
+static rc_t append(struct pipeline *p, const struct ingest_request *req, struct gather *g, struct hash128 body, struct err *reterr)
+{
+	uint8_t space[32];
+	struct buf reply = { .data = space, .cap = sizeof space, .max = sizeof space };
+	reply_encode(g->reply, &reply);
+	struct wal_events record = {
+		.collection = req->collection,
+		.received = clock_wall_us(),
+		.events = g->events,
+		.count = g->count,
+		.meta = req->meta,
+		.request_key = req->key,
+		.body_hash = body,
+		.reply = req->key.len ? buf_slice(&reply) : (struct slice){ 0 },
+	};
+	uint64_t first;
+	TRY(wal_append(p->wal, &record, &first, &g->reply->ticket, reterr));
+	g->reply->position = first + g->count - 1;
+	return RC_OK;
+}
+
+rc_t pipeline_ingest(struct pipeline *p, const struct ingest_request *req, struct ingest_reply *ret, struct err *reterr)
+{
+	memset(ret, 0, sizeof *ret);
+	snprintf(ret->log, sizeof ret->log, "%s", wal_id(p->wal));
+	struct hash128 body = { 0 };
+	if (req->key.len) {
+		body = hash128(req->body);
+		rc_t rc = look_up_key(p, req, body, ret, reterr);
+		if (rc != RC_NOT_FOUND)
+			return rc;
+	}
+	struct gather g = { .reply = ret };
+	arena_init(&g.arena);
+	struct frame_counts counts;
+	rc_t rc = frame_body(req->body, req->format, req->body_is_event, NULL, gather_event, &g, &counts, reterr);
+	if (rc == RC_OK) {
+		ret->accepted = counts.events;
+		ret->quarantined = counts.invalid;
+		ret->format = counts.format;
+		if (counts.invalid == counts.events || (counts.invalid && req->reject))
+			rc = invalid_body(ret, g.count, reterr);
+	}
+	if (rc == RC_OK) {
+		rc = append(p, req, &g, body, reterr);
+		if (rc == RC_CONFLICT && req->key.len) /* the same key came in on another connection just now */
+			rc = look_up_key(p, req, body, ret, reterr);
+	}
+	arena_free(&g.arena);
+	free(g.events);
+	return rc;
+}

@@ -1,0 +1,237 @@
+/* Files into the lake. A file is its own log: its position property holds how far it is committed, and by what it is known again:
+ *
+ *   hydrant.position.file-<random> = 0:<bytes>:<size when begun>:<XXH3-128 of the first <bytes> bytes>:<hash of the path>:<seconds>
+ *
+ * The same content, under whatever name, adds nothing. A file of the same path (it has grown) or of the same size (it was interrupted) whose
+ * beginning is what was committed goes on from there.
+ */
+#include <stdio.h>
+#include <xxhash.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/random.h"
+#include "pipeline/pipeline_internal.h"
+#include "source/file.h"
+
+#define FILE_PREFIX TABLE_POSITION_PREFIX "file-"
+#define CUT_BYTES ((uint64_t)2 << 30)
+#define CUT_EVENTS ((uint64_t)16 << 20)
+
+struct known_file {
+	char *log; /* "file-…" */
+	uint64_t bytes, size, path, seconds;
+	char hash[33];
+};
+
+struct load {
+	struct pipeline *p;
+	const struct load_options *opts;
+	struct load_result *result;
+	struct file_source *source;
+	struct known_file *known;
+	size_t known_count;
+	char *log;
+	char *path;
+	char *value; /* of the position property */
+	bool is_pipe;
+	uint64_t from, size, path_hash;
+	uint64_t events_before; /* of earlier cuts, for progress */
+	uint64_t events_seen;
+	XXH3_state_t *hash;     /* of the file's bytes up to hashed */
+	uint64_t hashed;
+	int fd;                 /* for hashing */
+};
+
+static bool collect_known(void *ctx, const char *key, const char *value)
+{
+	struct load *l = ctx;
+	struct known_file k = { 0 };
+	unsigned long long bytes, size, path, seconds;
+	if (strncmp(key, FILE_PREFIX, sizeof FILE_PREFIX - 1) != 0 ||
+	    sscanf(value, "0:%llu:%llu:%32[0-9a-f]:%llx:%llu", &bytes, &size, k.hash, &path, &seconds) != 5)
+		return true;
+	k.bytes = bytes, k.size = size, k.path = path, k.seconds = seconds;
+	k.log = mem_strdup(key + sizeof TABLE_POSITION_PREFIX - 1);
+	l->known = mem_realloc(l->known, (l->known_count + 1) * sizeof *l->known);
+	l->known[l->known_count++] = k;
+	return true;
+}
+
+static int by_position(const void *a, const void *b)
+{
+	const struct known_file *x = a, *y = b;
+	return (x->bytes > y->bytes) - (x->bytes < y->bytes);
+}
+
+/* Feeds the hash with the file's bytes up to offset `upto`. */
+static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
+{
+	size_t size = (size_t)1 << 20;
+	AUTO_MEM uint8_t *chunk = mem_alloc(size);
+	while (l->hashed < upto) {
+		size_t n = upto - l->hashed < size ? (size_t)(upto - l->hashed) : size;
+		TRY(file_pread(l->fd, l->path, chunk, n, l->hashed, NULL, reterr));
+		XXH3_128bits_update(l->hash, chunk, n);
+		l->hashed += n;
+	}
+	return RC_OK;
+}
+
+static void hash_hex(const struct load *l, char out[33])
+{
+	XXH128_hash_t h = XXH3_128bits_digest(l->hash);
+	hash128_hex((struct hash128){ h.low64, h.high64 }, out);
+}
+
+/* Is this file in the table, whole or in part? Sets log and from; result->already. One pass over the file's bytes at most. */
+static rc_t recognise(struct load *l, struct err *reterr)
+{
+	if (l->known_count)
+		qsort(l->known, l->known_count, sizeof *l->known, by_position);
+	const struct known_file *found = NULL;
+	for (size_t i = 0; i < l->known_count && l->known[i].bytes <= l->size && !l->opts->again; i++) {
+		const struct known_file *k = &l->known[i];
+		char hex[33];
+		TRY(hash_to(l, k->bytes, reterr));
+		hash_hex(l, hex);
+		if (!strcmp(hex, k->hash) && (k->path == l->path_hash || k->size == l->size))
+			found = k; /* the longest wins */
+	}
+	if (found) {
+		l->log = mem_strdup(found->log);
+		l->from = found->bytes;
+		l->result->skipped_bytes = found->bytes;
+	} else {
+		char name[13];
+		random_name(name, 12);
+		l->log = mem_printf("file-%s", name);
+	}
+	if (l->hashed > l->from) {
+		XXH3_128bits_reset(l->hash);
+		l->hashed = 0;
+	}
+	return RC_OK;
+}
+
+/* The source, watched: progress is told with every batch of the first reading. */
+static rc_t watched_rewind(void *ctx, struct err *reterr)
+{
+	struct load *l = ctx;
+	l->events_seen = 0;
+	return file_source_rewind(l->source, reterr);
+}
+
+static rc_t watched_next(void *ctx, const struct event **ret_events, size_t *ret_n, struct err *reterr)
+{
+	struct load *l = ctx;
+	rc_t rc = file_source_next(l->source, ret_events, ret_n, reterr);
+	if (rc == RC_OK) {
+		l->events_seen += *ret_n;
+		if (l->opts->progress)
+			l->opts->progress(l->opts->ctx, file_source_offset(l->source), l->size, l->events_before + l->events_seen);
+	}
+	return rc;
+}
+
+/* The cut was read once: now it is known where it ends, and what the file's beginning hashes to. */
+static rc_t cut_measured(struct commit *c, struct err *reterr)
+{
+	struct load *l = c->ctx;
+	c->upto = file_source_end(l->source);
+	char hex[33] = "0";
+	if (!l->is_pipe) {
+		TRY(hash_to(l, c->upto, reterr));
+		hash_hex(l, hex);
+	}
+	free(l->value);
+	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu", (unsigned long long)c->upto, (unsigned long long)l->size, hex,
+			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000));
+	/* Nothing can know a pipe again: its position is dropped with the last cut. */
+	c->value = l->is_pipe && file_source_finished(l->source) ? NULL : l->value;
+	return RC_OK;
+}
+
+/* RC_EOF: that was the last one. */
+static rc_t load_cut(struct load *l, struct err *reterr)
+{
+	TRY(file_source_cut(l->source, l->from, CUT_BYTES, CUT_EVENTS, reterr));
+	struct commit commit = {
+		.p = l->p,
+		.log = l->log,
+		.after = l->from,
+		.measured = cut_measured,
+		.ctx = l,
+		.source = { l, watched_rewind, watched_next },
+	};
+	TRY(commit_cut(&commit, l->opts->collection, reterr));
+	if (commit.upto > l->from) {
+		l->result->events += commit.events;
+		l->result->quarantined += commit.quarantined;
+		l->result->bytes += commit.upto - l->from;
+		l->result->commits++;
+		l->events_before = l->result->events;
+		l->from = commit.upto;
+	}
+	return file_source_finished(l->source) ? RC_EOF : RC_OK;
+}
+
+static rc_t load_open(struct load *l, struct err *reterr)
+{
+	l->is_pipe = !strcmp(l->opts->path, "-");
+	AUTO_MEM char *real = l->is_pipe ? NULL : realpath(l->opts->path, NULL);
+	l->path = mem_strdup(real ? real : l->opts->path);
+	l->path_hash = hash64(slice_str(l->path));
+	l->hash = XXH3_createState();
+	XXH3_128bits_reset(l->hash);
+	struct file_source_options so = {
+		.path = l->opts->path,
+		.format = l->opts->format,
+		.spool_dir = pipeline_data_dir(l->p),
+		.received = clock_wall_us(),
+	};
+	TRY(file_source_open(&so, &l->source, reterr));
+	l->size = file_source_size(l->source);
+	if (!l->is_pipe && file_source_seekable(l->source))
+		TRY(file_open(l->path, FILE_READ, &l->fd, reterr));
+	else
+		l->is_pipe = true; /* a named pipe, a device: nothing to know it by */
+	AUTO(table) *t = NULL;
+	TRY(table_open_if_any(l->p->store, l->opts->collection, &t, reterr));
+	if (t && !l->is_pipe)
+		table_properties(t, collect_known, l);
+	return recognise(l, reterr);
+}
+
+static void load_close(struct load *l)
+{
+	file_source_close(l->source);
+	file_close(l->fd);
+	for (size_t i = 0; i < l->known_count; i++)
+		free(l->known[i].log);
+	free(l->known);
+	free(l->log);
+	free(l->value);
+	free(l->path);
+	XXH3_freeState(l->hash);
+}
+
+rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct load_result *ret, struct err *reterr)
+{
+	memset(ret, 0, sizeof *ret);
+	struct slice name = slice_str(opts->collection);
+	if (!collection_name_valid(name) || strstr(opts->collection, "__"))
+		return err_set(reterr, RC_INVALID, "'%s' is no collection name: [a-z][a-z0-9_]{0,62} without '__'", opts->collection);
+	struct load l = { .p = p, .opts = opts, .result = ret, .fd = -1 };
+	rc_t rc = load_open(&l, reterr);
+	while (rc == RC_OK)
+		rc = load_cut(&l, reterr);
+	if (rc == RC_EOF) {
+		rc = RC_OK;
+		ret->already = !ret->commits && ret->skipped_bytes;
+		ret->format = file_source_format(l.source);
+	}
+	load_close(&l);
+	return rc;
+}

@@ -1,0 +1,245 @@
+#include "pipeline/pipeline.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "os/clock.h"
+#include "os/file.h"
+#include "pipeline/pipeline_internal.h"
+
+void pipeline_options_default(struct pipeline_options *ret)
+{
+	*ret = (struct pipeline_options){
+		.memory_bytes = (size_t)160 << 20,
+		.file_bytes = (uint64_t)128 << 20,
+		.codec = PARQUET_ZSTD,
+		.codec_level = 1,
+		.commit_busy_us = (int64_t)60 * 1000000,
+		.commit_idle_us = (int64_t)15 * 60 * 1000000,
+		.commit_bytes = (uint64_t)1 << 30,
+	};
+}
+
+char *pipeline_default_data_dir(const char *lake)
+{
+	if (!strncmp(lake, "file://", 7))
+		lake += 7;
+	else if (strstr(lake, "://"))
+		return NULL;
+	return mem_printf("%s/_hydrant/local", lake);
+}
+
+static rc_t take_lock(struct pipeline *p, struct err *reterr)
+{
+	AUTO_MEM char *path = mem_printf("%s/lock", p->data_dir);
+	rc_t rc = file_lock(path, &p->lock_fd, reterr);
+	if (rc != RC_OK)
+		return rc;
+	AUTO_MEM char *text = mem_printf("%s\n", p->opts.holder ? p->opts.holder : "another hydrant");
+	TRY(file_truncate(p->lock_fd, path, 0, reterr));
+	return file_pwrite(p->lock_fd, path, text, strlen(text), 0, reterr);
+}
+
+rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, struct err *reterr)
+{
+	AUTO(pipeline) *p = NEW(struct pipeline);
+	p->opts = *opts;
+	p->lock_fd = -1;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	map_init(&p->collections);
+	p->data_dir = opts->data_dir ? mem_strdup(opts->data_dir) : pipeline_default_data_dir(opts->lake);
+	if (!p->data_dir)
+		return err_set(reterr, RC_INVALID, "the lake %s is no folder, so --data DIR (or HYDRANT_DATA) is needed for the log",
+			       opts->lake);
+	p->hot_dir = opts->read_only ? mem_printf("%s/hot-%d", p->data_dir, (int)getpid()) : mem_printf("%s/hot", p->data_dir);
+	TRY(store_open(opts->lake, &p->store, reterr));
+	bool exists = file_stat(p->data_dir, NULL, NULL, NULL, NULL) == RC_OK;
+	if (!opts->read_only && !exists)
+		TRY(dir_make(p->data_dir, reterr));
+	if (!opts->read_only || exists)
+		TRY(take_lock(p, reterr));
+	TRY(recover(p, reterr));
+	*ret = p;
+	p = NULL;
+	return RC_OK;
+}
+
+void pipeline_close(struct pipeline *p)
+{
+	if (!p)
+		return;
+	pipeline_stop(p);
+	for (struct map_entry *e = NULL; (e = map_next(&p->collections, e));) {
+		struct collection *c = (struct collection *)e->value;
+		hot_clear(&c->hot[0]);
+		hot_clear(&c->hot[1]);
+		pthread_mutex_destroy(&c->lock);
+		pthread_mutex_destroy(&c->commit);
+		free(c->name);
+		free(c);
+	}
+	map_free(&p->collections);
+	wal_free(p->wal);
+	if (p->hot_dir && p->lock_fd >= 0)
+		dir_remove_tree(p->hot_dir, NULL);
+	store_free(p->store);
+	file_close(p->lock_fd);
+	pthread_mutex_destroy(&p->lock);
+	pthread_cond_destroy(&p->wake);
+	free(p->hot_dir);
+	free(p->data_dir);
+	free(p);
+}
+
+struct store *pipeline_store(struct pipeline *p)
+{
+	return p->store;
+}
+
+struct wal *pipeline_wal(struct pipeline *p)
+{
+	return p->wal;
+}
+
+const char *pipeline_data_dir(const struct pipeline *p)
+{
+	return p->data_dir;
+}
+
+struct collection *collection_get(struct pipeline *p, const char *name)
+{
+	pthread_mutex_lock(&p->lock);
+	bool fresh;
+	uintptr_t *place = map_put(&p->collections, slice_str(name), &fresh);
+	if (fresh) {
+		struct collection *c = NEW(struct collection);
+		c->name = mem_strdup(name);
+		c->state.collection = c->name;
+		pthread_mutex_init(&c->lock, NULL);
+		pthread_mutex_init(&c->commit, NULL);
+		*place = (uintptr_t)c;
+	}
+	struct collection *c = (struct collection *)*place;
+	pthread_mutex_unlock(&p->lock);
+	return c;
+}
+
+/* ---- names ---- */
+
+struct names {
+	char **list;
+	size_t count, cap;
+};
+
+static void names_add(struct names *n, const char *name)
+{
+	for (size_t i = 0; i < n->count; i++)
+		if (!strcmp(n->list[i], name))
+			return;
+	if (n->count == n->cap) {
+		n->cap = n->cap ? n->cap * 2 : 16;
+		n->list = mem_realloc(n->list, n->cap * sizeof *n->list);
+	}
+	n->list[n->count++] = mem_strdup(name);
+}
+
+static rc_t names_table(void *ctx, const char *collection, struct err *reterr)
+{
+	(void)reterr;
+	names_add(ctx, collection);
+	return RC_OK;
+}
+
+static rc_t names_log(void *ctx, struct slice name, const struct wal_pending *pending)
+{
+	AUTO_MEM char *text = mem_printf("%.*s", SLICE_ARG(name));
+	if (pending->events)
+		names_add(ctx, text);
+	return RC_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+rc_t pipeline_collections(struct pipeline *p, rc_t (*each)(void *ctx, const char *collection, struct err *reterr), void *ctx,
+			  struct err *reterr)
+{
+	struct names n = { 0 };
+	rc_t rc = table_list(p->store, names_table, &n, reterr);
+	if (rc == RC_OK && p->wal)
+		rc = wal_collections(p->wal, names_log, &n);
+	if (n.count)
+		qsort(n.list, n.count, sizeof *n.list, by_name);
+	for (size_t i = 0; i < n.count; i++) {
+		if (rc == RC_OK)
+			rc = each(ctx, n.list[i], reterr);
+		free(n.list[i]);
+	}
+	free(n.list);
+	return rc;
+}
+
+static rc_t name_pending(void *ctx, struct slice name, const struct wal_pending *pending)
+{
+	AUTO_MEM char *text = mem_printf("%.*s", SLICE_ARG(name));
+	if (pending->events)
+		collection_get(ctx, text);
+	return RC_OK;
+}
+
+rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pipeline_state *s), void *ctx)
+{
+	wal_collections(p->wal, name_pending, p); /* so that each has an entry */
+	pthread_mutex_lock(&p->lock);
+	size_t n = 0;
+	struct collection **list = mem_zalloc(p->collections.count, sizeof *list);
+	for (struct map_entry *e = NULL; (e = map_next(&p->collections, e));)
+		list[n++] = (struct collection *)e->value;
+	pthread_mutex_unlock(&p->lock);
+	rc_t rc = RC_OK;
+	for (size_t i = 0; i < n && rc == RC_OK; i++) {
+		pthread_mutex_lock(&list[i]->lock);
+		struct pipeline_state s = list[i]->state;
+		char error[sizeof list[i]->error];
+		memcpy(error, list[i]->error, sizeof error);
+		pthread_mutex_unlock(&list[i]->lock);
+		s.error = error[0] ? error : NULL;
+		struct wal_pending pending;
+		wal_pending(p->wal, slice_str(s.collection), &pending);
+		s.waiting_events = pending.events;
+		s.waiting_bytes = pending.bytes;
+		s.oldest = pending.oldest;
+		rc = each(ctx, &s);
+	}
+	free(list);
+	return rc;
+}
+
+rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr)
+{
+	struct collection *c = collection_get(p, collection);
+	AUTO_MEM char *quarantine = mem_printf("%s%s", collection, QUARANTINE_SUFFIX);
+	pthread_mutex_lock(&c->commit);
+	pthread_mutex_lock(&c->lock);
+	struct wal_pending pending;
+	wal_pending(p->wal, slice_str(collection), &pending);
+	rc_t rc = pending.events ? wal_drop(p->wal, slice_str(collection), reterr) : RC_OK;
+	hot_clear(&c->hot[0]);
+	hot_clear(&c->hot[1]);
+	if (rc == RC_OK)
+		rc = table_drop(p->store, quarantine, purge, reterr);
+	if (rc == RC_OK || rc == RC_NOT_FOUND)
+		rc = table_drop(p->store, collection, purge, reterr);
+	if (rc == RC_NOT_FOUND && pending.events)
+		rc = RC_OK;
+	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_unlock(&c->commit);
+	return rc;
+}

@@ -1,0 +1,143 @@
+/* The pipeline: the only room that knows the order of things. The two loops of the product are ingest.c and hydrate.c.
+ *
+ *   ingest:   body → frame + validate → wal.append → wal.sync → ack
+ *   hydrate:  wal.read → shred → parquet → cut → store.put* → table.commit(positions) → wal.trim
+ *
+ * Promise: what pipeline_ingest's ticket reports durable is in the log until a table holds it, and is in a table exactly once afterwards,
+ *   across crashes at any step. A collection that cannot commit keeps its events in the log, is retried, and says so (pipeline_state).
+ * Ownership: a pipeline owns the data folder (locked) and its log; the lake may be shared with other writers.
+ * Threads: every function may be called from any thread, save open, start, stop and close.
+ */
+#ifndef PIPELINE_PIPELINE_H
+#define PIPELINE_PIPELINE_H
+
+#include "base/err.h"
+#include "json/frame.h"
+#include "parquet/codec.h"
+#include "store/store.h"
+#include "table/table.h"
+#include "wal/wal.h"
+
+struct pipeline_options {
+	const char *lake;         /* folder or URL */
+	const char *data_dir;     /* log and cache; NULL: LAKE/_hydrant/local */
+	bool read_only;           /* a command that reads: nothing is made, an absent log is fine */
+	const char *holder;       /* text for whoever finds the data folder locked: "hydrant serve (pid 7) on http://…" */
+	const char *time_field;   /* declared event time for all collections, or NULL */
+	size_t memory_bytes;      /* for columns being filled by the hydrate loop; 0: 160 MiB */
+	uint64_t file_bytes;      /* target size of a data file; 0: 128 MiB */
+	enum parquet_codec codec; /* with codec_level; CODEC default: see pipeline_options_default */
+	int codec_level;
+	int64_t commit_busy_us;   /* commit interval from 8 MiB waiting on; default 60 s */
+	int64_t commit_idle_us;   /* … and below; default 15 min */
+	uint64_t commit_bytes;    /* commit at once when so many bytes wait; default 1 GiB */
+	uint64_t log_bytes;       /* cap of the log; 0: its default */
+	uint64_t collection_bytes; /* share of one collection; 0: half of it */
+	bool salvage;             /* open a damaged log, giving up the damaged records */
+	int64_t key_window_us;    /* idempotency keys; 0: 10 minutes */
+};
+
+struct pipeline;
+void pipeline_options_default(struct pipeline_options *ret);
+/* RC_CONFLICT: the data folder is in use, the text is the holder's. RC_UNSUPPORTED: a newer hydrant's lake. */
+rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, struct err *reterr);
+rc_t pipeline_start(struct pipeline *p, struct err *reterr); /* the hydrate thread */
+void pipeline_stop(struct pipeline *p);                      /* waits for a running commit; the log keeps the rest */
+void pipeline_close(struct pipeline *p);                     /* NULL is fine */
+AUTO_DEFINE(pipeline, pipeline_close)
+struct store *pipeline_store(struct pipeline *p);
+struct wal *pipeline_wal(struct pipeline *p); /* NULL: read-only and there is no log */
+const char *pipeline_data_dir(const struct pipeline *p);
+/* Where the data folder of a lake is (caller frees); NULL if the lake is no folder and none was given. */
+char *pipeline_default_data_dir(const char *lake);
+
+/* ---- ingest ---- */
+
+struct ingest_request {
+	struct slice collection;
+	struct slice body;
+	enum frame_format format;
+	bool body_is_event;
+	bool reject;       /* one bad event refuses the whole body */
+	struct slice key;  /* Idempotency-Key, or empty */
+	struct slice meta; /* allow-listed headers, "name\0value\0"… */
+};
+
+#define INGEST_ERRORS_MAX 10
+struct ingest_error {
+	uint64_t line, column;
+	char message[120];
+};
+
+struct ingest_reply {
+	uint64_t accepted, quarantined; /* accepted counts both */
+	uint64_t position;              /* of the last event */
+	enum frame_format format;
+	struct ingest_error errors[INGEST_ERRORS_MAX];
+	unsigned error_count;
+	uint64_t ticket;                /* wal_ticket says when it is durable; 0 = it already is */
+	bool repeated;                  /* the key was seen: this is the first answer again */
+	char log[WAL_ID_LEN + 1];       /* positions are of this log */
+};
+
+/* Appends the body's events as one atomic record. RC_INVALID (status 400): no event is valid, nothing kept; RC_CONFLICT (409): same key, another
+ * body; RC_LIMIT (413, 429, 503, 507); RC_AGAIN: the key's first send is not durable yet, wait for reply->ticket and call again. */
+rc_t pipeline_ingest(struct pipeline *p, const struct ingest_request *req, struct ingest_reply *ret, struct err *reterr);
+
+/* ---- files ---- */
+
+struct load_options {
+	const char *path;          /* "-": standard input */
+	const char *collection;
+	enum frame_format format;
+	bool again;                /* even if the lake has this file */
+	/* progress, may be NULL: bytes read of size (0 = unknown), events so far */
+	void (*progress)(void *ctx, uint64_t offset, uint64_t size, uint64_t events);
+	void *ctx;
+};
+struct load_result {
+	uint64_t events, quarantined, bytes, commits, skipped_bytes; /* skipped: already in the lake */
+	bool already;              /* all of it was there: nothing was added */
+	enum frame_format format;
+};
+/* A file is its own log: committed cut by cut with the offset as position, so that a second run adds nothing and an interrupted one goes on. */
+rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct load_result *ret, struct err *reterr);
+
+/* ---- hydrate ---- */
+
+/* Commits what waits, of one collection or (NULL) all, now, in the calling thread. */
+rc_t pipeline_flush(struct pipeline *p, const char *collection, struct err *reterr);
+/* Forgets a collection: its events in the log, its table; with purge its files. */
+rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr);
+
+/* What /metrics and /readyz show of a collection. */
+struct pipeline_state {
+	const char *collection;
+	uint64_t waiting_events, waiting_bytes;
+	int64_t oldest;        /* µs, 0 if none */
+	uint64_t commits, committed_events, committed_bytes, committed_files, failures; /* since start */
+	const char *error;     /* of the last commit, NULL = fine */
+};
+rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pipeline_state *s), void *ctx);
+
+/* ---- reading ---- */
+
+/* A collection as it is this moment: the table's snapshot plus the events that it does not hold yet, as Parquet files. */
+struct view {
+	struct table *table;         /* NULL: nothing committed yet */
+	const struct schema *schema; /* of both */
+	char **hot;                  /* local paths */
+	size_t hot_count;
+	uint64_t hot_events;
+	void **refs;                 /* internal */
+	struct schema *owned;        /* internal */
+};
+/* RC_NOT_FOUND: no such collection. */
+rc_t view_open(struct pipeline *p, const char *collection, struct view **ret, struct err *reterr);
+void view_close(struct view *v);
+AUTO_DEFINE(view, view_close)
+/* Every collection, committed or only in the log, sorted by name. */
+rc_t pipeline_collections(struct pipeline *p, rc_t (*each)(void *ctx, const char *collection, struct err *reterr), void *ctx,
+			  struct err *reterr);
+
+#endif

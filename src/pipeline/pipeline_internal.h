@@ -1,0 +1,101 @@
+/* What the files of this room share. */
+#ifndef PIPELINE_INTERNAL_H
+#define PIPELINE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/map.h"
+#include "pipeline/build.h"
+#include "pipeline/pipeline.h"
+
+#define LAKE_FORMAT 1 /* of _hydrant/lake.json; a higher number is refused */
+
+/* A run of a collection's uncommitted events of one kind as one Parquet file; shared by views, its file removed with the last. */
+struct hot_chunk {
+	uint64_t after, upto; /* positions, after < pos ≤ upto */
+	uint64_t events;
+	char *path; /* NULL: no such events in the range */
+	int refs;   /* atomic */
+};
+
+/* The hot events of one kind (valid, or quarantined) of a collection: gapless chunks in order. */
+struct hot {
+	struct hot_chunk **chunks;
+	size_t count, cap;
+	struct shredder *shredder; /* of all chunks, so that they agree on types */
+	int32_t schema_id;         /* the table's schema that the shredder started from; -1 = no table */
+};
+
+struct collection {
+	char *name;
+	pthread_mutex_t commit; /* held by whoever builds and commits a cut: one at a time */
+	pthread_mutex_t lock;   /* held from a commit's append to its trim, and while a view is put together */
+	int64_t retry_at;       /* clock_mono_us; 0 = none */
+	unsigned failures_in_row;
+	struct pipeline_state state;
+	char error[512];
+	struct hot hot[2]; /* valid, quarantined */
+};
+
+struct pipeline {
+	struct pipeline_options opts;
+	struct store *store;
+	char *data_dir;
+	char *hot_dir;  /* hot.c's files; emptied at start, removed at the end */
+	int lock_fd;
+	struct wal *wal;
+	pthread_mutex_t lock; /* the collections map, and the hydrate thread's sleep */
+	pthread_cond_t wake;
+	struct map collections;
+	pthread_t thread;
+	bool running, stopping;
+	bool asleep_for_good; /* the thread waits without a deadline: the next durable group must wake it */
+	uint64_t bytes_at_check;
+};
+
+/* The collection's entry, made if absent; lives as long as the pipeline. */
+struct collection *collection_get(struct pipeline *p, const char *name);
+/* "<epoch>:<position>" of a log in the table; 0 if the table does not know it. *ret_value: the property as it stands (may be NULL). */
+uint64_t table_log_position(struct table *t, const char *log, const char **ret_value);
+/* Opens the table, *ret NULL if there is none. */
+rc_t table_open_if_any(struct store *store, const char *collection, struct table **ret, struct err *reterr);
+
+/* One cut of one source on its way into the tables (commit.c). */
+struct commit {
+	struct pipeline *p;
+	const char *log;            /* the source's id: a log's, or a file's */
+	uint64_t after, upto;       /* positions: after < pos ≤ upto; upto 0: `measured` will set it */
+	/* Called when the source has been read once, to set upto and value; may be NULL. */
+	rc_t (*measured)(struct commit *c, struct err *reterr);
+	void *ctx;
+	const char *value;          /* the position property afterwards, "<epoch>:<upto>…"; NULL: removed */
+	struct build_source source;
+	pthread_mutex_t *lock;      /* held while the table changes; NULL if no view reads this source's log */
+	/* results, summed up */
+	uint64_t events, quarantined, files, bytes;
+};
+/* The quarantined events, then the valid ones. What is committed already, from an earlier attempt, is not again. */
+rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr);
+
+rc_t recover(struct pipeline *p, struct err *reterr);
+void hot_clear(struct hot *h);
+void hot_unref(struct hot_chunk *chunk);
+
+/* The log's events of one collection in a range of positions, as a builder wants them. */
+struct wal_source {
+	struct wal *wal;
+	struct slice collection;
+	uint64_t after, upto;
+	struct wal_cursor *cursor;
+	struct arena arena;
+	struct event *events;
+	size_t count, cap;
+	bool big_first; /* the first batch is a large sample */
+	bool started;
+};
+void wal_source_init(struct wal_source *s, struct wal *wal, const char *collection, uint64_t after, uint64_t upto);
+void wal_source_free(struct wal_source *s);
+rc_t wal_source_rewind(void *ctx, struct err *reterr);
+rc_t wal_source_next(void *ctx, const struct event **ret_events, size_t *ret_n, struct err *reterr);
+
+#endif

@@ -1,0 +1,108 @@
+/* Start-up: the lake's own file, what an earlier run left behind, the log against the tables. */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "pipeline/pipeline_internal.h"
+
+#define LAKE_FILE "_hydrant/lake.json"
+#define TEMP_AGE_US ((int64_t)86400 * 1000000) /* another writer's unfinished file is younger than this */
+
+static rc_t check_lake(struct pipeline *p, struct err *reterr)
+{
+	AUTO_BUF struct buf text;
+	buf_init(&text, 1 << 20);
+	rc_t rc = store_get(p->store, LAKE_FILE, &text, reterr);
+	if (rc == RC_NOT_FOUND && p->opts.read_only)
+		return RC_OK;
+	if (rc == RC_NOT_FOUND) {
+		char content[128];
+		snprintf(content, sizeof content, "{\"format\": %d, \"made_by\": \"hydrant %s\"}\n", LAKE_FORMAT, HYDRANT_VERSION);
+		rc = store_put(p->store, LAKE_FILE, slice_str(content), STORE_CREATE, reterr);
+		return rc == RC_CONFLICT ? RC_OK : rc;
+	}
+	TRY(rc);
+	json_error_t je;
+	json_t *lake = json_loadb((const char *)text.data, text.len, 0, &je);
+	json_int_t format = lake ? json_integer_value(json_object_get(lake, "format")) : 0;
+	json_decref(lake);
+	if (format < 1)
+		return err_set(reterr, RC_CORRUPT, "%s of the lake %s cannot be read; restore it or remove it to have it made anew", LAKE_FILE,
+			       p->opts.lake);
+	if (format > LAKE_FORMAT)
+		return err_set(reterr, RC_UNSUPPORTED, "the lake %s has format %lld, this hydrant %s knows up to %d; use a newer hydrant",
+			       p->opts.lake, (long long)format, HYDRANT_VERSION, LAKE_FORMAT);
+	return RC_OK;
+}
+
+static rc_t check_position(void *ctx, const char *collection, struct err *reterr)
+{
+	struct pipeline *p = ctx;
+	AUTO(table) *t = NULL;
+	struct err err;
+	if (table_open(p->store, collection, &t, &err) != RC_OK) {
+		log_warn("%s cannot be read now and is checked when it is next written: %s", collection, err.text);
+		return RC_OK;
+	}
+	uint64_t position = table_log_position(t, wal_id(p->wal), NULL);
+	if (position >= wal_next_position(p->wal)) {
+		log_warn("table %s holds events up to position %llu, the log ends at %llu: the log goes on behind the table", collection,
+			 (unsigned long long)position, (unsigned long long)wal_next_position(p->wal) - 1);
+		return wal_skip_to(p->wal, position + 1, reterr);
+	}
+	return RC_OK;
+}
+
+static void report(const struct pipeline *p)
+{
+	const struct wal_recovery *r = wal_recovery(p->wal);
+	if (r->torn_bytes)
+		log_warn("the log's end was torn: %llu bytes (%llu events, positions %llu to %llu) were never acked and are kept in %s",
+			 (unsigned long long)r->torn_bytes, (unsigned long long)r->torn_events, (unsigned long long)r->torn_first,
+			 (unsigned long long)r->torn_last, r->torn_file ? r->torn_file : "no file");
+	for (size_t i = 0; i < r->damage_count; i++)
+		log_error("the log lost positions %llu to %llu (segment %llu, bytes %llu to %llu), given up by --salvage",
+			  (unsigned long long)r->damages[i].first, (unsigned long long)r->damages[i].last,
+			  (unsigned long long)r->damages[i].segment, (unsigned long long)r->damages[i].offset,
+			  (unsigned long long)r->damages[i].end);
+	if (r->replaced)
+		log_warn("an older log stood in %s but its segments are gone; a new log was begun", p->data_dir);
+	log_info("log %s open: segments=%llu events=%llu bytes=%llu clean=%d ms=%lld", wal_id(p->wal), (unsigned long long)r->segments,
+		 (unsigned long long)r->events, (unsigned long long)r->bytes, r->clean, (long long)(r->took_us / 1000));
+}
+
+static rc_t open_log(struct pipeline *p, struct err *reterr)
+{
+	AUTO_MEM char *dir = mem_printf("%s/log", p->data_dir);
+	if (p->opts.read_only) {
+		rc_t rc = wal_open_readonly(dir, false, &p->wal, reterr);
+		return rc == RC_NOT_FOUND ? RC_OK : rc;
+	}
+	struct wal_options wo = {
+		.dir = dir,
+		.max_bytes = p->opts.log_bytes,
+		.collection_max_bytes = p->opts.collection_bytes,
+		.key_window_us = p->opts.key_window_us,
+		.salvage = p->opts.salvage,
+	};
+	TRY(wal_open(&wo, &p->wal, reterr));
+	report(p);
+	/* Only a crash (or a disk that lied) can leave the log behind a table. */
+	if (!wal_recovery(p->wal)->clean && !wal_recovery(p->wal)->made)
+		return table_list(p->store, check_position, p, reterr);
+	return RC_OK;
+}
+
+rc_t recover(struct pipeline *p, struct err *reterr)
+{
+	TRY(check_lake(p, reterr));
+	TRY(dir_remove_tree(p->hot_dir, reterr));
+	TRY(open_log(p, reterr));
+	if (p->wal)
+		TRY(dir_make(p->hot_dir, reterr));
+	if (!p->opts.read_only)
+		TRY(store_sweep_temp(p->store, TEMP_AGE_US, reterr));
+	return RC_OK;
+}

@@ -1,0 +1,294 @@
+#include "source/file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "os/file.h"
+
+#define FIRST_READ ((size_t)8 << 20) /* a good sample for the schema */
+#define NEXT_READ ((size_t)2 << 20)
+
+struct file_source {
+	struct file_source_options opts;
+	char *path;
+	int fd;
+	bool seekable;
+	uint64_t size;
+	/* a pipe's bytes since the cut's start: spool byte 0 is input byte spool_base */
+	int spool;
+	uint64_t spool_base, spool_end;
+	uint64_t live; /* bytes taken from fd */
+	/* the cut */
+	uint64_t from, max_bytes, max_events, upto;
+	bool measured; /* upto is known: the cut was read once */
+	bool finished;
+	uint64_t invalid;
+	enum frame_format format;
+	/* this reading */
+	struct framer *framer;
+	uint64_t frame_base; /* input offset of the framer's byte 0 */
+	uint64_t offset;     /* input bytes fed to it */
+	bool fed_any, ended, done;
+	uint64_t events_seen, bytes_seen;
+	struct event *events;
+	size_t event_count, event_cap;
+	struct arena reasons; /* of the events handed out last */
+};
+
+rc_t file_source_open(const struct file_source_options *opts, struct file_source **ret, struct err *reterr)
+{
+	struct file_source *s = NEW(struct file_source);
+	s->opts = *opts;
+	s->format = opts->format;
+	s->spool = -1;
+	arena_init(&s->reasons);
+	bool standard = !strcmp(opts->path, "-");
+	s->path = mem_strdup(standard ? "standard input" : opts->path);
+	s->fd = standard ? STDIN_FILENO : -1;
+	rc_t rc = standard ? RC_OK : file_open(opts->path, FILE_READ, &s->fd, reterr);
+	struct stat st;
+	if (rc == RC_OK && fstat(s->fd, &st) != 0)
+		rc = err_errno(reterr, RC_IO, "cannot look at %s", s->path);
+	if (rc == RC_OK && S_ISDIR(st.st_mode))
+		rc = err_set(reterr, RC_INVALID, "%s is a folder; name the files in it", s->path);
+	if (rc == RC_OK) {
+		s->seekable = !standard && S_ISREG(st.st_mode);
+		s->size = s->seekable ? (uint64_t)st.st_size : 0;
+		if (!s->seekable)
+			rc = file_open_unnamed(opts->spool_dir, &s->spool, reterr);
+	}
+	if (rc != RC_OK) {
+		file_source_close(s);
+		return rc;
+	}
+	*ret = s;
+	return RC_OK;
+}
+
+void file_source_close(struct file_source *s)
+{
+	if (!s)
+		return;
+	if (s->fd != STDIN_FILENO)
+		file_close(s->fd);
+	file_close(s->spool);
+	framer_free(s->framer);
+	arena_free(&s->reasons);
+	free(s->events);
+	free(s->path);
+	free(s);
+}
+
+/* ---- bytes ---- */
+
+static rc_t read_live(struct file_source *s, uint8_t *out, size_t len, size_t *ret_got, struct err *reterr)
+{
+	for (;;) {
+		ssize_t n = read(s->fd, out, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_errno(reterr, RC_IO, "cannot read %s", s->path);
+		TRY(file_pwrite(s->spool, "the spool file", out, (size_t)n, s->spool_end - s->spool_base, reterr));
+		s->spool_end += (uint64_t)n;
+		*ret_got = (size_t)n;
+		return RC_OK;
+	}
+}
+
+/* Up to len bytes of input at s->offset; 0: the end. */
+static rc_t read_input(struct file_source *s, uint8_t *out, size_t len, size_t *ret_got, struct err *reterr)
+{
+	if (s->opts.stop && s->offset + len > s->opts.stop)
+		len = s->opts.stop > s->offset ? (size_t)(s->opts.stop - s->offset) : 0;
+	*ret_got = 0;
+	if (!len)
+		return RC_OK;
+	rc_t rc = RC_OK;
+	if (s->seekable) {
+		rc = file_pread(s->fd, s->path, out, len, s->offset, ret_got, reterr);
+	} else if (s->offset < s->spool_end) {
+		if (len > s->spool_end - s->offset)
+			len = (size_t)(s->spool_end - s->offset);
+		rc = file_pread(s->spool, "the spool file", out, len, s->offset - s->spool_base, ret_got, reterr);
+	} else {
+		/* A pipe gives little at a time: gather, so that batches are large. */
+		while (rc == RC_OK && *ret_got < len) {
+			size_t got = 0;
+			rc = read_live(s, out + *ret_got, len - *ret_got, &got, reterr);
+			if (!got)
+				break;
+			*ret_got += got;
+		}
+	}
+	return rc == RC_EOF ? RC_OK : rc;
+}
+
+/* ---- cuts ---- */
+
+rc_t file_source_cut(struct file_source *s, uint64_t from, uint64_t max_bytes, uint64_t max_events, struct err *reterr)
+{
+	s->from = s->upto = from;
+	s->max_bytes = max_bytes;
+	s->max_events = max_events;
+	s->measured = false;
+	s->invalid = 0;
+	if (!s->seekable && s->format != FRAME_JSON && from > s->spool_base)
+		TRY(file_punch(s->spool, "the spool file", 0, from - s->spool_base, reterr));
+	return RC_OK;
+}
+
+rc_t file_source_rewind(struct file_source *s, struct err *reterr)
+{
+	(void)reterr;
+	framer_free(s->framer);
+	s->framer = framer_new(s->format, NULL);
+	/* Lines stand for themselves; an array or a row of values has to be framed from its start. */
+	bool lines = s->format == FRAME_NDJSON || s->format == FRAME_TEXT;
+	s->offset = s->frame_base = lines ? s->from : 0;
+	s->ended = s->done = false;
+	s->events_seen = s->bytes_seen = 0;
+	if (s->measured)
+		return RC_OK;
+	s->invalid = 0;
+	return RC_OK;
+}
+
+static struct slice reason_of(struct file_source *s, const struct frame_event *e)
+{
+	const char *text = arena_printf(&s->reasons, "%s (%s %llu, column %llu)", e->message, "line", (unsigned long long)e->line,
+					(unsigned long long)e->column);
+	return slice_str(text);
+}
+
+/* Takes one framed event into the batch. RC_EOF: the cut ends before it or with it. */
+static rc_t take(struct file_source *s, const struct frame_event *e, struct err *reterr)
+{
+	uint64_t at = s->frame_base + e->offset, end = at + e->payload.len;
+	if (at < s->from)
+		return RC_OK; /* of an earlier cut, framed once more */
+	if (s->measured && at >= s->upto)
+		return RC_EOF;
+	if (!s->measured && s->opts.framing)
+		TRY(framing_add(s->opts.framing, e->gap, reterr));
+	if (s->event_count == s->event_cap) {
+		s->event_cap = s->event_cap ? s->event_cap * 2 : 1024;
+		s->events = mem_realloc(s->events, s->event_cap * sizeof *s->events);
+	}
+	s->events[s->event_count++] = (struct event){
+		.payload = e->payload,
+		.kind = e->kind,
+		.received = s->opts.received,
+		.pos = end,
+		.reason = e->invalid ? reason_of(s, e) : (struct slice){ 0 },
+	};
+	s->events_seen++;
+	s->bytes_seen += e->gap.len + e->payload.len;
+	if (s->measured)
+		return RC_OK;
+	s->upto = end;
+	s->invalid += e->invalid;
+	return s->bytes_seen >= s->max_bytes || s->events_seen >= s->max_events ? RC_EOF : RC_OK;
+}
+
+static rc_t feed(struct file_source *s, struct err *reterr)
+{
+	size_t want = s->fed_any ? NEXT_READ : FIRST_READ, got;
+	TRY(read_input(s, framer_space(s->framer, want), want, &got, reterr));
+	s->fed_any = true;
+	s->offset += got;
+	if (got) {
+		framer_fed(s->framer, got);
+	} else {
+		framer_finish(s->framer);
+		s->ended = true;
+	}
+	return RC_OK;
+}
+
+/* The reading is at its end; the first one has measured the cut. */
+static rc_t end_of_reading(struct file_source *s, bool input_ended, struct err *reterr)
+{
+	s->done = true;
+	if (s->measured)
+		return RC_OK;
+	s->measured = true;
+	s->finished = input_ended;
+	if (s->format == FRAME_AUTO)
+		s->format = framer_detected(s->framer);
+	if (input_ended && s->opts.framing)
+		return framing_finish(s->opts.framing, framer_tail(s->framer), reterr);
+	return RC_OK;
+}
+
+rc_t file_source_next(struct file_source *s, const struct event **ret_events, size_t *ret_n, struct err *reterr)
+{
+	s->event_count = 0;
+	arena_reset(&s->reasons);
+	while (!s->done) {
+		struct frame_event e;
+		rc_t rc = framer_next(s->framer, &e, reterr);
+		if (rc == RC_AGAIN) {
+			if (s->event_count)
+				break; /* feeding would invalidate what is gathered */
+			TRY(feed(s, reterr));
+			continue;
+		}
+		if (rc == RC_EOF) {
+			TRY(end_of_reading(s, true, reterr));
+			break;
+		}
+		if (rc != RC_OK) {
+			err_prefix(reterr, "%s", s->path);
+			return rc;
+		}
+		rc = take(s, &e, reterr);
+		if (rc == RC_EOF)
+			TRY(end_of_reading(s, false, reterr));
+		else if (rc != RC_OK)
+			return rc;
+	}
+	if (!s->event_count)
+		return RC_EOF;
+	*ret_events = s->events;
+	*ret_n = s->event_count;
+	return RC_OK;
+}
+
+uint64_t file_source_end(const struct file_source *s)
+{
+	return s->upto;
+}
+
+bool file_source_finished(const struct file_source *s)
+{
+	return s->finished;
+}
+
+enum frame_format file_source_format(const struct file_source *s)
+{
+	return s->format == FRAME_AUTO && s->framer ? framer_detected(s->framer) : s->format;
+}
+
+uint64_t file_source_invalid(const struct file_source *s)
+{
+	return s->invalid;
+}
+
+bool file_source_seekable(const struct file_source *s)
+{
+	return s->seekable;
+}
+
+uint64_t file_source_size(const struct file_source *s)
+{
+	return s->size;
+}
+
+uint64_t file_source_offset(const struct file_source *s)
+{
+	return s->offset;
+}

@@ -1,0 +1,47 @@
+/* A file, or standard input, as a source of events. A file is its own log: positions are byte offsets in it; an event's position
+ * is the offset behind its last byte.
+ *
+ * Events are read in cuts. A cut can be read several times: file_source_rewind, then file_source_next to RC_EOF, gives the same events each
+ * time; the first reading decides where it ends. Input that cannot be read twice (a pipe) is kept in an unnamed spool file for as
+ * long as its cut lasts. gzip and zstd files are told by their first bytes and read as what is in them.
+ * Memory: a few MiB, and the largest event. Threads: one a source.
+ */
+#ifndef SOURCE_FILE_H
+#define SOURCE_FILE_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "json/frame.h"
+#include "model/event.h"
+
+struct file_source_options {
+	const char *path;         /* "-": standard input */
+	enum frame_format format;
+	const char *spool_dir;    /* for input that cannot be read twice; it exists */
+	struct framing *framing;  /* filled by the first reading, from offset 0 on, if not NULL */
+	int64_t received;         /* µs: receive time of all events */
+	uint64_t stop;            /* bytes of input that count, 0 = all: a log file may grow while it is read */
+};
+
+struct file_source;
+rc_t file_source_open(const struct file_source_options *opts, struct file_source **ret, struct err *reterr);
+void file_source_close(struct file_source *s);
+AUTO_DEFINE(file_source, file_source_close)
+
+/* The next cut begins behind byte `from` (0, or where an earlier cut ended) and ends behind the first event that makes it max_bytes
+ * long or max_events, or at the end. */
+rc_t file_source_cut(struct file_source *s, uint64_t from, uint64_t max_bytes, uint64_t max_events, struct err *reterr);
+rc_t file_source_rewind(struct file_source *s, struct err *reterr);
+/* Valid until the next call. RC_EOF: the cut's end. */
+rc_t file_source_next(struct file_source *s, const struct event **ret_events, size_t *ret_n, struct err *reterr);
+
+/* After a reading: where the cut ends, and whether the input ends there, too. */
+uint64_t file_source_end(const struct file_source *s);
+bool file_source_finished(const struct file_source *s);
+enum frame_format file_source_format(const struct file_source *s); /* detected */
+uint64_t file_source_invalid(const struct file_source *s);         /* events with a reason in the cut */
+bool file_source_seekable(const struct file_source *s);              /* a plain file: can be read at any offset */
+uint64_t file_source_size(const struct file_source *s);            /* bytes of a plain file; 0 = unknown */
+uint64_t file_source_offset(const struct file_source *s);          /* bytes read so far, for a progress bar */
+
+#endif
