@@ -1,0 +1,311 @@
+/* The plan of a chunk: which encoding and whether to compress, by trial on the chunk's own values; and the bindings of the encoders.
+ *
+ * A sample of a few runs of neighbouring values is encoded each possible way and compressed with the file's codec. The dictionary is
+ * built over all values (unless that becomes hopeless), because its worth cannot be seen from a sample.
+ */
+#include "parquet/write_internal.h"
+
+#define SAMPLE_BYTES_MIN ((size_t)2 << 10)  /* a sample is 1/16 of the chunk, but within these; plain bytes */
+#define SAMPLE_BYTES_MAX ((size_t)48 << 10)
+#define SAMPLE_RUNS 3
+#define DICT_PATIENCE_MIN 1024   /* values seen before a dictionary may be called hopeless */
+#define DICT_PATIENCE_MAX 16384
+#define PAGE_OVERHEAD 40         /* bytes that a dictionary page costs besides its values */
+
+static void *scratch(struct buf *b, size_t bytes)
+{
+	buf_reset(b);
+	buf_reserve(b, bytes + 1);
+	return b->data;
+}
+
+/* ---- bindings ----------------------------------------------------------------------------------------------------- */
+
+static void encode_plain(const struct values *v, uint32_t first, uint32_t n, struct buf *out)
+{
+	size_t bytes = values_plain_bytes(v, first, n);
+	if (!buf_reserve(out, bytes))
+		return;
+	if (v->kind == VALUE_BOOL)
+		encode_plain_bool(out->data + out->len, v->data + first, n);
+	else if (!v->width)
+		encode_plain_bytes(out->data + out->len, v->data, v->offsets, first, n);
+	else if (bytes)
+		memcpy(out->data + out->len, v->data + (size_t)first * v->width, bytes);
+	out->len += bytes;
+}
+
+static void encode_delta(struct encoder *e, enum parquet_encoding encoding, const struct values *v, uint32_t first, uint32_t n,
+			 struct buf *out)
+{
+	size_t bound = encode_delta_bound(n, v->width ? v->width : 4);
+	if (!v->width)
+		bound = 2 * bound + (v->offsets[first + n] - v->offsets[first]);
+	if (!buf_reserve(out, bound))
+		return;
+	uint8_t *to = out->data + out->len;
+	if (encoding == ENCODING_DELTA_LENGTH_BYTE_ARRAY) {
+		out->len += encode_delta_length(to, v->data, v->offsets, first, n, scratch(&e->lengths, (size_t)n * 4));
+	} else if (encoding == ENCODING_DELTA_BYTE_ARRAY) {
+		int32_t *prefixes = scratch(&e->prefixes, (size_t)n * 4);
+		out->len += encode_delta_bytes(to, v->data, v->offsets, first, n, prefixes, scratch(&e->lengths, (size_t)n * 4));
+	} else if (v->width == 4) {
+		out->len += encode_delta_i32(to, (const int32_t *)(const void *)v->data + first, n);
+	} else {
+		out->len += encode_delta_i64(to, (const int64_t *)(const void *)v->data + first, n);
+	}
+}
+
+static void encode_indices(struct encoder *e, unsigned width, uint32_t first, uint32_t n, struct buf *out)
+{
+	if (!buf_reserve(out, 1 + encode_rle_bound(n, width)))
+		return;
+	out->data[out->len++] = (uint8_t)width;
+	const uint32_t *indices = (const uint32_t *)(const void *)e->indices.data;
+	out->len += encode_rle_u32(out->data + out->len, indices + first, n, width);
+}
+
+void encode_values(struct encoder *e, const struct plan *plan, const struct values *v, uint32_t first, uint32_t n, struct buf *out)
+{
+	switch (plan->encoding) {
+	case ENCODING_RLE_DICTIONARY:
+		encode_indices(e, plan->index_width, first, n, out);
+		break;
+	case ENCODING_DELTA_BINARY_PACKED:
+	case ENCODING_DELTA_LENGTH_BYTE_ARRAY:
+	case ENCODING_DELTA_BYTE_ARRAY:
+		encode_delta(e, plan->encoding, v, first, n, out);
+		break;
+	case ENCODING_BYTE_STREAM_SPLIT:
+		if (buf_reserve(out, (size_t)n * v->width))
+			out->len += encode_split(out->data + out->len, v->data + (size_t)first * v->width, n, v->width);
+		break;
+	case ENCODING_RLE: { /* booleans of v2 pages: RLE with its length in front */
+		size_t at = out->len;
+		if (!buf_reserve(out, 4 + encode_rle_bound(n, 1)))
+			return;
+		uint32_t len = (uint32_t)encode_rle_u8(out->data + at + 4, v->data + first, n, 1);
+		memcpy(out->data + at, &len, 4);
+		out->len += 4 + len;
+		break;
+	}
+	default:
+		encode_plain(v, first, n, out);
+	}
+}
+
+void encode_dictionary(struct encoder *e, const struct values *v, struct buf *out)
+{
+	const struct dict *d = &e->dict;
+	if (!buf_reserve(out, d->value_bytes + (v->width ? 0 : 4 * (size_t)d->count)))
+		return;
+	uint8_t *p = out->data + out->len;
+	for (uint32_t i = 0; i < d->count; i++) {
+		struct slice s = value_at(v, d->first[i]);
+		if (!v->width) {
+			uint32_t len = (uint32_t)s.len;
+			memcpy(p, &len, 4);
+			p += 4;
+		}
+		if (s.len)
+			memcpy(p, s.data, s.len);
+		p += s.len;
+	}
+	out->len = (size_t)(p - out->data);
+}
+
+/* ---- dictionary --------------------------------------------------------------------------------------------------- */
+
+static void dict_grow(struct encoder *e, const struct values *v)
+{
+	struct dict *d = &e->dict;
+	size_t slots = d->slots ? 4 * (d->slot_mask + 1) : 256;
+	struct buf *to = d->slots == (struct dict_slot *)(void *)e->slots[0].data ? &e->slots[1] : &e->slots[0];
+	void *table = scratch(to, slots * sizeof(struct dict_slot));
+	memset(table, 0, slots * sizeof(struct dict_slot));
+	dict_rehash(d, table, slots - 1, v->width);
+	d->limit = (uint32_t)(slots / 2);
+	e->first.len = (size_t)d->count * 4;
+	buf_reserve(&e->first, (slots / 2 - d->count) * 4);
+	d->first = (uint32_t *)(void *)e->first.data;
+}
+
+static size_t dict_add(struct dict *d, const struct values *v, uint32_t first, uint32_t n, uint32_t *indices)
+{
+	if (!v->width)
+		return dict_add_bytes(d, v->data, v->offsets, first, n, indices);
+	if (v->width == 4)
+		return dict_add_u32(d, (const uint32_t *)(const void *)v->data, first, n, indices);
+	if (v->width == 8)
+		return dict_add_u64(d, (const uint64_t *)(const void *)v->data, first, n, indices);
+	return dict_add_fixed(d, v->data, v->width, first, n, indices);
+}
+
+static size_t dict_bytes(const struct dict *d, const struct values *v)
+{
+	return d->value_bytes + (v->width ? 0 : 4 * (size_t)d->count);
+}
+
+static unsigned dict_index_width(const struct dict *d)
+{
+	unsigned width = d->count ? encode_width(d->count - 1) : 0;
+	return width ? width : 1; /* width 0 is legal but readers have stumbled over it */
+}
+
+/* Fills e->dict and e->indices; false if it is not worth it. */
+static bool dict_build(struct encoder *e, const struct values *v)
+{
+	struct dict *d = &e->dict;
+	*d = (struct dict){ 0 };
+	if (v->kind == VALUE_BOOL || !e->opts.dictionary_bytes || v->count < 4)
+		return false;
+	uint32_t *indices = scratch(&e->indices, (size_t)v->count * 4);
+	dict_grow(e, v);
+	uint32_t patience = v->count / 4;
+	patience = patience < DICT_PATIENCE_MIN ? DICT_PATIENCE_MIN : patience > DICT_PATIENCE_MAX ? DICT_PATIENCE_MAX : patience;
+	for (uint32_t at = 0; at < v->count;) {
+		uint32_t n = v->count - at < patience ? v->count - at : patience;
+		for (uint32_t done = 0; done < n;) {
+			done += (uint32_t)dict_add(d, v, at + done, n - done, indices);
+			if (done < n)
+				dict_grow(e, v);
+			if (dict_bytes(d, v) > e->opts.dictionary_bytes || d->probes > 16 * (uint64_t)v->count + 4096)
+				return false;
+		}
+		at += n;
+		size_t coded = dict_bytes(d, v) + (size_t)at * dict_index_width(d) / 8;
+		if (coded > values_plain_bytes(v, 0, at) / 8 * 7)
+			return false;
+	}
+	return true;
+}
+
+/* ---- trial -------------------------------------------------------------------------------------------------------- */
+
+struct sample {
+	uint32_t first[SAMPLE_RUNS], count[SAMPLE_RUNS];
+	uint32_t runs;
+	size_t plain; /* bytes */
+	size_t total; /* plain bytes of the whole chunk */
+};
+
+static void sample_take(const struct values *v, struct sample *s)
+{
+	s->total = values_plain_bytes(v, 0, v->count);
+	s->plain = 0;
+	s->runs = 0;
+	size_t want = s->total / 16;
+	want = want < SAMPLE_BYTES_MIN ? SAMPLE_BYTES_MIN : want > SAMPLE_BYTES_MAX ? SAMPLE_BYTES_MAX : want;
+	if (want >= s->total / 2) {
+		s->first[0] = 0;
+		s->count[0] = v->count;
+		s->runs = 1;
+		s->plain = s->total;
+		return;
+	}
+	uint32_t per_run = (uint32_t)((double)v->count * ((double)want / (double)s->total) / SAMPLE_RUNS) + 1;
+	for (uint32_t r = 0; r < SAMPLE_RUNS; r++) {
+		uint32_t at = (uint32_t)((uint64_t)v->count * r / SAMPLE_RUNS), n = per_run;
+		if (n > v->count - at)
+			n = v->count - at;
+		/* one giant value must not make the trial expensive */
+		while (n > 1 && values_plain_bytes(v, at, n) > 4 * SAMPLE_BYTES_MAX)
+			n /= 2;
+		s->first[s->runs] = at;
+		s->count[s->runs++] = n;
+		s->plain += values_plain_bytes(v, at, n);
+	}
+}
+
+struct outcome {
+	double coded, stored; /* bytes for a plain byte: encoded; encoded and compressed */
+};
+
+/* Compresses what the trial buffer holds and scales to a plain byte. */
+static struct outcome trial_weigh(struct encoder *e, double plain)
+{
+	struct outcome o = { .coded = (double)e->trial.len / plain };
+	o.stored = o.coded;
+	buf_reset(&e->packed);
+	if (e->opts.codec != PARQUET_UNCOMPRESSED &&
+	    codec_compress(e->codec, e->opts.codec, e->opts.level, buf_slice(&e->trial), &e->packed, NULL) == RC_OK)
+		o.stored = (double)e->packed.len / plain;
+	return o;
+}
+
+static struct outcome trial_run(struct encoder *e, const struct plan *plan, const struct values *v, const struct sample *s)
+{
+	buf_reset(&e->trial);
+	for (uint32_t r = 0; r < s->runs; r++)
+		encode_values(e, plan, v, s->first[r], s->count[r], &e->trial);
+	return trial_weigh(e, (double)s->plain);
+}
+
+/* The dictionary's entries count once for the chunk, the indices as the sample shows. */
+static struct outcome trial_dictionary(struct encoder *e, const struct plan *plan, const struct values *v, const struct sample *s)
+{
+	struct outcome indices = trial_run(e, plan, v, s);
+	buf_reset(&e->trial);
+	encode_dictionary(e, v, &e->trial);
+	size_t whole = e->trial.len;
+	if (e->trial.len > SAMPLE_BYTES_MAX)
+		e->trial.len = SAMPLE_BYTES_MAX;
+	double part = (double)e->trial.len / (double)whole;
+	struct outcome entries = trial_weigh(e, (double)s->total * part);
+	return (struct outcome){ .coded = indices.coded, .stored = indices.stored + entries.stored + PAGE_OVERHEAD / (double)s->total };
+}
+
+/* Takes `o` if it is smaller by at least the margin: what is slower to read must be worth it. */
+static void consider(struct plan *best, struct outcome *best_outcome, const struct plan *plan, struct outcome o, double margin)
+{
+	if (o.stored < best_outcome->stored * (1 - margin)) {
+		*best = *plan;
+		*best_outcome = o;
+	}
+}
+
+void choose_plan(struct encoder *e, const struct values *v, struct plan *ret)
+{
+	struct plan best = { .encoding = ENCODING_PLAIN, .codec = e->opts.codec, .coded_per_plain = 1 };
+	if (v->kind == VALUE_BOOL && e->opts.data_page_v2)
+		best.encoding = ENCODING_RLE;
+	*ret = best;
+	if (!v->count || values_plain_bytes(v, 0, v->count) < 16) {
+		/* nothing or next to nothing: a codec would only add its header */
+		ret->codec = v->count ? e->opts.codec : PARQUET_UNCOMPRESSED;
+		return;
+	}
+	if (v->kind == VALUE_BOOL)
+		return;
+	struct sample sample;
+	sample_take(v, &sample);
+	bool dict = dict_build(e, v);
+	struct outcome outcome = trial_run(e, &best, v, &sample);
+	struct plan plan = best;
+	bool integer = v->kind == VALUE_I32 || v->kind == VALUE_I64;
+	bool bytes = v->kind == VALUE_STRING || v->kind == VALUE_BINARY;
+	if (dict) {
+		plan.encoding = ENCODING_RLE_DICTIONARY;
+		plan.index_width = dict_index_width(&e->dict);
+		struct outcome o = trial_dictionary(e, &plan, v, &sample);
+		consider(&best, &outcome, &plan, o, 0);
+	}
+	if (e->opts.delta && integer) {
+		plan.encoding = ENCODING_DELTA_BINARY_PACKED;
+		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample), 0.03);
+	}
+	if (e->opts.delta && bytes) {
+		plan.encoding = ENCODING_DELTA_LENGTH_BYTE_ARRAY;
+		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample), 0.02);
+		plan.encoding = ENCODING_DELTA_BYTE_ARRAY;
+		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample), 0.04);
+	}
+	if (e->opts.byte_stream_split && (v->kind == VALUE_F32 || v->kind == VALUE_F64)) {
+		plan.encoding = ENCODING_BYTE_STREAM_SPLIT;
+		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample), 0.03);
+	}
+	best.coded_per_plain = outcome.coded;
+	if (outcome.stored > outcome.coded * 0.98 && best.encoding != ENCODING_RLE_DICTIONARY)
+		best.codec = PARQUET_UNCOMPRESSED;
+	*ret = best;
+}
