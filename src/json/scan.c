@@ -80,7 +80,7 @@ static bool scan_delimited(const uint8_t *p, struct scan *s)
 #undef SCAN_TARGET
 #undef SCAN_AVX2
 
-static bool scan_simd;
+bool json_scan_simd;
 
 #if defined(__x86_64__)
 #define SCAN_NAME(x) x##_avx2
@@ -96,7 +96,7 @@ __attribute__((constructor)) static void scan_detect(void)
 void json_scan_use_simd(bool use)
 {
 	__builtin_cpu_init();
-	scan_simd = use && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
+	json_scan_simd = use && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
 }
 #else
 const uint8_t *scan_value_avx2(const uint8_t *p, struct scan *s)
@@ -106,7 +106,7 @@ const uint8_t *scan_value_avx2(const uint8_t *p, struct scan *s)
 
 void json_scan_use_simd(bool use)
 {
-	scan_simd = use;
+	json_scan_simd = use;
 }
 #endif
 
@@ -119,7 +119,7 @@ rc_t json_validate_within(struct slice text, const uint8_t *readable, const stru
 	struct scan s = { .end = from + text.len,
 		          .readable = text.data ? readable : from,
 		          .depth_max = depth < JSON_DEPTH_MAX ? depth : JSON_DEPTH_MAX };
-	const uint8_t *behind = scan_simd ? scan_value_avx2(from, &s) : scan_value_portable(from, &s);
+	const uint8_t *behind = json_scan_simd ? scan_value_avx2(from, &s) : scan_value_portable(from, &s);
 	if (behind) {
 		*ret_end = (size_t)(behind - from);
 		return RC_OK;

@@ -38,6 +38,9 @@ static inline int utf8_step(const uint8_t *p, const uint8_t *end)
 	return (p[3] & 0xc0) == 0x80 ? 4 : 0;
 }
 
+/* Use AVX2? Set when the program starts, and by json_scan_use_simd. */
+extern bool json_scan_simd;
+
 /* A run of the scanner: what it reads and where it failed. */
 struct scan {
 	const uint8_t *end;      /* of the text */

@@ -13,20 +13,20 @@
 #include "base/buf.h"
 
 enum json_dialect {
-	JSON_DIALECT_MINIMAL = 0,   /* " \ and controls only, \b \f \n \r \t, else \u001f in lower hex: JavaScript, Rust serde, jq 1.6,
+	JSON_DIALECT_MINIMAL = 0,   /* " \ and controls only, \b \f \n \r \t, else \u001f in lower hex: JavaScript, Rust serde,
 	                               Python ensure_ascii=False, Postgres, nlohmann */
-	JSON_DIALECT_ASCII_LOWER,   /* and DEL and all beyond ASCII as \uXXXX in lower hex: Python json.dumps, nlohmann ensure_ascii */
+	JSON_DIALECT_ASCII_LOWER,   /* and DEL and all beyond ASCII as \uXXXX in lower hex: Python json.dumps, jq -a, nlohmann */
 	JSON_DIALECT_ASCII_UPPER,   /* all beyond ASCII (DEL not) as \uXXXX in upper hex: Jackson ESCAPE_NON_ASCII, jansson ENSURE_ASCII */
 	JSON_DIALECT_HTML,          /* minimal and < > & U+2028 U+2029 as \u003c …: Go ≥ 1.22 encoding/json, Rails to_json */
 	JSON_DIALECT_HTML_LONG,     /* the same with \u0008 and \u000c in place of \b and \f: Go < 1.22 */
 	JSON_DIALECT_SLASH_ASCII,   /* \/ and all beyond ASCII (DEL not) as \uXXXX in lower hex: PHP json_encode */
 	JSON_DIALECT_GSON,          /* html and = ' as \u003d \u0027: Gson */
 	JSON_DIALECT_UPPER,         /* minimal with controls as \u001F in upper hex: Jackson, RapidJSON, jansson */
-	JSON_DIALECT_DEL,           /* minimal and DEL as \u007f: jq ≥ 1.7, fluent-bit */
+	JSON_DIALECT_DEL,           /* minimal and DEL as \u007f: jq, fluent-bit */
 	JSON_DIALECT_SLASH,         /* minimal and \/: Apple's encoders */
 	JSON_DIALECT_LINES,         /* minimal and U+2028 U+2029 as \u2028 …: Go ≥ 1.22 and Gson without HTML escapes, PHP unescaped */
 	JSON_DIALECT_LINES_LONG,    /* the same with \u0008 and \u000c: Go < 1.22 without HTML escapes */
-	JSON_DIALECT_ASCII_DELRAW,  /* all beyond ASCII (DEL not) as \uXXXX in lower hex: PHP with unescaped slashes, jq -a */
+	JSON_DIALECT_ASCII_DELRAW,  /* all beyond ASCII (DEL not) as \uXXXX in lower hex: PHP with unescaped slashes */
 	JSON_DIALECT_DOTNET,        /* \u0022 for ", and < > & ' + ` DEL and all beyond ASCII in upper hex: System.Text.Json */
 	JSON_DIALECT_SLASH_LINES,   /* \/ and U+2028 U+2029 escaped: PHP with unescaped unicode */
 	JSON_DIALECT_LONG,          /* minimal with \u0008 and \u000c in place of \b and \f */

@@ -1,0 +1,357 @@
+#include "json/string.h"
+
+#include "json/scan_internal.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* What the dialects do, as sets of dialects. Everything below is derived from these. */
+#define D(name) ((uint32_t)1 << JSON_DIALECT_##name)
+#define ALL JSON_DIALECTS_ALL
+#define UPPER_HEX (D(ASCII_UPPER) | D(UPPER) | D(DOTNET))                                         /* \u00E9, not \u00e9 */
+#define ESCAPE_HIGH (D(ASCII_LOWER) | D(ASCII_UPPER) | D(SLASH_ASCII) | D(ASCII_DELRAW) | D(DOTNET)) /* all beyond ASCII */
+#define ESCAPE_LINES (ESCAPE_HIGH | D(HTML) | D(HTML_LONG) | D(GSON) | D(LINES) | D(LINES_LONG) | D(SLASH_LINES)) /* U+2028 U+2029 */
+#define ESCAPE_DEL (D(ASCII_LOWER) | D(DEL) | D(DOTNET))
+#define ESCAPE_SLASH (D(SLASH_ASCII) | D(SLASH) | D(SLASH_LINES))          /* as \/ */
+#define ESCAPE_HTML (D(HTML) | D(HTML_LONG) | D(GSON) | D(DOTNET))         /* < > & */
+#define ESCAPE_EQUALS D(GSON)                                              /* = */
+#define ESCAPE_APOSTROPHE (D(GSON) | D(DOTNET))                            /* ' */
+#define ESCAPE_PLUS D(DOTNET)                                              /* + */
+#define ESCAPE_BACKTICK D(DOTNET)                                          /* ` */
+#define HEX_QUOTE D(DOTNET)                                                /* \u0022, not \" */
+#define HEX_BF (D(HTML_LONG) | D(LINES_LONG) | D(LONG))                    /* \u0008 \u000c, not \b \f */
+
+/* The dialects that write this code point (under 0x10000) as \uXXXX. */
+static uint32_t hex_dialects(uint32_t cp)
+{
+	switch (cp) {
+	case '\n': case '\r': case '\t': case '\\': case '/':
+		return 0;
+	case '\b': case '\f':
+		return HEX_BF;
+	case '"':
+		return HEX_QUOTE;
+	case '<': case '>': case '&':
+		return ESCAPE_HTML;
+	case '=':
+		return ESCAPE_EQUALS;
+	case '\'':
+		return ESCAPE_APOSTROPHE;
+	case '+':
+		return ESCAPE_PLUS;
+	case '`':
+		return ESCAPE_BACKTICK;
+	case 0x7f:
+		return ESCAPE_DEL;
+	case 0x2028: case 0x2029:
+		return ESCAPE_LINES;
+	}
+	return cp < 0x20 ? ALL : cp < 0x80 ? 0 : ESCAPE_HIGH;
+}
+
+/* Tables, filled once when the program starts. */
+enum { ACT_PLAIN, ACT_HEX, ACT_HIGH }; /* others: the letter behind the backslash */
+static uint32_t raw_dialects[256];     /* those that write this byte as itself; quotes around strings count so, too */
+static uint8_t actions[JSON_DIALECT_COUNT][256];
+
+__attribute__((constructor)) static void string_tables(void)
+{
+	static const char shorts[] = { '"', '"', '\\', '\\', '\b', 'b', '\f', 'f', '\n', 'n', '\r', 'r', '\t', 't' };
+	for (uint32_t c = 0; c < 256; c++) {
+		raw_dialects[c] = c >= 0x80 ? ALL & ~ESCAPE_HIGH : c == '/' ? ALL & ~ESCAPE_SLASH : c == '"' ? ALL : ALL & ~hex_dialects(c);
+		if (c < 0x20)
+			raw_dialects[c] = ALL; /* only as white space between values */
+		for (unsigned d = 0; d < JSON_DIALECT_COUNT; d++) {
+			uint32_t bit = (uint32_t)1 << d;
+			if (c >= 0x80)
+				actions[d][c] = (bit & ESCAPE_HIGH) || (c == 0xe2 && (bit & ESCAPE_LINES)) ? ACT_HIGH : ACT_PLAIN;
+			else if (hex_dialects(c) & bit)
+				actions[d][c] = ACT_HEX;
+			else if (c == '/' && (bit & ESCAPE_SLASH))
+				actions[d][c] = '/';
+			for (size_t i = 0; i < sizeof shorts; i += 2)
+				if ((uint8_t)shorts[i] == c && !(hex_dialects(c) & bit))
+					actions[d][c] = (uint8_t)shorts[i + 1];
+		}
+	}
+}
+
+static int hex_value(uint8_t c)
+{
+	if ((uint8_t)(c - '0') < 10)
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Four hex digits at p; -1 if there are none before end. */
+static int32_t hex4(const uint8_t *p, const uint8_t *end)
+{
+	if (end - p < 4)
+		return -1;
+	int a = hex_value(p[0]), b = hex_value(p[1]), c = hex_value(p[2]), d = hex_value(p[3]);
+	return (a | b | c | d) < 0 ? -1 : a << 12 | b << 8 | c << 4 | d;
+}
+
+/* p: the backslash of \uXXXX in valid text. The code point, a lone surrogate as such; *ret_len: bytes of the escape or the pair. */
+static uint32_t unicode_escape(const uint8_t *p, const uint8_t *end, size_t *ret_len)
+{
+	int32_t cp = hex4(p + 2, end);
+	*ret_len = 6;
+	if (cp < 0) { /* not valid text: eat what is there */
+		*ret_len = (size_t)(end - p) < 6 ? (size_t)(end - p) : 6;
+		return 0xfffd;
+	}
+	if (cp >= 0xd800 && cp < 0xdc00 && end - p >= 12 && p[6] == '\\' && p[7] == 'u') {
+		int32_t low = hex4(p + 8, end);
+		if (low >= 0xdc00 && low < 0xe000) {
+			*ret_len = 12;
+			return 0x10000 + ((uint32_t)(cp - 0xd800) << 10) + (uint32_t)(low - 0xdc00);
+		}
+	}
+	return (uint32_t)cp;
+}
+
+/* The dialects that write the hex letters among these digits in the case they have. */
+static uint32_t case_dialects(const uint8_t *digits)
+{
+	uint32_t mask = ALL;
+	for (int i = 0; i < 4; i++)
+		if (digits[i] >= 'a')
+			mask &= ~UPPER_HEX;
+		else if (digits[i] >= 'A')
+			mask &= UPPER_HEX;
+	return mask;
+}
+
+/* p: a backslash in valid text. The dialects that would have written this escape; *ret_len: its bytes. */
+static uint32_t escape_dialects(const uint8_t *p, const uint8_t *end, size_t *ret_len)
+{
+	*ret_len = 2;
+	if (end - p < 2)
+		return *ret_len = 1, 0;
+	switch (p[1]) {
+	case 'n': case 'r': case 't': case '\\':
+		return ALL;
+	case 'b': case 'f':
+		return ALL & ~HEX_BF;
+	case '"':
+		return ALL & ~HEX_QUOTE;
+	case '/':
+		return ESCAPE_SLASH;
+	case 'u':
+		break;
+	default:
+		return 0;
+	}
+	uint32_t cp = unicode_escape(p, end, ret_len);
+	if (*ret_len == 12)
+		return ESCAPE_HIGH & case_dialects(p + 2) & case_dialects(p + 8);
+	if (*ret_len < 6 || (cp >= 0xd800 && cp < 0xe000))
+		return 0;
+	return hex_dialects(cp) & case_dialects(p + 2);
+}
+
+static bool is_line_separator(const uint8_t *p, const uint8_t *end)
+{
+	return end - p >= 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] & 0xfe) == 0xa8;
+}
+
+/* Bytes from p until `stop` is reached or passed, one by one; returns where it stands. */
+static const uint8_t *dialects_bytewise(const uint8_t *p, const uint8_t *stop, const uint8_t *end, uint32_t *mask)
+{
+	uint32_t m = *mask;
+	while (p < stop) {
+		if (*p == '\\') {
+			size_t len;
+			m &= escape_dialects(p, end, &len);
+			p += len;
+		} else {
+			m &= raw_dialects[*p];
+			if (*p == 0xe2 && is_line_separator(p, end))
+				m &= ALL & ~ESCAPE_LINES;
+			p++;
+		}
+	}
+	*mask = m;
+	return p;
+}
+
+#if defined(__x86_64__)
+/* 32 bytes a step: each byte's class by two table look-ups on its halves; blocks with a backslash or a byte 0xe2 go bytewise. */
+__attribute__((target("avx2"))) static const uint8_t *dialects_avx2(const uint8_t *p, const uint8_t *end, uint32_t *mask)
+{
+	enum { SLASH = 1, ANGLE = 2, AMP = 4, EQUALS = 8, APOS = 16, PLUS = 32, TICK = 64, DEL = 128 };
+	const __m256i by_low = _mm256_broadcastsi128_si256(_mm_setr_epi8(TICK, 0, 0, 0, 0, 0, AMP, APOS, 0, 0, 0, PLUS, ANGLE, EQUALS, ANGLE,
+	                                                                 (char)(SLASH | DEL)));
+	const __m256i by_high = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, SLASH | AMP | APOS | PLUS, ANGLE | EQUALS, 0, 0, TICK, (char)DEL,
+	                                                                  0, 0, 0, 0, 0, 0, 0, 0));
+	const __m256i low4 = _mm256_set1_epi8(15);
+	__m256i classes = _mm256_setzero_si256(), any = classes;
+	while (end - p >= 32) {
+		__m256i v = _mm256_loadu_si256((const __m256i *)p);
+		__m256i odd = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)0xe2)));
+		if (__builtin_expect(_mm256_movemask_epi8(odd), 0)) {
+			p = dialects_bytewise(p, p + 32, end, mask);
+			continue;
+		}
+		__m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), low4);
+		/* pshufb gives 0 for bytes ≥ 0x80 */
+		classes = _mm256_or_si256(classes, _mm256_and_si256(_mm256_shuffle_epi8(by_low, v), _mm256_shuffle_epi8(by_high, high)));
+		any = _mm256_or_si256(any, v);
+		p += 32;
+	}
+	uint8_t seen[32], all = 0;
+	_mm256_storeu_si256((__m256i *)seen, classes);
+	for (int i = 0; i < 32; i++)
+		all |= seen[i];
+	*mask &= ~((all & SLASH ? ESCAPE_SLASH : 0) | (all & (ANGLE | AMP) ? ESCAPE_HTML : 0) | (all & EQUALS ? ESCAPE_EQUALS : 0) |
+	           (all & APOS ? ESCAPE_APOSTROPHE : 0) | (all & PLUS ? ESCAPE_PLUS : 0) | (all & TICK ? ESCAPE_BACKTICK : 0) |
+	           (all & DEL ? ESCAPE_DEL : 0) | (_mm256_movemask_epi8(any) ? ESCAPE_HIGH : 0));
+	return p;
+}
+#endif
+
+uint32_t json_text_dialects(struct slice text)
+{
+	uint32_t mask = ALL;
+	const uint8_t *p = text.data, *end = p + text.len;
+#if defined(__x86_64__)
+	if (text.len >= 32 && json_scan_simd)
+		p = dialects_avx2(p, end, &mask);
+#endif
+	dialects_bytewise(p, end, end, &mask);
+	return mask;
+}
+
+static size_t put_utf8(uint8_t *out, uint32_t cp)
+{
+	if (cp < 0x80) {
+		out[0] = (uint8_t)cp;
+		return 1;
+	}
+	if (cp < 0x800) {
+		out[0] = (uint8_t)(0xc0 | cp >> 6);
+		out[1] = (uint8_t)(0x80 | (cp & 0x3f));
+		return 2;
+	}
+	if (cp < 0x10000) {
+		out[0] = (uint8_t)(0xe0 | cp >> 12);
+		out[1] = (uint8_t)(0x80 | (cp >> 6 & 0x3f));
+		out[2] = (uint8_t)(0x80 | (cp & 0x3f));
+		return 3;
+	}
+	out[0] = (uint8_t)(0xf0 | cp >> 18);
+	out[1] = (uint8_t)(0x80 | (cp >> 12 & 0x3f));
+	out[2] = (uint8_t)(0x80 | (cp >> 6 & 0x3f));
+	out[3] = (uint8_t)(0x80 | (cp & 0x3f));
+	return 4;
+}
+
+bool json_string_unescape(struct slice raw, struct buf *ret)
+{
+	bool restorable = true;
+	const uint8_t *p = raw.data, *end = p + raw.len;
+	if (raw.len == 0 || !buf_reserve(ret, raw.len)) { /* the result is never longer than the text */
+		if (raw.len)
+			ret->overflow = true;
+		return true;
+	}
+	uint8_t *out = ret->data + ret->len;
+	while (p < end) {
+		const uint8_t *slash = memchr(p, '\\', (size_t)(end - p));
+		size_t run = (size_t)((slash ? slash : end) - p);
+		memcpy(out, p, run);
+		out += run;
+		p += run;
+		if (!slash || end - p < 2)
+			break;
+		size_t len = 2;
+		uint32_t cp = p[1];
+		switch (p[1]) {
+		case 'b': cp = '\b'; break;
+		case 'f': cp = '\f'; break;
+		case 'n': cp = '\n'; break;
+		case 'r': cp = '\r'; break;
+		case 't': cp = '\t'; break;
+		case 'u':
+			cp = unicode_escape(p, end, &len);
+			if (cp >= 0xd800 && cp < 0xe000) {
+				cp = 0xfffd;
+				restorable = false;
+			}
+			break;
+		default:
+			cp = p[1] < 0x80 ? p[1] : '?'; /* one of " \ / in valid text */
+		}
+		if (p[1] == 'u' && len < 6) /* not valid text: a broken \u at the end has no room for U+FFFD */
+			cp = '?';
+		out += put_utf8(out, cp);
+		p += len;
+	}
+	ret->len = (size_t)(out - ret->data);
+	return restorable;
+}
+
+static size_t put_hex(uint8_t *out, uint32_t unit, const char *digits)
+{
+	out[0] = '\\';
+	out[1] = 'u';
+	for (int i = 0; i < 4; i++)
+		out[2 + i] = (uint8_t)digits[unit >> (12 - 4 * i) & 15];
+	return 6;
+}
+
+/* The character at p (≥ 0x80) as the dialect writes it, into out[12]; *ret_len: its bytes in the source. */
+static size_t escape_high(const uint8_t *p, const uint8_t *end, bool all, const char *digits, uint8_t *out, size_t *ret_len)
+{
+	int n = utf8_step(p, end);
+	uint32_t cp = 0xfffd;
+	*ret_len = n > 0 ? (size_t)n : 1;
+	if (n == 2)
+		cp = (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu);
+	else if (n == 3)
+		cp = (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
+	else if (n == 4)
+		cp = (p[0] & 0x07u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
+	if (!all && (cp & ~1u) != 0x2028) {
+		memcpy(out, p, *ret_len);
+		return *ret_len;
+	}
+	if (cp < 0x10000)
+		return put_hex(out, cp, digits);
+	size_t len = put_hex(out, 0xd800 + ((cp - 0x10000) >> 10), digits);
+	return len + put_hex(out + len, 0xdc00 + (cp & 0x3ff), digits);
+}
+
+void json_string_escape(struct slice utf8, enum json_dialect dialect, struct buf *ret)
+{
+	const uint32_t bit = (uint32_t)1 << dialect;
+	const uint8_t *action = actions[dialect];
+	const char *digits = bit & UPPER_HEX ? "0123456789ABCDEF" : "0123456789abcdef";
+	const uint8_t *p = utf8.data, *end = p + utf8.len;
+	while (p < end) {
+		const uint8_t *from = p;
+		while (p < end && action[*p] == ACT_PLAIN)
+			p++;
+		buf_append(ret, from, (size_t)(p - from));
+		if (p >= end)
+			return;
+		uint8_t out[12];
+		size_t len = 2, taken = 1;
+		switch (action[*p]) {
+		case ACT_HEX:
+			len = put_hex(out, *p, digits);
+			break;
+		case ACT_HIGH:
+			len = escape_high(p, end, bit & ESCAPE_HIGH, digits, out, &taken);
+			break;
+		default:
+			out[0] = '\\';
+			out[1] = action[*p];
+		}
+		buf_append(ret, out, len);
+		p += taken;
+	}
+}
