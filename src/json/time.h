@@ -42,8 +42,8 @@ size_t json_time_format(int64_t us, unsigned format, char out[JSON_TIME_CHARS]);
 bool json_time_zoned(unsigned format);
 
 /* For event-time detection, liberal: RFC 3339 with any offset, 't' or ' ', ',' as the fraction's point, fractions of any length (cut to
- * µs), ":60" (the second after), no zone (taken as UTC), a bare date (midnight); or a number of seconds (with a fraction), ms, µs or ns since the epoch between
- * 1990 and 2100, told apart by size. *ret_us: µs, UTC. */
+ * µs), ":60" (the second after), no zone (taken as UTC), a bare date (midnight); or a number of seconds (with a fraction), ms, µs or ns since the epoch
+ * between 1990 and 2100, told apart by size. *ret_us: µs, UTC. */
 bool json_time_parse_any(struct slice text, int64_t *ret_us);
 
 #endif
