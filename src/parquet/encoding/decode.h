@@ -62,7 +62,7 @@ void bits_fill(uint64_t *bits, size_t at, size_t n);
 /* n bits (least significant first) → n bytes 0 or 1, from bit `first` on. */
 void plain_bool_decode(const uint8_t *in, size_t first, uint8_t *out, size_t n);
 /* n byte arrays, each a u32 length and its bytes. offsets[0] is given; offsets[1..n] are written; bytes go to data + offsets[0] and on,
- * at most end - in - 4n of them and DECODE_PAD stray ones behind. */
+ * room for end - in and DECODE_PAD more. */
 size_t plain_bytes_decode(const uint8_t *in, const uint8_t *end, uint8_t *data, uint32_t *offsets, size_t n);
 /* out[i] = dict[index[i]], values of `width` bytes. The indices have been checked. */
 void dict_gather(const uint8_t *dict, size_t width, const uint32_t *index, uint8_t *out, size_t n);
