@@ -1,0 +1,76 @@
+/* Reading events back: snapshot → plan → prune → scan, with payloads restored byte for byte. Committed files and hot files are the same to it.
+ *
+ * Promise: every event of the given files whose time is in [from, to) comes once, with its exact payload; in time order (then position) if asked for.
+ *   Memory is bounded by options.memory_bytes plus one row group, however long the range: where many row groups overlap in time, their rows are
+ *   sorted by (time, place) first and rendered window after window.
+ * Errors: RC_CORRUPT naming the file for a row that cannot be restored; nothing is skipped silently.
+ * Ownership: store, table and paths are borrowed for the scan's life; a row is valid until the next call. Threads: one a scan.
+ */
+#ifndef SCAN_SCAN_H
+#define SCAN_SCAN_H
+
+#include "base/hash.h"
+#include "model/event.h"
+#include "store/store.h"
+#include "table/table.h"
+
+enum scan_order {
+	SCAN_ANY,    /* as the files have them: fastest */
+	SCAN_OLDEST, /* ascending time */
+	SCAN_NEWEST  /* descending time */
+};
+
+struct scan_options {
+	struct store *store;
+	struct table *table;     /* may be NULL: only hot files */
+	char *const *hot;        /* local paths */
+	size_t hot_count;
+	int64_t from, to;        /* µs: from ≤ __time < to; INT64_MIN, INT64_MAX = all */
+	enum scan_order order;
+	size_t memory_bytes;     /* for payloads waiting in order; 0: 64 MiB */
+};
+
+struct scan_row {
+	int64_t time, received;  /* µs */
+	int64_t pos;
+	struct slice source;
+	struct slice payload;
+	struct slice reason;     /* quarantined events */
+};
+
+struct scan_stats {
+	uint64_t files, row_groups;       /* looked at */
+	uint64_t pruned_files, pruned_row_groups;
+	uint64_t rows, bytes;             /* given out */
+};
+
+struct scan;
+rc_t scan_open(const struct scan_options *opts, struct scan **ret, struct err *reterr);
+rc_t scan_next(struct scan *s, struct scan_row *ret, struct err *reterr); /* RC_EOF behind the last */
+void scan_close(struct scan *s);
+AUTO_DEFINE(scan, scan_close)
+struct scan_stats scan_get_stats(const struct scan *s);
+
+/* ---- one file ---- */
+
+/* What a file holds, recounted from its rows. */
+struct scan_count {
+	uint64_t rows;
+	struct hash128 hash;     /* order-independent, of the payloads */
+	bool claimed;            /* the file says what it should hold: */
+	uint64_t claimed_rows;
+	struct hash128 claimed_hash;
+};
+rc_t scan_count_file(struct store *store, struct table *table, const char *key, struct scan_count *ret, struct err *reterr);
+
+/* The payloads of one local Parquet file (of `hydrant convert`, or of a lake) in row order. */
+enum restore_framing {
+	RESTORE_FILE,   /* as the converted file had them; else a line each */
+	RESTORE_LINES,
+	RESTORE_LENGTH, /* 4 bytes big-endian length, then the payload */
+	RESTORE_NUL
+};
+rc_t restore_file(const char *path, enum restore_framing framing, rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr), void *ctx,
+		  struct err *reterr);
+
+#endif

@@ -1,0 +1,42 @@
+/* What the files of this room share: one open Parquet file and its decoded row group. */
+#ifndef SCAN_INTERNAL_H
+#define SCAN_INTERNAL_H
+
+#include "json/render.h"
+#include "model/column.h"
+#include "parquet/reader.h"
+#include "scan/scan.h"
+
+/* Sequential access to a column that may have nulls. */
+struct cursor {
+	const struct column *column; /* NULL: the file has none */
+	uint32_t slot, value;        /* the next slot, and the values before it */
+};
+
+struct scan_file {
+	char *name;              /* local path or store key, for messages */
+	struct store *store;     /* NULL: local */
+	int fd;
+	struct parquet_reader *reader;
+	struct renderer *renderer;
+	bool shapes_loaded;      /* the table's _shapes/ store was added to the renderer */
+	struct table *table;     /* may be NULL */
+	struct batch batch;
+	bool has_batch;
+	uint32_t row;            /* the next row of the batch */
+	struct cursor time, received, pos, source, reason;
+};
+
+rc_t scan_file_open(struct store *store, const char *name, struct table *table, struct scan_file **ret, struct err *reterr);
+void scan_file_close(struct scan_file *f);
+AUTO_DEFINE(scan_file, scan_file_close)
+/* Times of a row group by its statistics; the widest range if it has none. */
+rc_t scan_file_times(struct scan_file *f, uint32_t group, int64_t *ret_min, int64_t *ret_max, struct err *reterr);
+/* Decodes a row group; with payloads = false only what the machinery columns need. */
+rc_t scan_file_load(struct scan_file *f, uint32_t group, bool payloads, struct err *reterr);
+/* The next row's machinery, without payload. RC_EOF behind the last. *ret_row: its number. */
+rc_t scan_file_row(struct scan_file *f, struct scan_row *ret, uint32_t *ret_row);
+/* Appends the payload of a row (increasing order is cheap). */
+rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, struct err *reterr);
+
+#endif
