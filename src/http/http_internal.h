@@ -229,6 +229,9 @@ static inline void stat_add(_Atomic(uint64_t) *counter, uint64_t n)
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+/* server.c: everything but the listener and the threads */
+rc_t http_server_make(const struct http_server_options *o, struct http_server **ret, struct err *reterr);
+
 /* request.c */
 struct http_request *request_new(struct conn *c);
 void request_free(struct http_request *r); /* into the pool; gives its memory back to the budget */

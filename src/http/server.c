@@ -223,11 +223,30 @@ static void *loop_thread(void *arg)
 	return NULL;
 }
 
-static rc_t start_loops(struct http_server *s, struct err *reterr)
+rc_t http_server_make(const struct http_server_options *o, struct http_server **ret, struct err *reterr)
 {
+	struct http_server *s = NEW(struct http_server);
+	pthread_condattr_t monotonic;
+	s->options = *o;
+	clamp_options(&s->options);
+	s->options.listen = o->listen ? mem_strdup(o->listen) : NULL;
+	s->listen_fd = -1;
+	s->loop_count = s->options.loops;
+	s->loops = mem_zalloc(s->loop_count, sizeof(*s->loops));
+	pthread_mutex_init(&s->drain_lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->drain_cond, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	for (unsigned i = 0; i < s->loop_count; i++) {
 		struct http_loop *l = &s->loops[i];
-		TRY(loop_new(&l->loop, reterr));
+		rc_t rc = loop_new(&l->loop, reterr);
+		if (rc != RC_OK) {
+			http_server_free(s);
+			return rc;
+		}
+		l->server = s;
+		l->index = i;
 		l->now = clock_mono_us();
 		l->wait_timer.fire = wait_fired;
 		l->accept_timer.fire = accept_again;
@@ -235,6 +254,12 @@ static rc_t start_loops(struct http_server *s, struct err *reterr)
 		l->scratch_len = 4 * head > SCRATCH ? 4 * head : SCRATCH;
 		l->scratch = mem_alloc(l->scratch_len);
 	}
+	*ret = s;
+	return RC_OK;
+}
+
+static rc_t start_loops(struct http_server *s, struct err *reterr)
+{
 	struct http_loop *first = &s->loops[0];
 	TRY(loop_add(first->loop, s->listen_fd, LOOP_READ, accept_ready, s, &first->listen_watch, reterr));
 	for (unsigned i = 0; i < s->loop_count; i++) {
@@ -251,23 +276,8 @@ static rc_t start_loops(struct http_server *s, struct err *reterr)
 
 rc_t http_server_start(const struct http_server_options *o, struct http_server **ret, struct err *reterr)
 {
-	struct http_server *s = NEW(struct http_server);
-	pthread_condattr_t monotonic;
-	s->options = *o;
-	clamp_options(&s->options);
-	s->options.listen = o->listen ? mem_strdup(o->listen) : NULL;
-	s->listen_fd = -1;
-	s->loop_count = s->options.loops;
-	s->loops = mem_zalloc(s->loop_count, sizeof(*s->loops));
-	pthread_mutex_init(&s->drain_lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->drain_cond, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	for (unsigned i = 0; i < s->loop_count; i++) {
-		s->loops[i].server = s;
-		s->loops[i].index = i;
-	}
+	struct http_server *s = NULL;
+	TRY(http_server_make(o, &s, reterr));
 	rc_t rc = open_listener(s, reterr);
 	if (rc == RC_OK)
 		rc = start_loops(s, reterr);
