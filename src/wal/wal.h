@@ -77,6 +77,7 @@ struct wal_recovery {
 	const struct wal_damage *damages;          /* given up by salvage, now or earlier, still within kept segments */
 	size_t damage_count;
 	uint64_t headers_repaired;                 /* segment headers restored from their second copy */
+	bool truncated;                            /* the last segment's file is shorter than it was written out */
 	bool clean;                                /* the log was closed in order */
 	bool made;                                 /* a fresh log was made */
 	bool replaced;                             /* … although an older log's id file was there: its segments are gone */

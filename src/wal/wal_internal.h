@@ -1,0 +1,290 @@
+/* What the files of this room share. Everything of struct wal is under `lock` unless it says otherwise; `_locked` functions want it
+ * held. Two groups alternate: one takes appends, the other is being written and synced by whoever set `flushing`. */
+#ifndef WAL_WAL_INTERNAL_H
+#define WAL_WAL_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/map.h"
+#include "wal/format.h"
+#include "wal/wal.h"
+
+#define DIRECT_MIN ((size_t)256 << 10) /* records from this size go to the file from the appender's own memory */
+#define LISTENERS_MAX 64
+#define FAILED_RANGES 64
+#define REOPEN_EVERY_US 1000000 /* a full disk is tried again at most this often */
+
+struct segment {
+	struct seg_header h;
+	char *path;
+	int fd;               /* -1 when nothing is written to it any more; readers open their own */
+	bool created;         /* has its final name and a durable header */
+	bool lost;            /* salvage: no header is readable, so nothing in it is */
+	uint64_t append_end;  /* offset behind the last appended record */
+	uint64_t durable_end; /* offset behind the last durable record */
+	uint64_t written_out; /* file bytes; belongs to the flusher, not to the lock */
+	uint64_t disk_bytes;  /* the same, published when a group settles */
+	uint64_t capacity;    /* records end at or before it */
+	uint32_t live;        /* extents with uncommitted events */
+	uint32_t pins;        /* readers in it */
+	int64_t key_last;     /* newest receive time of an idempotency key that points here, µs; 0 none */
+};
+
+/* A run of one segment's bytes with records of one collection (others may lie between). */
+struct extent {
+	uint64_t first, last; /* positions */
+	uint64_t events, bytes;
+	int64_t oldest;
+	struct segment *seg;
+	uint32_t start, end;
+};
+
+struct collection {
+	struct slice name;   /* the map's copy */
+	struct extent *ext;  /* [head, n): uncommitted, in order */
+	size_t head, n, cap;
+	bool closed;         /* the next record begins a new extent */
+	unsigned busy;       /* somebody reads its extent without the lock */
+	uint64_t committed;
+	uint64_t events, bytes, inflight; /* live durable; bytes appended and not durable */
+	bool has_cut;
+	uint64_t cut_after, cut_upto;
+	struct buf plan;
+};
+
+/* A record on its way. */
+struct flight {
+	struct segment *seg;
+	struct collection *coll; /* NULL: a record of no collection */
+	uint64_t first, size;
+	int64_t received;
+	uint32_t offset, count;
+	uint16_t type;
+	uint64_t ticket;
+};
+
+/* A run of bytes for one segment. */
+struct run {
+	struct segment *seg;
+	uint64_t offset;   /* in the segment */
+	size_t from, len;  /* in group.bytes */
+};
+
+struct group {
+	struct buf bytes;
+	struct run *runs;
+	size_t run_count, run_cap;
+	struct flight *flights;
+	size_t flight_count, flight_cap;
+	unsigned direct;      /* appenders that are writing their record themselves */
+	bool failed;          /* one of them could not */
+	struct err error;
+	size_t settled;       /* flights that are durable already */
+	bool work;            /* something to write, or a segment to make */
+};
+
+struct ticket_range {
+	uint64_t from, to; /* inclusive */
+	struct err error;
+};
+
+struct key_entry {
+	uint64_t hash;
+	uint32_t seq;     /* where the record stands: segment, offset / 8 */
+	uint32_t offset8;
+	int64_t received; /* µs */
+};
+struct key_move {
+	uint64_t id;
+	uint32_t old_seq, old_offset8;
+};
+struct keys {
+	struct key_entry *ring; /* entry id & (cap - 1) */
+	uint64_t head, tail;    /* ids */
+	size_t cap;
+	uint32_t *slots;        /* hash → (id & (cap - 1)) + 1; 2 * cap of them */
+};
+
+struct listener {
+	void (*fn)(void *ctx, uint64_t settled);
+	void *ctx;
+};
+
+struct wal {
+	struct wal_options opt; /* defaults filled in; dir is owned */
+	char id[WAL_ID_LEN + 1];
+	uint64_t epoch;
+	bool readonly;
+	struct wal_recovery rec;
+	struct wal_damage *damages, *known; /* found now; listed by DAMAGE records */
+	size_t damage_count, damage_cap, known_count, known_cap;
+	char *torn_file;
+
+	pthread_mutex_t lock;
+	pthread_cond_t work; /* the sync thread's */
+	pthread_cond_t done; /* everybody else's: a group is settled, a segment made, a writer finished */
+	pthread_t thread;
+	bool has_thread, stop;
+	bool closing;        /* nothing is trimmed any more: the SEAL is the last record */
+	bool flushing;       /* somebody is the flusher: writes the other group, makes or recycles segments */
+	struct segment *file_seg; /* the segment being written; belongs to the flusher */
+	bool calling;        /* listeners are being called */
+
+	struct segment **segs; /* oldest first; the last one takes appends */
+	size_t seg_count, seg_cap;
+	uint64_t last_seq;     /* highest sequence ever given */
+	uint64_t oldest;       /* sequence of the oldest still needed */
+	uint64_t oldest_logged; /* what a durable TRIM record or header says */
+	struct segment **trimmed; /* not needed any more; recycled once that is durable */
+	size_t trimmed_count, trimmed_cap;
+	uint64_t trim_ticket;  /* of the TRIM record on its way; 0 none */
+	uint64_t trim_oldest;  /* what it says */
+	uint64_t *spares;      /* sequence numbers in the names of spare files */
+	size_t spare_count, spare_cap;
+	uint64_t spare_total;  /* bytes */
+
+	uint64_t next_position, durable_next; /* position of the next appended / next durable event */
+	uint64_t last_ticket, settled;
+	struct ticket_range failed_ranges[FAILED_RANGES];
+	size_t failed_count;
+	struct group groups[2];
+	unsigned cur; /* index of the group that takes appends */
+
+	bool failed; /* appends are refused */
+	struct err error;
+	int64_t failed_at;
+
+	struct map collections; /* name → struct collection * */
+	size_t extents;
+	unsigned coarse; /* extents are this many times doubled, because there are too many */
+	uint64_t pending_bytes;
+	struct keys keys;
+	struct key_move *moves; /* keys copied forward and not durable yet */
+	size_t move_count, move_cap;
+	uint64_t move_ticket; /* of the last of their records */
+	uint64_t move_seq;    /* the segment they leave */
+	struct listener listeners[LISTENERS_MAX];
+	size_t listener_count;
+	struct wal_stats stats;
+};
+
+static inline struct segment *active(struct wal *w)
+{
+	return w->seg_count ? w->segs[w->seg_count - 1] : NULL;
+}
+static inline struct group *cur_group(struct wal *w)
+{
+	return &w->groups[w->cur];
+}
+/* Grows an array by one element's place. */
+#define ARRAY_ROOM(array, count, cap)                                                  \
+	do {                                                                           \
+		if ((count) == (cap)) {                                                \
+			(cap) = (cap) ? (cap) * 2 : 16;                                \
+			(array) = mem_realloc((array), (cap) * sizeof(*(array)));      \
+		}                                                                      \
+	} while (0)
+
+/* segment.c: files */
+struct segment *segment_new(const struct wal *w, uint64_t seq); /* not created; header half filled in */
+void segment_free(struct segment *s);                           /* closes; NULL is fine */
+char *segment_path(const struct wal *w, uint64_t seq, const char *suffix);
+/* Makes the file under its final name, from a spare if there is one; durable. Not locked. */
+rc_t segment_create(struct wal *w, struct segment *s, struct err *reterr);
+/* Writes zeros from written_out so that at least `upto` bytes, in whole steps, are written out. */
+rc_t segment_write_out(struct segment *s, uint64_t upto, struct err *reterr);
+rc_t segment_write_header(struct segment *s, struct err *reterr);
+void segment_push(struct wal *w, struct segment *s);
+struct segment *segment_by_seq(struct wal *w, uint64_t seq);
+/* Puts a file that nobody needs into the pool or removes it. */
+void segment_recycle(struct wal *w, struct segment *s);
+void spare_push(struct wal *w, uint64_t seq, uint64_t bytes);
+uint64_t segments_bytes_locked(const struct wal *w);
+
+/* append.c */
+/* A record as it is put together: head and name come at append time, `bytes` is name-less body (padded) or, for big EVENTS, its
+ * beginning; `events` then gives the rest. */
+struct draft {
+	uint16_t type;
+	uint32_t count, flags;
+	int64_t received;
+	struct slice name;
+	uint64_t body_len;
+	uint32_t body_crc;
+	struct buf bytes;
+	const struct wal_events *events; /* NULL: bytes is all of it */
+};
+/* Appends a small control record; w->lock held; never blocks, may pass max_bytes. */
+rc_t append_control_locked(struct wal *w, uint16_t type, struct slice collection, struct slice body, uint64_t *ret_ticket,
+			   struct err *reterr);
+/* A new segment in memory that takes the appends from here on; the flusher makes its file when it gets there. */
+rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, bool control, struct err *reterr);
+rc_t check_open_locked(struct wal *w, struct err *reterr);
+
+/* sync.c */
+rc_t flush_once_locked(struct wal *w); /* one group; drops the lock meanwhile */
+void kick_locked(struct wal *w);       /* there is work for the sync thread */
+rc_t wait_settled_locked(struct wal *w, uint64_t ticket, struct err *reterr);
+rc_t ticket_status_locked(struct wal *w, uint64_t ticket, struct err *reterr);
+void *sync_thread(void *wal);
+rc_t reopen_locked(struct wal *w, struct err *reterr);
+void become_flusher_locked(struct wal *w);
+void resign_flusher_locked(struct wal *w);
+
+/* index.c */
+struct collection *index_collection(struct wal *w, struct slice name, bool make);
+void index_add(struct wal *w, struct collection *c, struct segment *seg, uint64_t offset, uint64_t size, uint64_t first, uint32_t count,
+	       int64_t received);
+/* Events up to position are not live any more. True: the first extent left straddles it and index_split would make it exact. */
+bool index_commit(struct wal *w, struct collection *c, uint64_t position);
+void index_cut(struct collection *c, uint64_t after, uint64_t upto, struct slice plan);
+/* Reads the straddling extent and replaces it by its part after the committed position. Drops the lock while it reads. */
+void index_split_locked(struct wal *w, struct collection *c);
+void index_sweep(struct wal *w); /* frees collections with nothing pending */
+void index_free(struct wal *w);
+
+/* keys.c */
+uint64_t key_hash(struct slice collection, struct slice key);
+void keys_insert_locked(struct wal *w, uint64_t hash, uint64_t seq, uint64_t offset, int64_t received);
+void keys_expire_locked(struct wal *w, int64_t now);
+/* Forget the keys that stand at or behind this place (records that were never durable). */
+void keys_rollback_locked(struct wal *w, uint64_t seq, uint64_t offset);
+/* Copies the young keys that point into the segment forward; the flusher only, drops the lock. Nothing to do: *ret_any false. */
+rc_t keys_move_locked(struct wal *w, struct segment *s, bool *ret_any, struct err *reterr);
+void keys_moves_settled_locked(struct wal *w, bool durable);
+/* body: of an EVENTS record at least up to its reply, of a KEYS record all. */
+rc_t keys_recover(struct wal *w, struct segment *s, const struct rec_head *r, struct slice body, struct err *reterr);
+bool keys_maybe_locked(struct wal *w, uint64_t hash, int64_t now); /* false: certainly not there */
+rc_t keys_find_locked(struct wal *w, struct slice collection, struct slice key, struct wal_key_found *ret, struct err *reterr);
+void keys_free(struct wal *w);
+
+/* trim.c */
+/* Both are the flusher's. */
+void trim_locked(struct wal *w);         /* decide what is not needed; logs it */
+void trim_settled_locked(struct wal *w); /* recycle what is durably known not to be needed; drops the lock */
+
+/* scan.c: one segment, read from its first record on */
+struct scan {
+	struct wal *w;
+	struct segment *s;
+	struct window win;
+	uint64_t limit;       /* records end at or before it */
+	uint64_t expected;    /* next position; in and out */
+	bool visit;           /* put what is found into the log's memory */
+	uint64_t end;         /* out: behind the last valid record or hole */
+	uint64_t claim;       /* out: valid records say that everything below was durable */
+	bool attempt;         /* out: the bytes at `end` were meant to be a record */
+	struct wal_damage *holes; /* out: what is not valid, in order */
+	size_t hole_count, hole_cap;
+	uint64_t records, events, bytes; /* out */
+	bool sealed;          /* out: the last record is a SEAL */
+	uint64_t trim;        /* out: highest TRIM */
+};
+/* known_end: the records are known to end at limit, so that anything else is a hole. */
+rc_t scan_segment(struct scan *sc, bool known_end, struct err *reterr);
+void scan_free(struct scan *sc);
+
+/* recover.c: fills in an empty struct wal from its folder; repairs, unless readonly. */
+rc_t recover(struct wal *w, struct err *reterr);
+
+#endif
