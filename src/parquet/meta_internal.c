@@ -383,9 +383,6 @@ static rc_t decode_list(struct decoder *d, const struct struct_def *def, const s
 static rc_t decode_member(struct decoder *d, const struct struct_def *def, const struct field_def *f, enum compact_type type, void *member)
 {
 	struct compact_reader *in = &d->in;
-	bool list = f->kind >= KIND_LIST_BOOL;
-	if (list ? type != COMPACT_LIST && type != COMPACT_SET : !type_fits(f->kind, type))
-		return decode_bad(d, def, f->name);
 	switch (f->kind) {
 	case KIND_BOOL:
 		*(bool *)member = type == COMPACT_TRUE;
@@ -426,8 +423,12 @@ static rc_t decode_struct(struct decoder *d, const struct struct_def *def, void 
 			at = 0;
 		while (at < def->count && def->fields[at].id < id)
 			at++;
-		if (at < def->count && def->fields[at].id == id) {
-			const struct field_def *f = &def->fields[at];
+		const struct field_def *f = at < def->count && def->fields[at].id == id ? &def->fields[at] : NULL;
+		bool fits = f && (f->kind >= KIND_LIST_BOOL ? type == COMPACT_LIST || type == COMPACT_SET : type_fits(f->kind, type));
+		/* An optional field of another type is somebody's private use of its number: not ours. */
+		if (f && (fits || f->required)) {
+			if (!fits)
+				return decode_bad(d, def, f->name);
 			TRY(decode_member(d, def, f, type, (uint8_t *)out + f->offset));
 			has |= 1u << id;
 		} else {

@@ -206,7 +206,8 @@ static void print_rows(const struct batch *b)
 			buf_reset(&out);
 		}
 	}
-	fwrite(out.data, 1, out.len, stdout);
+	if (out.len)
+		fwrite(out.data, 1, out.len, stdout);
 	cursor_free(&root);
 	buf_free(&out);
 }

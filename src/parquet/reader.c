@@ -58,21 +58,16 @@ static rc_t read_footer(struct parquet_reader *r, struct slice *ret, struct err 
 }
 
 /* What the rest of the reader relies on. */
-static rc_t check_row_groups(const struct parquet_reader *r, struct err *reterr)
+static rc_t check_row_groups(struct parquet_reader *r, struct err *reterr)
 {
-	int64_t rows = 0;
 	for (uint32_t i = 0; i < r->meta.row_groups.count; i++) {
 		const struct meta_row_group *g = &r->meta.row_groups.items[i];
 		if (g->columns.count != r->leaf_count)
 			return err_set(reterr, RC_CORRUPT, "Parquet footer is damaged: row group %u has %u columns, the schema %u", i,
 				       g->columns.count, r->leaf_count);
-		if (g->num_rows < 0 || g->num_rows > r->meta.num_rows - rows)
+		if (g->num_rows < 0 || __builtin_add_overflow(r->rows, g->num_rows, &r->rows))
 			return err_set(reterr, RC_CORRUPT, "Parquet footer is damaged: impossible number of rows in row group %u", i);
-		rows += g->num_rows;
 	}
-	if (rows != r->meta.num_rows)
-		return err_set(reterr, RC_CORRUPT, "Parquet footer is damaged: it says %lld rows, its row groups have %lld",
-			       (long long)r->meta.num_rows, (long long)rows);
 	return RC_OK;
 }
 
@@ -145,7 +140,7 @@ const struct schema *parquet_reader_schema(const struct parquet_reader *r)
 
 int64_t parquet_reader_rows(const struct parquet_reader *r)
 {
-	return r->meta.num_rows;
+	return r->rows;
 }
 
 uint32_t parquet_reader_row_group_count(const struct parquet_reader *r)

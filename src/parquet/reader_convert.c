@@ -2,7 +2,7 @@
 #include "parquet/reader_internal.h"
 
 #define JULIAN_EPOCH 2440588 /* Julian day number of 1970-01-01 */
-#define DAY_US 86400000000
+#define DAY_US UINT64_C(86400000000)
 
 static inline int32_t load_i32(const uint8_t *p)
 {
@@ -93,12 +93,10 @@ static bool convert_times(const struct leaf *l, const uint8_t *in, size_t n, uin
 			v = load_i64(in + i * 8);
 			v = v / 1000 - (v % 1000 < 0);
 			break;
-		default: /* CONVERT_INT96 */
-			days = (int64_t)decode_load32(in + i * 12 + 8) - JULIAN_EPOCH;
-			bad |= __builtin_mul_overflow(days, (int64_t)DAY_US, &v);
-			v = load_i64(in + i * 12) / 1000 + v;
-			/* a day's nanoseconds cannot carry it over, unless they are no day's */
-			bad |= load_i64(in + i * 12) < 0 || decode_load64(in + i * 12) / 1000 > DAY_US;
+		default: /* CONVERT_INT96 wraps around as Spark's writer does: its days past 290,000 AD only come right again that way */
+			days = (int64_t)load_i32(in + i * 12 + 8) - JULIAN_EPOCH;
+			v = load_i64(in + i * 12);
+			v = (int64_t)((uint64_t)days * DAY_US + (uint64_t)(v / 1000 - (v % 1000 < 0)));
 			break;
 		}
 		store_i64(out, i, v);

@@ -66,6 +66,7 @@ struct parquet_reader {
 	struct arena arena;   /* footer and all that is derived from it */
 	size_t meta_left;     /* of limits.meta_bytes */
 	struct meta_file meta;
+	int64_t rows;         /* of all row groups: some writers leave the file's own count at 0 */
 	struct schema *schema;
 	struct leaf *leaves;
 	uint32_t leaf_count, node_count;
