@@ -1,0 +1,270 @@
+/* Commits: creating v<N+1>.metadata.json is the commit. Crash order of an append:
+ *   manifest, manifest list, [commit: v<N+1>], version hint, _schema/athena.sql, sweep
+ * what stands before the commit is garbage until it (the sweep takes it after its grace), what stands behind it is repaired by others. */
+#include <stdio.h>
+
+#include "base/fault.h"
+#include "base/hash.h"
+#include "table/table_internal.h"
+
+#define PROP_COMMIT "hydrant.commit" /* a random name a version: whose v<N+1> it is can be told by looking */
+#define PAUSE_MIN 2000               /* µs of the first wait after a conflict; doubled each time, halved by chance */
+#define PAUSE_MAX 1000000
+
+json_t *table_next(const struct table *t)
+{
+	json_t *next = json_deep_copy(t->state.meta);
+	AUTO_MEM char *rel = mem_printf("metadata/v%lld.metadata.json", (long long)t->state.version);
+	AUTO_MEM char *previous = table_absolute(t, rel);
+	meta_touch(next, previous, store_now(t->store));
+	return next;
+}
+
+/* After a put that did not say yes: is v<N+1> ours? RC_OK: yes. RC_CONFLICT: another's. RC_NOT_FOUND: nobody's. */
+static rc_t look(const struct table *t, const char *key, struct slice ours, struct err *reterr)
+{
+	AUTO_BUF struct buf b;
+	buf_init(&b, METADATA_MAX);
+	TRY(store_get(t->store, key, &b, reterr));
+	if (slice_eq(buf_slice(&b), ours))
+		return RC_OK;
+	return err_set(reterr, RC_CONFLICT, "%s was committed by another writer", key);
+}
+
+/* v<N> went (or is another file) while we made v<N+1>: we slept so long that our version number was free again, or the table was dropped. */
+static bool base_gone(const struct table *t)
+{
+	uint64_t size;
+	int64_t mtime;
+	AUTO_MEM char *plain = table_version_key(t, t->state.version, false);
+	AUTO_MEM char *gzip = table_version_key(t, t->state.version, true);
+	rc_t rc = store_size(t->store, plain, &size, &mtime, NULL);
+	if (rc == RC_NOT_FOUND)
+		rc = store_size(t->store, gzip, &size, &mtime, NULL);
+	return rc == RC_NOT_FOUND || (rc == RC_OK && (size != t->state.size || mtime != t->state.mtime));
+}
+
+/* Creates the version's file. Whatever the put says, what stands in the store decides. */
+static rc_t create_version(struct table *t, int64_t version, struct slice text, struct err *reterr)
+{
+	AUTO_MEM char *key = table_version_key(t, version, false);
+	AUTO_MEM char *gzip = table_version_key(t, version, true);
+	struct err e = { 0 };
+	if (store_size(t->store, gzip, NULL, NULL, NULL) == RC_OK)
+		return err_set(reterr, RC_CONFLICT, "%s was committed by another writer", gzip);
+	fault_point("table.before_commit");
+	rc_t rc = store_put(t->store, key, text, STORE_CREATE, &e);
+	if (rc == RC_CONFLICT || rc == RC_IO || rc == RC_AGAIN) {
+		rc_t seen = look(t, key, text, NULL);
+		if (seen == RC_OK || seen == RC_CONFLICT)
+			rc = seen;
+		else
+			rc = RC_IO; /* nobody's, or cannot be told: the caller reloads and looks at its positions */
+	}
+	if (rc == RC_CONFLICT)
+		return err_set(reterr, rc, "%s was committed by another writer", key);
+	if (rc != RC_OK) {
+		if (reterr)
+			*reterr = e;
+		err_prefix(reterr, "cannot commit %s", key);
+		return rc;
+	}
+	fault_point("table.after_commit");
+	if (version > 1 && base_gone(t)) {
+		store_delete(t->store, key, NULL); /* ours for certain, and nobody's base: no reader gets here from an older version */
+		return err_set(reterr, RC_CONFLICT, "table %s moved on or was dropped while this commit waited", t->collection);
+	}
+	return RC_OK;
+}
+
+static rc_t publish(struct table *t, json_t *next, struct table_state *fresh, struct err *reterr)
+{
+	uint8_t id[16];
+	char hex[33];
+	struct hash128 h;
+	store_random(t->store, id, sizeof id);
+	memcpy(&h, id, sizeof h);
+	hash128_hex(h, hex);
+	TRY(meta_set_property(next, PROP_COMMIT, hex, reterr));
+	TRY(state_from_json(next, t->state.version + 1, fresh, reterr)); /* never commit what could not be read back */
+	json_incref(next);
+	AUTO_MEM char *text = json_dumps(next, JSON_COMPACT); /* NULL only out of memory: the document was JSON before */
+	rc_t rc = RC_OK;
+	if (!text || strlen(text) > METADATA_MAX)
+		rc = err_set(reterr, RC_LIMIT, "the metadata of table %s would be over %zu MiB", t->collection, METADATA_MAX >> 20);
+	if (rc == RC_OK)
+		rc = create_version(t, fresh->version, slice_str(text), reterr);
+	if (rc != RC_OK) {
+		state_free(fresh);
+		return rc;
+	}
+	AUTO_MEM char *key = table_version_key(t, fresh->version, false);
+	store_size(t->store, key, &fresh->size, &fresh->mtime, NULL);
+	return RC_OK;
+}
+
+rc_t table_publish(struct table *t, json_t *next, struct err *reterr)
+{
+	struct table_state fresh;
+	rc_t rc = publish(t, next, &fresh, reterr);
+	json_decref(next);
+	if (rc != RC_OK)
+		return rc;
+	state_free(&t->state);
+	t->state = fresh;
+	table_write_hint(t);
+	fault_point("table.after_hint");
+	return RC_OK;
+}
+
+rc_t table_conflicted(struct table *t, unsigned attempt, struct err *reterr)
+{
+	if (attempt >= COMMIT_TRIES) {
+		rc_t rc = err_set(reterr, RC_AGAIN, "table %s: %u commits of others in a row were first; try again", t->collection, attempt);
+		if (reterr)
+			reterr->retryable = true;
+		return rc;
+	}
+	uint64_t random;
+	store_random(t->store, &random, sizeof random);
+	int64_t most = attempt < 9 ? PAUSE_MIN << attempt : PAUSE_MAX;
+	store_pause(t->store, most / 2 + (int64_t)(random % (uint64_t)most));
+	return table_reload(t, NULL, reterr);
+}
+
+void table_write_ddl(struct table *t)
+{
+	AUTO_BUF struct buf b;
+	buf_init(&b, 16 << 20);
+	if (table_ddl(t, TABLE_DDL_ATHENA, NULL, &b, NULL) != RC_OK || b.overflow)
+		return;
+	uint64_t hash = hash64(buf_slice(&b)) | 1;
+	if (hash == t->ddl_hash)
+		return;
+	AUTO_MEM char *key = table_key(t, "_schema/athena.sql");
+	if (store_put(t->store, key, buf_slice(&b), STORE_REPLACE, NULL) == RC_OK)
+		t->ddl_hash = hash;
+}
+
+/* ---- Append ---- */
+
+static rc_t check_expect(const struct table *t, const struct table_commit *c, struct err *reterr)
+{
+	for (size_t i = 0; i < c->expect_count; i++) {
+		const char *have = table_property(t, c->expect[i].key), *want = c->expect[i].value;
+		if (have ? want && !strcmp(have, want) : !want)
+			continue;
+		return err_set(reterr, RC_CONFLICT, "table %s: property %s is %s, this commit starts from %s: another writer has taken over, or it is done already",
+			       t->collection, c->expect[i].key, have ? have : "absent", want ? want : "absent");
+	}
+	return RC_OK;
+}
+
+static rc_t check_files(const struct table *t, const struct table_commit *c, struct err *reterr)
+{
+	for (size_t i = 0; i < c->file_count; i++) {
+		const struct data_file *f = &c->files[i];
+		TRY(store_key_check(f->path, reterr));
+		json_t *utf8 = json_string(f->path);
+		json_decref(utf8);
+		if (!utf8 || f->day == TABLE_DAY_NONE || f->record_count < 0 || f->file_size <= 0)
+			return err_set(reterr, RC_INVALID, "table %s: file %s lacks its day, count or size, or is no UTF-8", t->collection, f->path);
+	}
+	return RC_OK;
+}
+
+static bool changes_nothing(const struct table *t, const struct table_commit *c)
+{
+	if (c->file_count)
+		return false;
+	for (size_t i = 0; i < c->update_count; i++) {
+		const char *have = table_property(t, c->updates[i].key), *want = c->updates[i].value;
+		if (have ? !want || strcmp(have, want) != 0 : want != NULL)
+			return false;
+	}
+	return true;
+}
+
+static rc_t append_once(struct table *t, const struct table_commit *c, struct append_files *a, struct err *reterr)
+{
+	TRY(check_expect(t, c, reterr));
+	if (changes_nothing(t, c))
+		return RC_OK;
+	const struct table_keep keep = table_keep_default();
+	json_t *next = table_next(t);
+	rc_t rc = RC_OK;
+	for (size_t i = 0; rc == RC_OK && i < c->update_count; i++)
+		rc = meta_set_property(next, c->updates[i].key, c->updates[i].value, reterr);
+	if (rc == RC_OK && c->file_count)
+		rc = append_files_snapshot(a, t, c, next, reterr);
+	if (rc != RC_OK) {
+		json_decref(next);
+		return rc;
+	}
+	meta_expire_snapshots(next, &keep, store_now(t->store));
+	meta_prune_schemas(next);
+	return table_publish(t, next, reterr);
+}
+
+/* append_once gives RC_CONFLICT for both: the store's conflict is worth another try, an expectation that does not hold is not. */
+rc_t table_append(struct table *t, const struct table_commit *c, struct err *reterr)
+{
+	TRY(check_files(t, c, reterr));
+	struct append_files a;
+	append_files_init(&a, t, c);
+	int64_t before = t->state.version;
+	rc_t rc;
+	for (unsigned attempt = 0;; attempt++) {
+		rc = append_once(t, c, &a, reterr);
+		if (rc != RC_CONFLICT)
+			break;
+		bool changed = true, lost_race = check_expect(t, c, NULL) == RC_OK;
+		struct err again = { 0 };
+		rc_t reload = lost_race ? table_conflicted(t, attempt, &again) : table_reload(t, &changed, &again);
+		if (reload != RC_OK) {
+			rc = reload;
+			if (reterr)
+				*reterr = again;
+			break;
+		}
+		if (!changed)
+			break; /* what is expected does not hold in the newest version */
+	}
+	append_files_free(&a);
+	if (rc == RC_OK && t->state.version != before) {
+		const struct table_keep keep = table_keep_default();
+		table_write_ddl(t);
+		fault_point("table.after_ddl");
+		if (t->state.version % SWEEP_EVERY == 0)
+			table_sweep(t, &keep, NULL, NULL); /* the next one makes up for a failure */
+	}
+	return rc;
+}
+
+/* ---- Properties and snapshots alone ---- */
+
+struct table_keep table_keep_default(void)
+{
+	const int64_t day = (int64_t)24 * 3600 * 1000000;
+	return (struct table_keep){ .snapshot_age = day, .snapshots_min = 10, .snapshots_max = 100, .versions_min = 100,
+				    .versions_age = day, .grace = day };
+}
+
+rc_t table_expire(struct table *t, const struct table_keep *keep, uint64_t *ret_removed, struct err *reterr)
+{
+	for (unsigned attempt = 0;; attempt++) {
+		json_t *next = table_next(t);
+		if (!meta_expire_snapshots(next, keep, store_now(t->store))) {
+			json_decref(next);
+			break;
+		}
+		meta_prune_schemas(next);
+		rc_t rc = table_publish(t, next, reterr);
+		if (rc == RC_OK)
+			break;
+		if (rc != RC_CONFLICT)
+			return rc;
+		TRY(table_conflicted(t, attempt, reterr));
+	}
+	return table_sweep(t, keep, ret_removed, reterr);
+}

@@ -1,0 +1,135 @@
+/* The sweep: files in the table's folder that no live metadata names go once they are older than a grace period. Nothing is deleted unless
+ * every live snapshot's manifest list could be read; only names that hydrant or Iceberg writers give are touched. */
+#include <limits.h>
+
+#include "base/fault.h"
+#include "base/map.h"
+#include "table/table_internal.h"
+
+#define DAY_US ((int64_t)24 * 3600 * 1000000)
+
+struct sweep {
+	struct table *t;
+	const struct table_keep *keep;
+	int64_t now;
+	struct map live;       /* paths relative to the table's folder */
+	struct arena scratch;
+	uint64_t removed;
+};
+
+static rc_t mark(struct sweep *s, struct slice absolute, struct err *reterr)
+{
+	const char *path;
+	arena_reset(&s->scratch);
+	TRY(table_resolve(s->t, absolute, &s->scratch, &path, reterr));
+	map_put(&s->live, slice_str(path), NULL);
+	return RC_OK;
+}
+
+static rc_t mark_entry(void *ctx, const struct manifest_entry *e, struct err *reterr)
+{
+	return e->status == ENTRY_DELETED ? RC_OK : mark(ctx, e->path, reterr);
+}
+
+static rc_t mark_snapshot(struct sweep *s, const json_t *snapshot, struct map *seen, struct err *reterr)
+{
+	struct manifest_list l;
+	manifest_list_init(&l);
+	rc_t rc = table_manifests(s->t, snapshot, &l, reterr);
+	if (rc == RC_OK)
+		rc = mark(s, slice_str(meta_str(snapshot, "manifest-list")), reterr);
+	for (size_t i = 0; rc == RC_OK && i < l.count; i++) {
+		bool fresh;
+		map_put(seen, l.items[i].path, &fresh);
+		rc = mark(s, l.items[i].path, reterr);
+		if (rc == RC_OK && fresh && s->keep->data)
+			rc = table_each_entry(s->t, &l.items[i], mark_entry, s, reterr);
+	}
+	manifest_list_free(&l);
+	return rc;
+}
+
+static rc_t mark_all(struct sweep *s, struct err *reterr)
+{
+	const json_t *snapshots = json_object_get(s->t->state.meta, "snapshots");
+	struct map seen;
+	map_init(&seen);
+	rc_t rc = RC_OK;
+	for (size_t i = 0; rc == RC_OK && i < json_array_size(snapshots); i++)
+		rc = mark_snapshot(s, json_array_get(snapshots, i), &seen, reterr);
+	map_free(&seen);
+	return rc;
+}
+
+static bool ends(const char *name, const char *with)
+{
+	size_t n = strlen(name), k = strlen(with);
+	return n >= k && !strcmp(name + n - k, with);
+}
+
+/* snap-*.avro, *-m<digits>.avro */
+static bool is_manifest_name(const char *name)
+{
+	if (!ends(name, ".avro"))
+		return false;
+	size_t n = strlen(name) - 5, digits = 0;
+	while (digits < n && name[n - 1 - digits] >= '0' && name[n - 1 - digits] <= '9')
+		digits++;
+	return !strncmp(name, "snap-", 5) || (digits && n > digits + 2 && name[n - 1 - digits] == 'm' && name[n - 2 - digits] == '-');
+}
+
+static rc_t remove_key(struct sweep *s, const char *key, struct err *reterr)
+{
+	TRY(store_delete(s->t->store, key, reterr));
+	s->removed++;
+	fault_point("table.swept");
+	return RC_OK;
+}
+
+static rc_t sweep_metadata(void *ctx, const struct store_entry *e, struct err *reterr)
+{
+	struct sweep *s = ctx;
+	const char *rel = e->key + strlen(s->t->collection) + 1, *name = strrchr(e->key, '/') + 1;
+	int64_t age = s->now - e->mtime, version = table_version_of(name);
+	if (e->is_folder)
+		return RC_OK;
+	if (version >= 0) {
+		int64_t least_versions = s->keep->versions_min > 100 ? s->keep->versions_min : 100;
+		int64_t least_age = s->keep->versions_age > DAY_US ? s->keep->versions_age : DAY_US;
+		if (version > s->t->state.version - least_versions || age <= least_age)
+			return RC_OK;
+		return remove_key(s, e->key, reterr);
+	}
+	if (age <= s->keep->grace || map_get(&s->live, slice_str(rel)) || !is_manifest_name(name))
+		return RC_OK;
+	return remove_key(s, e->key, reterr);
+}
+
+static rc_t sweep_data(void *ctx, const struct store_entry *e, struct err *reterr)
+{
+	struct sweep *s = ctx;
+	const char *rel = e->key + strlen(s->t->collection) + 1;
+	if (s->now - e->mtime <= s->keep->grace || !ends(rel, ".parquet") || map_get(&s->live, slice_str(rel)))
+		return RC_OK;
+	return remove_key(s, e->key, reterr);
+}
+
+rc_t table_sweep(struct table *t, const struct table_keep *keep, uint64_t *ret_removed, struct err *reterr)
+{
+	TRY(table_reload(t, NULL, reterr));
+	struct sweep s = { .t = t, .keep = keep, .now = store_now(t->store) };
+	AUTO_MEM char *metadata = table_key(t, "metadata");
+	AUTO_MEM char *data = table_key(t, "data");
+	map_init(&s.live);
+	arena_init(&s.scratch);
+	rc_t rc = mark_all(&s, reterr);
+	if (rc == RC_OK)
+		rc = store_list_folder(t->store, metadata, sweep_metadata, &s, reterr);
+	if (rc == RC_OK && keep->data)
+		rc = store_list(t->store, data, sweep_data, &s, reterr);
+	map_free(&s.live);
+	arena_free(&s.scratch);
+	if (rc == RC_OK && ret_removed)
+		*ret_removed = s.removed;
+	return rc;
+}

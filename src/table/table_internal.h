@@ -1,0 +1,76 @@
+/* Inside the table room: the table object and the steps its units share. */
+#ifndef TABLE_TABLE_INTERNAL_H
+#define TABLE_TABLE_INTERNAL_H
+
+#include "table/iceberg/manifest_internal.h"
+#include "table/iceberg/metadata_internal.h"
+#include "table/table.h"
+
+#define HINT_PATH "metadata/version-hint.text"
+#define COMMIT_TRIES 64          /* conflicts in a row before table_append gives up with RC_AGAIN */
+#define SWEEP_EVERY 32           /* versions between two sweeps by table_append */
+#define MERGE_AT 50              /* small manifests that a commit merges */
+#define MANIFEST_TARGET (8 << 20) /* bytes; larger ones are never merged again */
+
+struct table {
+	struct store *store;
+	char *collection;
+	struct table_state state;
+	uint64_t ddl_hash; /* of _schema/athena.sql as this object wrote it last; 0: not yet */
+};
+
+/* "metadata/v<N>.metadata.json" under the collection. Caller frees. */
+char *table_version_key(const struct table *t, int64_t version, bool gzip);
+/* N of a metadata file's name, -1 if it is none. */
+int64_t table_version_of(const char *name);
+/* Absolute path of something in the table's folder, as the metadata spells it. Caller frees. */
+char *table_absolute(const struct table *t, const char *path);
+/* The path relative to the table's folder of an absolute one, whether it was written here or before the lake was copied. */
+rc_t table_resolve(const struct table *t, struct slice absolute, struct arena *a, const char **ret, struct err *reterr);
+/* A file of the table, whole. */
+rc_t table_get(const struct table *t, struct slice absolute, struct buf *ret, struct err *reterr);
+/* The manifests of a snapshot (a JSON object of the metadata), appended to *l. */
+rc_t table_manifests(const struct table *t, const json_t *snapshot, struct manifest_list *l, struct err *reterr);
+/* Reads one manifest's entries. */
+rc_t table_each_entry(const struct table *t, const struct manifest *m,
+		      rc_t (*each)(void *ctx, const struct manifest_entry *e, struct err *reterr), void *ctx, struct err *reterr);
+
+/* ---- commit.c ---- */
+/* One new version: `next` (taken over in any case) becomes v<N+1>. RC_CONFLICT: somebody was first; the table is as it was. */
+rc_t table_publish(struct table *t, json_t *next, struct err *reterr);
+/* After a conflict: waits a little, longer each time, and reloads. RC_AGAIN when it has been too often. */
+rc_t table_conflicted(struct table *t, unsigned attempt, struct err *reterr);
+/* A copy of the document to change, its time set and the log brought on. */
+json_t *table_next(const struct table *t);
+/* Best effort, after a commit. */
+void table_write_hint(const struct table *t);
+void table_write_ddl(struct table *t);
+
+/* ---- append_files.c ---- */
+struct append_files { /* the files' side of one append, over its retries */
+	int64_t snapshot_id;
+	char uuid[33];
+	unsigned attempt;
+	struct manifest_list fresh; /* the manifest with the new files, once written */
+	int64_t written;            /* when */
+	int64_t bytes, records;
+	uint32_t partitions;        /* distinct days */
+};
+void append_files_init(struct append_files *a, struct table *t, const struct table_commit *c);
+void append_files_free(struct append_files *a);
+/* Writes what the snapshot needs and adds it to `next`. */
+rc_t append_files_snapshot(struct append_files *a, struct table *t, const struct table_commit *c, json_t *next, struct err *reterr);
+
+/* ---- merge.c ---- */
+/* *to: the manifests of *from, the small ones merged if there are many. New manifests are called metadata/<uuid>-m<k>.avro, k from 1. */
+rc_t merge_manifests(struct table *t, const struct manifest_list *from, struct manifest_list *to, int64_t snapshot_id, const char *uuid,
+		     struct err *reterr);
+/* What manifests are written with. schema_json is the caller's to free. */
+rc_t table_manifest_spec(const struct table *t, struct manifest_spec *ret, char **ret_schema_json, struct err *reterr);
+rc_t table_put_manifest(struct table *t, struct manifest_writer *w, const char *uuid, unsigned k, struct manifest_list *to,
+			struct err *reterr);
+
+/* ---- expire.c ---- */
+rc_t table_sweep(struct table *t, const struct table_keep *keep, uint64_t *ret_removed, struct err *reterr);
+
+#endif
