@@ -1,4 +1,4 @@
-/* Prints a Parquet file through our reader, one JSON value a row, for comparison with other readers (tests/interop/parquet_read_check.py).
+/* Prints a Parquet file through our reader, one JSON value a row, for comparison with other readers (parquet_read_test.py).
  *
  *   parquet_dump [-s] [-t] [-r FROM:TO] FILE [COLUMN…]    -s schema, -t time only, -r rows of each row group
  *

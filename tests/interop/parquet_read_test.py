@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Reads every file of a folder of Parquet files with our reader (parquet_dump) and with pyarrow, and compares all values.
 
-    parquet_read_check.py PARQUET_DUMP FOLDER [--list]
+Under tests/run.sh, or by hand:  parquet_read_test.py PARQUET_DUMP FOLDER [--list]
 
 A file must read with equal values or be refused with an error that names the reason, as the table REFUSED says. --list prints the table of
-docs/parquet.md. pyarrow is installed, pinned, into a virtual environment beside PARQUET_DUMP if this Python has none.
+docs/parquet.md. By hand, pyarrow is installed, pinned, into a virtual environment beside PARQUET_DUMP if this Python has none.
 """
 import datetime
 import decimal
@@ -173,23 +173,41 @@ def check(dump, folder, name):
     return "equal", "%d rows, as %s" % (len(rows), by)
 
 
-def main():
+def arguments():
+    """The dump program and the folder, or a reason to skip."""
     args = [a for a in sys.argv[1:] if a != "--list"]
-    if len(args) != 2:
+    if len(args) == 2:
+        if not os.path.isdir(args[1]):
+            return None, None, "there is no folder " + args[1]
+        ensure_pyarrow(args[0])
+        return args[0], args[1], None
+    if args or "HYDRANT" not in os.environ:
         sys.exit(__doc__)
-    dump, folder = args
-    if not os.path.isdir(folder):
-        print("skipped: there is no folder %s" % folder)
+    dump = os.path.join(os.path.dirname(os.environ["HYDRANT"]), "src/parquet/parquet_dump")
+    if not os.environ.get("HYDRANT_SHARED"):
+        return None, None, "there is no ../shared/data beside this checkout"
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as missing:
+        return None, None, missing
+    return dump, os.path.join(os.environ["HYDRANT_SHARED"], "parquet-testing", "data"), None
+
+
+def main():
+    dump, folder, reason = arguments()
+    if reason:
+        print("skip parquet_read: %s" % reason)
         return 0
-    ensure_pyarrow(dump)
     names = sorted(os.path.relpath(os.path.join(d, f), folder) for d, _, files in os.walk(folder) for f in files
                    if f.endswith(".parquet") or f.endswith(".encrypted"))
     failed = 0
     for name in names:
         verdict, text = check(dump, folder, name)
         failed += verdict == "FAIL"
-        print("| `%s` | %s: %s |" % (name, verdict, text) if "--list" in sys.argv else "%-8s %s: %s" % (verdict, name, text))
-    print("%d passed, %d failed, 0 skipped" % (len(names) - failed, failed))
+        if "--list" in sys.argv:
+            print("| `%s` | %s: %s |" % (name, verdict, text))
+        else:
+            print("not ok %s: %s" % (name, text.replace("\n", " ")[:400]) if verdict == "FAIL" else "ok " + name, flush=True)
     return 1 if failed else 0
 
 
