@@ -31,6 +31,9 @@ static rc_t gather_event(void *ctx, const struct frame_event *e, struct err *ret
 		error->line = e->line;
 		error->column = e->column;
 		snprintf(error->message, sizeof error->message, "%s", e->message);
+		for (char *c = error->message; *c; c++) /* so that it goes into a JSON string as it is */
+			if (*c == '"' || *c == '\\')
+				*c = '\'';
 	}
 	return RC_OK;
 }

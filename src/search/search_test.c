@@ -1,0 +1,57 @@
+#include "base/test.h"
+#include "search/search.h"
+
+static bool matches(const char *query, const char *payload)
+{
+	AUTO(search_query) *q = NULL;
+	struct err err;
+	if (search_parse(slice_str(query), &q, &err) != RC_OK)
+		return false;
+	return search_match(q, slice_str(payload), payload[0] == '{' || payload[0] == '[');
+}
+
+#define EVENT "{\"user\":{\"name\":\"Zo\\u00eb\",\"ids\":[1,22]},\"status\":503,\"http.status_code\":200,\"msg\":\"Disk full\\nsoon\",\"ok\":true,\"x\":null}"
+
+TEST(words_match_whole_and_in_any_case)
+{
+	CHECK(matches("disk", EVENT) && matches("DISK full", EVENT) && !matches("dis", EVENT) && matches("dis*", EVENT));
+	CHECK(matches("soon", EVENT));
+	CHECK(matches("\"disk full\"", EVENT) && !matches("\"full disk\"", EVENT));
+	CHECK(matches("zoë", EVENT));
+	CHECK(matches("failed", "sshd: Failed password"));
+	CHECK(matches("", EVENT));
+}
+
+TEST(a_minus_excludes)
+{
+	CHECK(matches("disk -empty", EVENT) && !matches("disk -full", EVENT) && !matches("-status:503", EVENT));
+}
+
+TEST(fields_match_by_the_payloads_own_keys)
+{
+	CHECK(matches("status:503", EVENT) && matches("status:503.0", EVENT) && !matches("status:50", EVENT));
+	CHECK(matches("user.name:zoë", EVENT) && matches("user.ids:22", EVENT) && !matches("user.ids:2", EVENT));
+	CHECK(matches("http.status_code:200", EVENT));
+	CHECK(matches("msg:\"Disk full\nsoon\"", EVENT) && matches("msg:disk*", EVENT));
+	CHECK(matches("ok:true", EVENT) && matches("x:null", EVENT) && matches("x:*", EVENT) && !matches("y:*", EVENT));
+	CHECK(!matches("Status:503", EVENT));
+	CHECK(!matches("status:503", "status:504 plain text"));
+	CHECK(matches("a.b:7", "{\"a\":[{\"b\":6},{\"b\":7}]}"));
+}
+
+TEST(numbers_compare)
+{
+	CHECK(matches("status:>500", EVENT) && matches("status:>=503", EVENT) && matches("status:<504", EVENT) && !matches("status:<=502", EVENT));
+	CHECK(matches("status:>500 status:<600", EVENT));
+}
+
+TEST(a_bad_query_says_what_is_wrong)
+{
+	AUTO(search_query) *q = NULL;
+	struct err err;
+	CHECK_RC(search_parse(SLICE_LIT("\"open"), &q, &err), RC_INVALID);
+	CHECK_RC(search_parse(SLICE_LIT("a: b"), &q, &err), RC_INVALID);
+	CHECK(strstr(err.text, "field:*"));
+}
+
+TEST_MAIN()

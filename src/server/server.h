@@ -1,0 +1,33 @@
+/* The HTTP API over a pipeline: ingest, reading, health. DESIGN section 2, HTTP.
+ *
+ * Promise: a 200 to an ingest request is sent only after its events are durable in the log. Reading happens on worker threads, a bounded
+ *   number at a time; ingest never waits for it.
+ * Ownership: borrows the pipeline. Threads: start, drain, free from one thread.
+ */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "pipeline/pipeline.h"
+
+struct server_options {
+	const char *listen;   /* "127.0.0.1:7311" */
+	const char *token;    /* if set: every /v1 request needs "Authorization: Bearer <token>" */
+	unsigned loops;       /* 0 = one a core */
+	struct pipeline *pipeline;
+	const char *version;
+	uint64_t sql_memory_bytes;
+	bool create_collections; /* by the first event sent to them */
+	const char *const *meta_headers; /* allow-listed request headers for __meta, lower case; NULL-terminated; may be NULL */
+};
+
+struct server;
+rc_t server_start(const struct server_options *opts, struct server **ret, struct err *reterr);
+const char *server_address(const struct server *s);
+/* No new connections, requests in work are answered; gives up at `deadline` (clock_mono_us). */
+void server_drain(struct server *s, int64_t deadline);
+void server_free(struct server *s);
+AUTO_DEFINE(server, server_free)
+
+#endif

@@ -1,0 +1,60 @@
+/* What the files of this room share. */
+#ifndef SERVER_INTERNAL_H
+#define SERVER_INTERNAL_H
+
+#include <jansson.h>
+#include <pthread.h>
+
+#include "http/http.h"
+#include "server/server.h"
+
+#define WORKERS_MAX 8     /* queries and searches at a time; more get 503 */
+#define JSON_BODY_MAX ((size_t)4 << 20)
+
+/* An appended request that waits for its group's sync. */
+struct waiting {
+	struct http_request *req;
+	uint64_t ticket;
+	struct ingest_reply reply;
+};
+
+struct server {
+	struct server_options opts;
+	struct pipeline *pipeline;
+	struct wal *wal;
+	struct http_server *http;
+	int64_t started;      /* wall µs */
+	bool draining;
+	/* api_ingest.c */
+	pthread_mutex_t lock;
+	struct waiting *queue; /* ring */
+	size_t queue_head, queue_count, queue_cap;
+	uint64_t accepted_events, accepted_bytes, quarantined_events, repeated_requests;
+	/* workers */
+	pthread_mutex_t workers_lock;
+	pthread_cond_t workers_idle;
+	unsigned workers;
+	uint64_t queries, searches, query_errors;
+};
+
+/* Runs work(s, req) on a thread of its own; answers 503 itself if too many are running. */
+void server_work(struct server *s, struct http_request *req, void (*work)(struct server *s, struct http_request *req));
+/* The status and code that go with an error. */
+void respond_err(struct http_request *req, const struct err *err);
+void respond_json(struct http_request *req, int status, json_t *value); /* takes value */
+
+void ingest_start(struct server *s);
+void ingest_handle(struct server *s, struct http_request *req, struct slice collection);
+void ingest_durable(void *ctx, uint64_t settled); /* wal_on_durable */
+void api_query(struct server *s, struct http_request *req);
+void api_search(struct server *s, struct http_request *req);
+void api_collections(struct server *s, struct http_request *req);
+void api_collection(struct server *s, struct http_request *req);
+void api_collection_drop(struct server *s, struct http_request *req);
+void api_schema(struct server *s, struct http_request *req);
+void api_flush(struct server *s, struct http_request *req);
+void api_replay(struct server *s, struct http_request *req);
+void metrics_handle(struct server *s, struct http_request *req);
+void ready_handle(struct server *s, struct http_request *req);
+
+#endif

@@ -1,0 +1,115 @@
+#include "sink/sink.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "net/client.h"
+#include "os/clock.h"
+#include "os/file.h"
+
+#define FLUSH_BYTES ((size_t)1 << 20)
+#define TRIES 8
+#define PAUSE_FIRST_US 200000
+
+struct sink {
+	enum sink_framing framing;
+	int fd; /* stdout or a file; -1 for HTTP */
+	bool is_file;
+	char *target; /* path or URL */
+	struct buf out;
+	struct net_client *client;
+};
+
+rc_t sink_open(const char *url, enum sink_framing framing, struct sink **ret, struct err *reterr)
+{
+	AUTO(sink) *s = NEW(struct sink);
+	s->framing = framing;
+	s->fd = -1;
+	buf_init(&s->out, BUF_MAX_DEFAULT);
+	bool http = !strncmp(url, "http://", 7) || !strncmp(url, "https://", 8);
+	if (http) {
+		TRY(net_client_new(&s->client, reterr));
+	} else if (!strcmp(url, "stdout") || !strcmp(url, "-")) {
+		s->fd = STDOUT_FILENO;
+	} else if (strstr(url, "://") && strncmp(url, "file://", 7) != 0) {
+		return err_set(reterr, RC_UNSUPPORTED, "cannot replay to '%s'; give stdout, file://PATH or http(s)://…", url);
+	}
+	s->target = mem_strdup(!strncmp(url, "file://", 7) ? url + 7 : s->fd == STDOUT_FILENO ? "standard output" : url);
+	if (!http && s->fd < 0) {
+		rc_t rc = file_open(s->target, FILE_CREATE_NEW, &s->fd, reterr);
+		if (rc == RC_CONFLICT)
+			return err_set(reterr, RC_CONFLICT, "%s exists; a replay does not overwrite, remove it or name another file", s->target);
+		TRY(rc);
+		s->is_file = true;
+	}
+	*ret = s;
+	s = NULL;
+	return RC_OK;
+}
+
+void sink_free(struct sink *s)
+{
+	if (!s)
+		return;
+	if (s->is_file)
+		file_close(s->fd);
+	net_client_free(s->client);
+	buf_free(&s->out);
+	free(s->target);
+	free(s);
+}
+
+static rc_t flush(struct sink *s, struct err *reterr)
+{
+	for (size_t done = 0; done < s->out.len;) {
+		ssize_t n = write(s->fd, s->out.data + done, s->out.len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_errno(reterr, errno == EPIPE ? RC_CANCELLED : RC_IO, "cannot write to %s", s->target);
+		done += (size_t)n;
+	}
+	buf_reset(&s->out);
+	return RC_OK;
+}
+
+static rc_t post(struct sink *s, struct slice payload, bool json, struct err *reterr)
+{
+	const char *headers[] = { json ? "Content-Type: application/json" : "Content-Type: application/octet-stream", NULL };
+	struct net_call call = { .method = "POST", .url = s->target, .headers = headers, .body = payload };
+	int64_t pause = PAUSE_FIRST_US;
+	for (int i = 1;; i++, pause *= 2) {
+		int status = 0;
+		AUTO_BUF struct buf body;
+		buf_init(&body, 1 << 17);
+		rc_t rc = net_request(s->client, &call, &status, &body, reterr);
+		if (rc == RC_OK && status / 100 == 2)
+			return RC_OK;
+		bool again = rc != RC_OK ? rc == RC_IO : status >= 500 || status == 429 || status == 408;
+		if (!again || i == TRIES)
+			return rc != RC_OK ? rc
+					   : err_set(reterr, RC_IO, "%s answered %d: %.*s", s->target, status,
+						     (int)(body.len < 200 ? body.len : 200), (const char *)body.data);
+		clock_sleep_us(pause);
+	}
+}
+
+rc_t sink_write(struct sink *s, struct slice payload, bool json, struct err *reterr)
+{
+	if (s->client)
+		return post(s, payload, json, reterr);
+	if (s->framing == SINK_LENGTH)
+		buf_u32(&s->out, __builtin_bswap32((uint32_t)payload.len));
+	buf_append_slice(&s->out, payload);
+	if (s->framing != SINK_LENGTH)
+		buf_byte(&s->out, s->framing == SINK_LINES ? '\n' : 0);
+	return s->out.len >= FLUSH_BYTES ? flush(s, reterr) : RC_OK;
+}
+
+rc_t sink_finish(struct sink *s, struct err *reterr)
+{
+	if (s->fd >= 0)
+		TRY(flush(s, reterr));
+	return s->is_file ? file_sync(s->fd, s->target, reterr) : RC_OK;
+}

@@ -1,0 +1,24 @@
+/* Where a replay goes: stdout, a file, or an HTTP address.
+ *
+ *   stdout              payloads on standard output, framed
+ *   file:///path, path  the same into a file, which must not exist
+ *   http(s)://…         one POST a payload, its bytes as the body; connection kept; 5xx and no answer are retried with growing pauses
+ * Ownership: sink_free closes without finishing. Threads: one.
+ */
+#ifndef SINK_SINK_H
+#define SINK_SINK_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/slice.h"
+
+enum sink_framing { SINK_LINES, SINK_LENGTH /* 4 bytes big-endian, then the payload */, SINK_NUL };
+
+struct sink;
+rc_t sink_open(const char *url, enum sink_framing framing, struct sink **ret, struct err *reterr);
+rc_t sink_write(struct sink *s, struct slice payload, bool json, struct err *reterr);
+rc_t sink_finish(struct sink *s, struct err *reterr); /* everything written is at its place, durable if it is a file */
+void sink_free(struct sink *s);
+AUTO_DEFINE(sink, sink_free)
+
+#endif
