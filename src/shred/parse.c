@@ -445,8 +445,10 @@ static enum outcome parse_object(struct shredder *s, uint32_t node)
 	struct row *r = &s->row;
 	uint64_t instance = ++s->instances;
 	uint32_t own = node == SHAPE_ROOT_NODE ? NO_CHILD : s->binds[node].child[PLACE_OBJECT];
-	if (own != NO_CHILD)
+	if (own != NO_CHILD) {
 		tape_push(r, OP_STRUCT, own);
+		r->conflicts += s->binds[node].siblings >> PLACE_OBJECT & 1;
+	}
 	for (;;) {
 		const uint8_t *from = r->p;
 		struct step st = step_next(s, node);

@@ -157,6 +157,7 @@ enum outcome parse_array(struct shredder *s, uint32_t node)
 	struct array a = { .s = s, .node = node, .element = b->element, .list = b->child[PLACE_LIST] != NO_CHILD, .body = r->shape.len };
 	uint32_t prev = b->uniform;
 	r->lists++;
+	r->conflicts += b->siblings >> PLACE_LIST & 1;
 	if (a.list)
 		tape_push(r, OP_LIST, b->child[PLACE_LIST]);
 	else

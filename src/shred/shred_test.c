@@ -222,4 +222,494 @@ TEST(awkward_documents_come_back_exactly)
 	}
 }
 
+/* ---- real data ---- */
+
+static void add_lines(struct table *t, const char *name)
+{
+	char path[1024], *root = getenv("HYDRANT_DATA_EVENTS");
+	snprintf(path, sizeof path, "%s/%s", root ? root : "/work/shared/data/events", name);
+	gzFile f = gzopen(path, "rb");
+	if (!f)
+		return;
+	AUTO_BUF struct buf all;
+	buf_init(&all, BUF_MAX_DEFAULT);
+	int n;
+	while (buf_reserve(&all, 65536) && (n = gzread(f, all.data + all.len, 65536)) > 0)
+		all.len += (size_t)n;
+	gzclose(f);
+	for (size_t at = 0; at < all.len;) {
+		const uint8_t *nl = memchr(all.data + at, '\n', all.len - at);
+		size_t end = nl ? (size_t)(nl - all.data) : all.len;
+		if (end > at)
+			add_event(t, PAYLOAD_JSON, slice_of(all.data + at, end - at));
+		at = end + 1;
+	}
+}
+
+static void report(const struct table *t)
+{
+	struct shred_stats st = shredder_stats(t->s);
+	fprintf(stderr, "rows %llu raw %llu (number %llu string %llu dup %llu shape %llu other %llu) rest %llu shapes %llu inferences %llu conflicts %llu mismatches %llu late %llu edges %u leaves %u\n",
+		(unsigned long long)st.rows, (unsigned long long)st.raw_rows, (unsigned long long)st.raw_number, (unsigned long long)st.raw_string,
+		(unsigned long long)st.raw_duplicate, (unsigned long long)st.raw_shape, (unsigned long long)st.raw_other,
+		(unsigned long long)st.rest_rows, (unsigned long long)st.shapes, (unsigned long long)st.inferences,
+		(unsigned long long)st.conflicts, (unsigned long long)st.mismatches, (unsigned long long)st.late, shredder_key_count(t->s),
+		shredder_schema(t->s)->leaf_count);
+	if (getenv("SHRED_TEST_SCHEMA"))
+		for (uint32_t i = 0; i < shredder_schema(t->s)->root->child_count; i++) {
+			char type[32] = "…";
+			const struct field *f = shredder_schema(t->s)->root->children[i];
+			if (!type_is_nested(f->type))
+				type_name(f, type);
+			fprintf(stderr, "  %.*s %s %s\n", SLICE_ARG(f->name), type, f->type == TYPE_STRUCT ? "struct" : f->type == TYPE_LIST ? "list" : "");
+		}
+}
+
+static void real_data(const char *name, size_t calls)
+{
+	struct table t;
+	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 7, .verify_all = true }, NULL);
+	add_lines(&t, name);
+	if (!t.count) {
+		table_close(&t);
+		SKIP("the shipped data is not there");
+	}
+	size_t all = t.count;
+	for (size_t i = 0; i < calls; i++) {
+		t.count = all * (i + 1) / calls;
+		run(&t, all * i / calls);
+	}
+	report(&t);
+	CHECK_ALL_RESTORED(&t);
+	CHECK(shredder_stats(t.s).raw_rows * 100 < t.count);
+	table_close(&t);
+}
+
+TEST(cloudtrail_is_restored_with_raw_in_under_one_percent)
+{
+	real_data("cloudtrail.ndjson.gz", 1);
+}
+
+TEST(cloudtrail_in_small_calls_is_restored_with_raw_in_under_one_percent)
+{
+	real_data("cloudtrail.ndjson.gz", 50);
+}
+
+TEST(nginx_status_is_restored_with_raw_in_under_one_percent)
+{
+	real_data("nginxplus-status.ndjson.gz", 1);
+}
+
+/* ---- generated documents ---- */
+
+struct gen {
+	uint64_t state;
+	struct buf out;
+	int style; /* of white space: 0 none, 1 after : and ,, 2 odd */
+};
+
+static uint32_t pick(struct gen *g, uint32_t n)
+{
+	g->state = g->state * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)((g->state >> 33) % n);
+}
+
+static void gen_space(struct gen *g, bool after)
+{
+	static const char *const odd[] = { "", " ", "\n\t", "  ", "\r\n", "" };
+	if (g->style == 1 && after)
+		buf_byte(&g->out, ' ');
+	else if (g->style == 2)
+		buf_append_str(&g->out, odd[pick(g, 6)]);
+}
+
+static void gen_scalar(struct gen *g)
+{
+	static const char *const scalars[] = {
+		"null", "true", "false", "0", "1", "-1", "10", "10.5", "1.0", "1e2", "-0", "0.10", "0.120", "3.14", "2.50", "1E+2", "1e-7",
+		"9223372036854775807", "9223372036854775808", "123456789012345678901234567890", "9007199254740993", "1e999", "0.30000000000000004",
+		"\"\"", "\"a\"", "\"\\u00e9\"", "\"\xc3\xa9\"", "\"\\n\"", "\"\\/x\"", "\"2024-01-02T03:04:05Z\"", "\"2024-01-02T03:04:05.5Z\"", "\"x y\"",
+		"\"1\"", "\"\\ud83d\\ude00\"", "\"<b>\"", "\"\\u003cb\\u003e\"",
+	};
+	buf_append_str(&g->out, scalars[pick(g, sizeof scalars / sizeof *scalars)]);
+}
+
+static void gen_value(struct gen *g, int depth);
+
+static void gen_object(struct gen *g, int depth)
+{
+	static const char *const keys[] = { "a", "b", "c", "A", "a.b", "", "year", "__t", "x__double", "x", "k k", "\\u0061", "\xc3\xa9", "id", "list" };
+	uint32_t n = pick(g, 5);
+	buf_byte(&g->out, '{');
+	gen_space(g, false);
+	for (uint32_t i = 0; i < n; i++) {
+		buf_printf(&g->out, "\"%s\"", keys[pick(g, sizeof keys / sizeof *keys)]);
+		gen_space(g, false);
+		buf_byte(&g->out, ':');
+		gen_space(g, true);
+		gen_value(g, depth + 1);
+		if (i + 1 < n) {
+			gen_space(g, false);
+			buf_byte(&g->out, ',');
+			gen_space(g, true);
+		}
+	}
+	gen_space(g, false);
+	buf_byte(&g->out, '}');
+}
+
+static void gen_array(struct gen *g, int depth)
+{
+	uint32_t n = pick(g, 4), same = pick(g, 3);
+	uint64_t state = g->state;
+	buf_byte(&g->out, '[');
+	gen_space(g, false);
+	for (uint32_t i = 0; i < n; i++) {
+		if (same)
+			g->state = state; /* equal elements */
+		gen_value(g, depth + 1);
+		if (i + 1 < n) {
+			gen_space(g, false);
+			buf_byte(&g->out, ',');
+			gen_space(g, true);
+		}
+	}
+	gen_space(g, false);
+	buf_byte(&g->out, ']');
+}
+
+static void gen_value(struct gen *g, int depth)
+{
+	uint32_t kind = pick(g, depth > 6 ? 4 : 8);
+	if (depth == 0 && kind < 6)
+		kind = 6;
+	if (kind < 5)
+		gen_scalar(g);
+	else if (kind < 7)
+		gen_object(g, depth);
+	else
+		gen_array(g, depth);
+}
+
+static void generated(uint64_t seed, size_t rows, size_t calls, uint32_t depth, uint32_t budget)
+{
+	struct table t;
+	struct gen g = { .state = seed };
+	buf_init(&g.out, BUF_MAX_DEFAULT);
+	table_open_with(&t, (struct shred_options){ .lake = seed & 1, .key_space = 9, .verify_all = true, .typed_depth = depth,
+						    .leaf_budget = budget }, NULL);
+	for (size_t i = 0; i < rows; i++) {
+		buf_reset(&g.out);
+		g.style = (int)pick(&g, 3);
+		gen_value(&g, 0);
+		add_event(&t, PAYLOAD_JSON, buf_slice(&g.out));
+	}
+	for (size_t i = 0; i < calls; i++) {
+		t.count = rows * (i + 1) / calls;
+		run(&t, rows * i / calls);
+	}
+	if (rows_wrong(&t) || shredder_stats(t.s).mismatches) {
+		report(&t);
+		test_failures_++;
+		fprintf(stderr, "  seed %llu\n", (unsigned long long)seed);
+	}
+	table_close(&t);
+	buf_free(&g.out);
+}
+
+TEST(generated_documents_come_back_exactly_and_the_check_never_has_to_heal)
+{
+	size_t rounds = getenv("SHRED_TEST_ROUNDS") ? (size_t)atoi(getenv("SHRED_TEST_ROUNDS")) : 60;
+	for (size_t i = 0; i < rounds; i++)
+		generated(i * 77 + 1, 100, 1 + i % 7, (uint32_t[]){ 16, 3, 1, 5 }[i % 4], (uint32_t[]){ 0, 40, 20 }[i % 3]);
+}
+
+/* ---- names ---- */
+
+TEST(names_follow_the_rules)
+{
+	struct table t;
+	table_open(&t);
+	add(&t, "{\"a.b\":1,\"a\":{\"b\":2},\"A\":3,\"year\":4,\"__typename\":\"T\",\"x__double\":1.5,\"x\":1,\"1xx\":5,\"\":6,\"user-agent\":\"u\",\"a_b\":7}");
+	run(&t, 0);
+	CHECK(type_is(&t, "a_b", "long"));
+	CHECK(type_is(&t, "a.b", "long"));
+	CHECK(type_is(&t, "A_2", "long"));
+	CHECK(type_is(&t, "year_2", "long"));
+	CHECK(type_is(&t, "_typename", "string"));
+	CHECK(type_is(&t, "x_double", "double"));
+	CHECK(type_is(&t, "x", "long"));
+	CHECK(type_is(&t, "_1xx", "long"));
+	CHECK(type_is(&t, "_", "long"));
+	CHECK(type_is(&t, "user_agent", "string"));
+	CHECK(type_is(&t, "a_b_2", "long"));
+	CHECK(slice_eq_str(field_at(&t, "a_b")->key, "a.b"));
+	CHECK(slice_eq_str(field_at(&t, "user_agent")->key, "user-agent"));
+	CHECK_ALL_RESTORED(&t);
+	CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+	table_close(&t);
+}
+
+/* ---- types ---- */
+
+TEST(types_settle_over_the_first_call)
+{
+	struct table t;
+	table_open(&t);
+	for (int i = 0; i < 10; i++) {
+		AUTO_MEM char *doc = mem_printf("{\"i\":%d,\"m\":%s,\"p\":%d.%02d,\"s\":\"%d\",\"big\":1234567890123456789012%d,\"f\":%d.5,\"y\":%d.0}", i,
+						i == 3 ? "2.5" : "2", i, i * 10, i, i, i, i);
+		add(&t, doc);
+	}
+	run(&t, 0);
+	CHECK(type_is(&t, "i", "long"));
+	CHECK(type_is(&t, "m", "double"));
+	CHECK(type_is(&t, "p", "decimal(18, 2)"));
+	CHECK(type_is(&t, "s", "string"));
+	CHECK(type_is(&t, "big", "decimal(38, 0)"));
+	CHECK(type_is(&t, "f", "double"));
+	CHECK(type_is(&t, "y", "double"));
+	CHECK_INT(field_at(&t, "m")->format, FORMAT_DOUBLE_SHORT);
+	CHECK_INT(field_at(&t, "y")->format, FORMAT_DOUBLE_DOT);
+	CHECK_ALL_RESTORED(&t);
+	CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+	table_close(&t);
+}
+
+TEST(values_of_another_kind_go_to_siblings_and_nothing_pays_raw)
+{
+	struct table t;
+	table_open(&t);
+	static const char *const docs[] = { "{\"x\":1}", "{\"x\":1.5}", "{\"x\":\"s\"}", "{\"x\":{\"k\":1}}", "{\"x\":[1]}", "{\"x\":[1,\"a\"]}", "{\"x\":true}",
+					    "{\"x\":99999999999999999999}", "{\"x\":2}" };
+	for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
+		add(&t, docs[i]);
+		run(&t, i);
+	}
+	CHECK(type_is(&t, "x", "long"));
+	CHECK(type_is(&t, "x__double", "double"));
+	CHECK(type_is(&t, "x__string", "string"));
+	CHECK(type_is(&t, "x__object.k", "long"));
+	CHECK(type_is(&t, "x__list.element", "long"));
+	CHECK(type_is(&t, "x__json", "string"));
+	CHECK(type_is(&t, "x__bool", "boolean"));
+	CHECK(type_is(&t, "x__decimal", "decimal(38, 0)"));
+	CHECK_INT(batch_column(&t.batch, field_at(&t, "x"))->values, 2);
+	CHECK_ALL_RESTORED(&t);
+	CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+	CHECK_INT(shredder_stats(t.s).conflicts, 7);
+	table_close(&t);
+}
+
+TEST(ten_then_ten_and_a_half_is_a_double)
+{
+	struct table t;
+	table_open(&t);
+	add(&t, "{\"x\":10}");
+	add(&t, "{\"x\":10.5}");
+	run(&t, 0);
+	CHECK(type_is(&t, "x", "double"));
+	CHECK_ALL_RESTORED(&t);
+	CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+	table_close(&t);
+}
+
+TEST(payloads_that_are_no_objects_go_to_value)
+{
+	struct table t;
+	table_open(&t);
+	add(&t, "1");
+	add(&t, "2");
+	add(&t, "\"s\"");
+	add(&t, "[1,2]");
+	add(&t, "[1,\"x\"]");
+	add(&t, "{\"value\":5,\"\":6}");
+	run(&t, 0);
+	add(&t, "true");
+	run(&t, 6);
+	CHECK(type_is(&t, "value", "long"));
+	CHECK(type_is(&t, "value__string", "string"));
+	CHECK(type_is(&t, "value__list.element", "long"));
+	CHECK(type_is(&t, "value__json", "string"));
+	CHECK(type_is(&t, "value__bool", "boolean"));
+	CHECK(type_is(&t, "value_2", "long"));
+	CHECK_ALL_RESTORED(&t);
+	CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+	table_close(&t);
+}
+
+/* ---- size and depth ---- */
+
+TEST(ten_thousand_keys_stay_within_the_budget_without_raw)
+{
+	struct table t;
+	AUTO_BUF struct buf doc;
+	buf_init(&doc, BUF_MAX_DEFAULT);
+	table_open(&t);
+	for (int row = 0; row < 3; row++) {
+		buf_reset(&doc);
+		for (int i = 0; i < 10000; i++)
+			buf_printf(&doc, "%c\"key%d\":%d", i ? ',' : '{', i + row * 5000, i);
+		buf_byte(&doc, '}');
+		add_event(&t, PAYLOAD_JSON, buf_slice(&doc));
+		run(&t, (size_t)row);
+	}
+	CHECK_ALL_RESTORED(&t);
+	CHECK(shredder_schema(t.s)->leaf_count <= SHRED_LEAF_BUDGET);
+	CHECK_INT(shredder_stats(t.s).rest_rows, 3);
+	CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+	CHECK(shredder_key_count(t.s) < 5000);
+	table_close(&t);
+}
+
+TEST(deep_nesting_is_typed_to_its_depth_and_json_text_below)
+{
+	struct table t;
+	AUTO_BUF struct buf doc;
+	buf_init(&doc, BUF_MAX_DEFAULT);
+	table_open(&t);
+	for (int i = 0; i < 128; i++)
+		buf_append_str(&doc, "{\"d\":");
+	buf_byte(&doc, '1');
+	for (int i = 0; i < 128; i++)
+		buf_byte(&doc, '}');
+	add_event(&t, PAYLOAD_JSON, buf_slice(&doc));
+	buf_reset(&doc);
+	for (int i = 0; i < 128; i++)
+		buf_byte(&doc, '[');
+	for (int i = 0; i < 128; i++)
+		buf_byte(&doc, ']');
+	add_event(&t, PAYLOAD_JSON, buf_slice(&doc));
+	run(&t, 0);
+	CHECK(type_is(&t, "d.d.d.d.d.d.d.d.d.d.d.d.d.d.d.d__json", "string"));
+	CHECK_ALL_RESTORED(&t);
+	CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+	table_close(&t);
+}
+
+TEST(a_big_string_and_a_long_list_come_back)
+{
+	struct table t;
+	AUTO_BUF struct buf doc;
+	buf_init(&doc, BUF_MAX_DEFAULT);
+	table_open(&t);
+	buf_append_str(&doc, "{\"s\":\"");
+	for (int i = 0; i < 1 << 20; i++)
+		buf_append_str(&doc, "0123456789abcde\\n");
+	buf_append_str(&doc, "\"}");
+	add_event(&t, PAYLOAD_JSON, buf_slice(&doc));
+	buf_reset(&doc);
+	buf_append_str(&doc, "{\"l\":[0");
+	for (int i = 1; i < 300000; i++)
+		buf_printf(&doc, ",%d", i);
+	buf_append_str(&doc, "],\"o\":[{}");
+	for (int i = 1; i < 100000; i++)
+		buf_append_str(&doc, ",{}");
+	buf_append_str(&doc, "]}");
+	add_event(&t, PAYLOAD_JSON, buf_slice(&doc));
+	run(&t, 0);
+	CHECK_ALL_RESTORED(&t);
+	CHECK_INT(shredder_stats(t.s).raw_shape, 1); /* 100,000 times {} has no list column, so no short shape */
+	table_close(&t);
+}
+
+/* ---- other payloads, times, routing ---- */
+
+TEST(text_bytes_and_quarantine_become_rows)
+{
+	struct table t;
+	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .source = SLICE_LIT("w1"), .verify_all = true }, NULL);
+	add(&t, "{\"text\":1}");
+	add_event(&t, PAYLOAD_TEXT, SLICE_LIT("a line"));
+	add_event(&t, PAYLOAD_RAW, SLICE_LIT("\xff\x00\xfe"));
+	add(&t, "{broken");
+	t.events[3].kind = PAYLOAD_RAW;
+	t.events[3].reason = SLICE_LIT("no JSON");
+	t.events[0].meta = SLICE_LIT("host\0h1\0agent\0x\0host\0h2");
+	t.events[1].id = SLICE_LIT("id-1");
+	run(&t, 0);
+	CHECK(type_is(&t, "text", "long"));
+	CHECK(type_is(&t, "text_2", "string"));
+	CHECK(type_is(&t, "reason", "string"));
+	CHECK_INT(shredder_stats(t.s).quarantined, 1);
+	CHECK_INT(batch_column(&t.batch, field_at(&t, "__source"))->values, 4);
+	CHECK_INT(batch_column(&t.batch, field_at(&t, "__meta.key"))->values, 2);
+	CHECK_INT(column_i64_at(batch_column(&t.batch, field_at(&t, "__pos")), 3), 4);
+	CHECK_ALL_RESTORED(&t);
+	table_close(&t);
+}
+
+TEST(event_time_is_detected_once_and_implausible_values_take_the_receive_time)
+{
+	struct table t;
+	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .verify_all = true }, NULL);
+	add(&t, "{\"x\":1,\"eventTime\":\"2026-11-21T10:00:00Z\"}");
+	add(&t, "{\"eventTime\":\"2026-11-21T12:00:00+02:00\"}");
+	add(&t, "{\"eventTime\":\"1990-11-21T12:00:00Z\"}");
+	add(&t, "{\"x\":2}");
+	run(&t, 0);
+	add(&t, "{\"ts\":1795255200,\"eventTime\":1795255200}");
+	run(&t, 4);
+	CHECK_INT(t.times[0], NOW_US - DAY_US);
+	CHECK_INT(t.times[1], NOW_US - DAY_US);
+	CHECK_INT(t.times[2], NOW_US);
+	CHECK_INT(t.times[3], NOW_US);
+	CHECK_INT(t.times[4], NOW_US - DAY_US);
+	CHECK_INT(shredder_stats(t.s).late, 2);
+	CHECK(slice_eq_str(field_at(&t, "__time")->key, "eventTime"));
+	CHECK_ALL_RESTORED(&t);
+	table_close(&t);
+}
+
+TEST(a_declared_time_field_may_be_nested)
+{
+	struct table t;
+	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .verify_all = true, .time_field = "a.b" }, NULL);
+	add(&t, "{\"ts\":1795341600,\"a\":{\"b\":1795255200000}}");
+	run(&t, 0);
+	CHECK_INT(t.times[0], NOW_US - DAY_US);
+	table_close(&t);
+}
+
+static struct batch *odd_rows(void *ctx, size_t i, int64_t time_us)
+{
+	(void)time_us;
+	return i & 1 ? ctx : NULL;
+}
+
+TEST(a_row_without_a_batch_leaves_nothing)
+{
+	struct table t;
+	struct err err;
+	table_open(&t);
+	struct event e[4] = { { .payload = SLICE_LIT("{\"a\":1}") }, { .payload = SLICE_LIT("{\"a\":2,\"b\":[1]}") },
+			      { .payload = SLICE_LIT("{\"b\":[7,8]}") }, { .payload = SLICE_LIT("{\"b\":[]}") } };
+	CHECK_OK(shredder_run(t.s, e, 4, odd_rows, &t.batch, &err), err);
+	CHECK_INT(t.batch.rows, 2);
+	CHECK_INT(shredder_stats(t.s).rows, 2);
+	CHECK_INT(batch_column(&t.batch, field_at(&t, "a"))->values, 1);
+	CHECK_INT(batch_column(&t.batch, field_at(&t, "b.element"))->values, 1);
+	table_close(&t);
+}
+
+TEST(a_restarted_shredder_takes_the_tables_schema_up)
+{
+	struct table t, u;
+	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .verify_all = true }, NULL);
+	add(&t, "{\"p\":1.50,\"q\":{\"r\":[1]},\"time\":\"2026-11-21T10:00:00Z\",\"x\":1}");
+	add(&t, "{\"x\":\"s\"}");
+	run(&t, 0);
+	schema_assign_ids(shredder_schema_mutable(t.s));
+	table_open_with(&u, (struct shred_options){ .lake = true, .key_space = 4, .verify_all = true }, shredder_schema(t.s));
+	add(&u, "{\"x\":\"s\",\"q\":{\"r\":[2,3]}}");
+	add(&u, "{\"p\":2.25,\"x\":5,\"time\":\"2026-11-21T10:00:00Z\"}");
+	run(&u, 0);
+	CHECK(schema_equal(shredder_schema(t.s), shredder_schema(u.s)));
+	CHECK_INT(u.times[1], NOW_US - DAY_US);
+	CHECK_ALL_RESTORED(&u);
+	CHECK_INT(shredder_stats(u.s).raw_rows, 0);
+	table_close(&u);
+	table_close(&t);
+}
+
 TEST_MAIN()
