@@ -8,7 +8,8 @@ enum {
 	TRUST_LENGTH = 64 * 1024,         /* a Content-Length up to here is reserved at once; more grows with what arrives */
 	INFLATE_TURN = 4 * 1024 * 1024,   /* output after which other connections have their turn */
 	SKIP_MAX = 256 * 1024,            /* an unwanted body up to here is read and dropped to keep the connection */
-	WAIT_POLL_US = 10 * 1000          /* how often waiting connections look for memory */
+	WAIT_POLL_US = 10 * 1000,         /* how often waiting connections look for memory */
+	REFUSE_EVERY_US = 50 * 1000       /* between two that are sent away */
 };
 
 static const struct http_refusal too_large = {
@@ -286,8 +287,10 @@ static void resume_waiting(struct http_loop *l)
 	while (more && (c = l->waiting)) {
 		more = c != last;
 		wait_end(c);
-		if (c->waiting_since && l->now - c->waiting_since > patience)
+		if (c->waiting_since && l->now - c->waiting_since > patience && l->now - l->last_refused > REFUSE_EVERY_US) {
+			l->last_refused = l->now; /* one at a time: what it held may be all that the others lack */
 			conn_refuse(c, &overloaded);
+		}
 		conn_resume(c);
 	}
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ struct fixture {
 	struct http_request *held[512]; /* of /hold, until fixture_release */
 	unsigned held_count;
 	unsigned handled;
+	unsigned streams; /* threads of /stream that are still running */
 	rc_t stream_rc; /* what the last /stream ended with */
 };
 
@@ -50,6 +52,7 @@ static inline void *fixture_stream(void *arg)
 	http_stream_end(job->req, !job->cut);
 	pthread_mutex_lock(&job->f->lock);
 	job->f->stream_rc = rc;
+	job->f->streams--;
 	pthread_mutex_unlock(&job->f->lock);
 	free(job);
 	return NULL;
@@ -98,6 +101,9 @@ static inline void fixture_handle(void *ctx, struct http_request *req)
 	} else if (slice_eq_str(first, "stream")) {
 		struct stream_job *job = NEW(struct stream_job);
 		*job = (struct stream_job){ f, req, 0, http_request_query(req, "cut", &value) };
+		pthread_mutex_lock(&f->lock);
+		f->streams++;
+		pthread_mutex_unlock(&f->lock);
 		if (http_request_query(req, "bytes", &value))
 			for (size_t i = 0; i < value.len; i++)
 				job->bytes = job->bytes * 10 + (uint64_t)(value.data[i] - '0');
@@ -169,18 +175,35 @@ static inline bool fixture_wait_held(struct fixture *f, unsigned want)
 	return false;
 }
 
-static inline void fixture_free(struct fixture *f)
+static inline rc_t fixture_stream_rc(struct fixture *f)
+{
+	pthread_mutex_lock(&f->lock);
+	rc_t rc = f->stream_rc;
+	pthread_mutex_unlock(&f->lock);
+	return rc;
+}
+
+/* Waits up to 5 s until the server has no request in work. */
+static inline bool fixture_wait_idle(struct fixture *f)
 {
 	struct http_server_stats st;
-	fixture_release(f);
-	http_server_stop(f->server);
-	for (int i = 0; i < 1000; i++) { /* streams notice on their own threads */
+	for (int i = 0; i < 1000; i++) {
 		http_server_get_stats(f->server, &st);
+		if (!st.in_work && !st.body_memory)
+			return true;
+		clock_sleep_us(5000);
+	}
+	return false;
+}
+
+static inline void fixture_free(struct fixture *f)
+{
+	fixture_release(f);
+	fixture_wait_idle(f); /* threads of /later */
+	for (bool wait = true; wait; clock_sleep_us(100)) {
 		pthread_mutex_lock(&f->lock);
+		wait = f->streams > 0;
 		pthread_mutex_unlock(&f->lock);
-		if (i > 10)
-			break;
-		clock_sleep_us(1000);
 	}
 	http_server_free(f->server);
 	free(f);
@@ -192,7 +215,9 @@ static inline int client_open(const struct fixture *f)
 				 .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct timeval patience = { 10, 0 };
+	int one = 1;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
 		close(fd);
 		return -1;

@@ -200,6 +200,7 @@ struct http_loop {
 	_Atomic(struct http_request *) completed;
 	struct conn *waiting; /* for body memory, or yielded */
 	struct loop_timer wait_timer;
+	int64_t last_refused; /* for want of body memory */
 	bool resume_posted;
 	int64_t now;          /* as of the last loop_enter */
 	struct loop_timer accept_timer; /* loop 0: after a failed accept */

@@ -398,12 +398,13 @@ TEST(http_compression_bomb_is_413_at_the_limit)
 	for (int kind = 0; kind < 4; kind++) {
 		AUTO_BUF struct buf packed;
 		struct answer a;
-		buf_init(&packed, 1 << 24);
+		buf_init(&packed, (size_t)1 << 28);
 		answer_init(&a);
 		zeros.len = (64 << 20) + (kind & 2 ? 1 : 0);
 		pack(kind & 1, &packed, buf_slice(&zeros));
 		CHECK_INT(post_packed(f, "/length", kind & 1, false, buf_slice(&packed), &a), kind & 2 ? 413 : 200);
-		CHECK(kind & 2 || slice_eq_str(buf_slice(&a.body), "67108864"));
+		if (!(kind & 2))
+			CHECK_SLICE(buf_slice(&a.body), SLICE_LIT("67108864"));
 		answer_free(&a);
 	}
 	struct http_server_stats st;
@@ -469,9 +470,7 @@ TEST(http_stream_ends_when_the_client_goes)
 	rc_t rc = RC_EOF;
 	for (int i = 0; i < 1000 && rc == RC_EOF; i++) {
 		clock_sleep_us(5000);
-		pthread_mutex_lock(&f->lock);
-		rc = f->stream_rc;
-		pthread_mutex_unlock(&f->lock);
+		rc = fixture_stream_rc(f);
 	}
 	CHECK_RC(rc, RC_CANCELLED);
 	fixture_free(f);
