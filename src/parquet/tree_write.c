@@ -160,7 +160,8 @@ static rc_t check_column(const struct walk *k, const struct node *n, const struc
 
 static void values_of(const struct node *n, const struct column *c, struct values *ret)
 {
-	*ret = (struct values){ .kind = n->type.kind, .width = n->type.width, .data = (const uint8_t *)"" };
+	static const uint32_t none[1] = { 0 };
+	*ret = (struct values){ .kind = n->type.kind, .width = n->type.width, .data = (const uint8_t *)"", .offsets = none };
 	if (!c)
 		return;
 	ret->count = c->values;
