@@ -173,6 +173,18 @@ static rc_t stream(struct duck *d, struct statement *s, struct output *o, struct
 	return rc;
 }
 
+/* A compaction may remove files under a query; DuckDB then complains about something else. */
+static void explain_missing_file(const struct request *r, struct err *e)
+{
+	for (uint32_t i = 0; i < r->allowed_paths.n; i++) {
+		if (access(r->allowed_paths.items[i], F_OK) == 0 || errno != ENOENT)
+			continue;
+		err_set(e, RC_IO, "the file %s has gone: run the query again; if it stays, hydrant verify tells more", r->allowed_paths.items[i]);
+		e->retryable = true;
+		break;
+	}
+}
+
 static rc_t run(const struct request *r, struct arena *arena, struct duck *d, struct err *reterr)
 {
 	TRY(duck_load(d, r->library, reterr));
@@ -206,6 +218,8 @@ int sql_child_main(int argc, char **argv)
 		rc = request_decode(buf_slice(&message), &arena, &r, &e);
 	if (rc == RC_OK)
 		rc = run(&r, &arena, &d, &e);
+	if (rc != RC_OK && d.db)
+		explain_missing_file(&r, &e);
 	if (rc == RC_OK)
 		send_frame(FRAME_DONE, (struct slice){ 0 });
 	else

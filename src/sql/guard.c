@@ -102,7 +102,12 @@ static void limit_files(const struct request *r)
 	if (r->temp_dir[0])
 		allow(ruleset, r->temp_dir, READS | WRITES);
 	allow(ruleset, "/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE);
-	allow(ruleset, "/sys/devices/system/cpu", READS); /* the allocator and thread pools count cores */
+	/* DuckDB and its allocator look how many cores and how much memory there are, and fail where they may not. */
+	static const char *const machine[] = { "/proc/self/cgroup", "/proc/self/mountinfo", "/proc/meminfo", "/proc/cpuinfo" };
+	for (size_t i = 0; i < sizeof(machine) / sizeof(machine[0]); i++)
+		allow(ruleset, machine[i], LANDLOCK_ACCESS_FS_READ_FILE);
+	allow(ruleset, "/sys/fs/cgroup", READS);
+	allow(ruleset, "/sys/devices/system/cpu", READS);
 #ifdef SANITIZED
 	allow(ruleset, "/proc", READS);
 	allow(ruleset, "/usr", READS | LANDLOCK_ACCESS_FS_EXECUTE);

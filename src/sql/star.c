@@ -91,23 +91,29 @@ static void collect(struct walk *w, json_t *ref, const struct scope *scope, stru
 	}
 }
 
-static bool listed(json_t *array, const char *name)
+/* Whether a list of names, {"key":name,…} or {"table":…,"column":name} holds the column (of that table). */
+static bool listed(json_t *array, const char *table, const char *column)
 {
 	size_t i;
 	json_t *item;
 	json_array_foreach(array, i, item) {
-		const char *s = json_is_string(item) ? json_string_value(item) : text_of(item, json_object_get(item, "column") ? "column" : "key");
-		if (s && strcasecmp(s, name) == 0)
+		json_t *qualified = json_object_get(item, "column");
+		const char *name = json_is_string(item) ? json_string_value(item) : text_of(item, qualified ? "column" : "key");
+		const char *of = text_of(item, "table");
+		if (strcasecmp(name, column) == 0 && (!*of || strcasecmp(of, table) == 0))
 			return true;
 	}
 	return false;
 }
 
 /* What the statement itself leaves out, replaces or renames stays as it says. */
-static bool is_mentioned(json_t *star, const char *name)
+static bool is_mentioned(json_t *star, const char *table, const char *column)
 {
-	return listed(json_object_get(star, "exclude_list"), name) || listed(json_object_get(star, "qualified_exclude_list"), name) ||
-	       listed(json_object_get(star, "replace_list"), name) || listed(json_object_get(star, "rename_list"), name);
+	static const char *const lists[] = { "exclude_list", "qualified_exclude_list", "replace_list", "rename_list" };
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		if (listed(json_object_get(star, lists[i]), table, column))
+			return true;
+	return false;
 }
 
 static json_t *array_in(json_t *object, const char *key)
@@ -129,7 +135,7 @@ static void hide_in_star(struct walk *w, json_t *star, const struct from *from)
 			continue;
 		for (uint32_t j = 0; j < r->table->hidden.n; j++) {
 			const char *column = r->table->hidden.items[j];
-			if (r->table->visible + j < r->aliased || is_mentioned(star, column))
+			if (r->table->visible + j < r->aliased || is_mentioned(star, r->name, column))
 				continue;
 			if (*relation)
 				json_array_append_new(array_in(star, "exclude_list"), json_string(column));
@@ -173,9 +179,11 @@ static void wrap(struct walk *w, json_t *owner, const char *key, const struct sc
 	if (!json_is_object(ref) || !table_of(w, ref, scope))
 		return;
 	const char *alias = text_of(ref, "alias");
-	json_t *wrapped = json_pack("{s:s, s:s, s:{s:{s:s, s:[{s:s, s:s}], s:O, s:s}}}", "type", "SUBQUERY", "alias",
-				    *alias ? alias : text_of(ref, "table_name"), "subquery", "node", "type", "SELECT_NODE", "select_list", "class", "STAR",
-				    "type", "STAR", "from_table", ref, "aggregate_handling", "STANDARD_HANDLING");
+	/* DuckDB reads its own trees only with these members there, empty or not. */
+	json_t *wrapped = json_pack("{s:s, s:s, s:{s:{s:s, s:[], s:{s:[]}, s:[{s:s, s:s, s:[], s:[]}], s:O, s:[], s:[], s:s}}, s:[]}", "type", "SUBQUERY",
+				    "alias", *alias ? alias : text_of(ref, "table_name"), "subquery", "node", "type", "SELECT_NODE", "modifiers", "cte_map",
+				    "map", "select_list", "class", "STAR", "type", "STAR", "exclude_list", "replace_list", "from_table", ref,
+				    "group_expressions", "group_sets", "aggregate_handling", "STANDARD_HANDLING", "column_name_alias");
 	if (wrapped)
 		json_object_set_new(owner, key, wrapped);
 }

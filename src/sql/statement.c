@@ -101,7 +101,7 @@ static char *hide_stars(struct duck *d, const struct request *r, struct arena *a
 	buf_init(&tree, TEXT_MAX);
 	buf_init(&text, TEXT_MAX);
 	char *rewritten = NULL;
-	static const char serialize[] = "SELECT json_serialize_sql(CAST($1 AS VARCHAR), skip_default := true, skip_null := true, skip_empty := true)";
+	static const char serialize[] = "SELECT json_serialize_sql(CAST($1 AS VARCHAR), skip_default := true, skip_null := true)";
 	if (text_of_text(d, serialize, slice_str(r->sql), &tree, NULL) == RC_OK && !tree.overflow)
 		star_rewrite(buf_slice(&tree), r, &rewritten);
 	if (!rewritten)
@@ -175,10 +175,9 @@ static rc_t cast_unknown(struct duck *d, const char *sql, struct arena *arena, s
 		buf_append_str(&text, " AS ");
 		sql_quote_name(&text, slice_str(s->columns[i].name));
 	}
-	size_t len = strlen(sql);
-	while (len && (sql[len - 1] == ';' || (unsigned char)sql[len - 1] <= ' '))
-		len--;
-	buf_printf(&text, " FROM (%.*s\n) AS q(", (int)len, sql);
+	buf_append_str(&text, " FROM query("); /* as text: it may end in a semicolon or a comment */
+	sql_quote_text(&text, slice_str(sql));
+	buf_append_str(&text, ") AS q(");
 	for (uint32_t i = 0; i < s->n; i++)
 		buf_printf(&text, "%sc%u", i ? ", " : "", i);
 	buf_byte(&text, ')');
