@@ -61,6 +61,7 @@ void event_time_settle(struct shredder *s, const struct event *events, size_t n)
 		if (times[i] && times[i] >= (rows + 1) / 2) {
 			s->time_path = mem_strdup(candidates[i]);
 			s->own.time->key = slice_str(arena_strdup(&s->schema->arena, candidates[i]));
+			shred_bind(s); /* the node may be known already */
 			return;
 		}
 	}

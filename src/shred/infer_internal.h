@@ -7,7 +7,7 @@
 #include "json/places.h"
 #include "shred/shred_internal.h"
 
-#define INODES_MAX 200000u /* paths looked at in one inference; keys past it live in __rest */
+#define INODES_MAX 50000u /* paths looked at in one inference; keys past it live in __rest */
 
 enum group { GROUP_BOOL, GROUP_NUMBER, GROUP_STRING, GROUP_OBJECT, GROUP_ARRAY, GROUPS };
 

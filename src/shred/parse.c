@@ -21,6 +21,11 @@ uint8_t parse_class(uint8_t first)
 
 struct tape_entry *tape_grow(struct row *r)
 {
+	if (r->tape_cap >= TAPE_MAX) {
+		r->tape_full = true;
+		r->tape_count = r->tape_cap - 1; /* written over and over, never read */
+		return &r->tape[r->tape_count];
+	}
 	r->tape_cap = r->tape_cap ? r->tape_cap * 2 : 256;
 	r->tape = mem_realloc(r->tape, r->tape_cap * sizeof *r->tape);
 	return &r->tape[r->tape_count];
@@ -539,8 +544,28 @@ static void rest_unique(struct row *r)
 	r->rest_count = kept;
 }
 
+/* What a huge row has left behind. */
+static void row_trim(struct row *r, size_t next)
+{
+	struct buf *bufs[] = { &r->text, &r->paths, &r->wide, &r->scratch };
+	for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) {
+		if (bufs[i]->cap > KEEP_BYTES && next < KEEP_BYTES) {
+			size_t max = bufs[i]->max;
+			buf_free(bufs[i]);
+			buf_init(bufs[i], max);
+		}
+	}
+	if (r->tape_cap * sizeof *r->tape > KEEP_BYTES && next < KEEP_BYTES) {
+		free(r->tape);
+		r->tape = NULL;
+		r->tape_cap = 0;
+	}
+}
+
 static void row_reset(struct row *r, struct slice payload, uint32_t space)
 {
+	row_trim(r, payload.len);
+	r->tape_full = false;
 	r->p = r->payload = payload.data;
 	r->end = payload.data + payload.len;
 	r->tape_count = r->rest_count = r->lists = r->marks = 0;
@@ -581,6 +606,11 @@ enum outcome parse_row(struct shredder *s, struct slice payload)
 	}
 	if (out != HOME)
 		return out;
+	if (r->tape_full) {
+		r->tape_count = r->rest_count = 0;
+		r->raw |= RAW_OTHER;
+		return HOME;
+	}
 	if (r->rest_count > 1)
 		rest_unique(r);
 	if (r->marks & JSON_MARK_ESCAPE) {

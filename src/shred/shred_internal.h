@@ -13,6 +13,8 @@
 #define NODES_MAX 50000u        /* nodes of the key table that inference makes; further keys live in __rest */
 #define VERIFY_EVERY 64u
 #define SHAPES_COUNTED 65536u
+#define TAPE_MAX (2u << 20)  /* values of one row: 32 MiB of tape */
+#define KEEP_BYTES ((size_t)4 << 20) /* buffers grown beyond by a huge row are given back */
 #define COLUMN_BYTES_FULL (BUF_MAX_DEFAULT - ((size_t)256 << 20)) /* no further row into a batch with such a column */
 
 /* The tape: a row's values in document order, before any column is touched. Inside a list each entry is one element. */
@@ -62,6 +64,7 @@ struct row {
 	uint64_t seed;          /* of hashes of hostile texts */
 	struct tape_entry *tape;
 	uint32_t tape_count, tape_cap;
+	bool tape_full;         /* more than TAPE_MAX values: the row has no columns, only __raw */
 	struct buf shape;
 	struct buf text;        /* unescaped strings; reserved up front, so addresses in it stay */
 	struct buf paths;       /* of rest entries */

@@ -187,6 +187,10 @@ uint32_t shredder_key_count(const struct shredder *s)
 static bool row_restores(struct shredder *s, const struct event *e)
 {
 	struct row_meta m = { .event = e, .time_us = e->received, .has_tape = true };
+	if (batch_bytes(&s->check) > KEEP_BYTES) {
+		batch_free(&s->check);
+		batch_init(&s->check, s->schema);
+	}
 	batch_reset(&s->check);
 	append_row(s, &s->check, &m);
 	renderer_begin(s->renderer, &s->check);
