@@ -102,8 +102,10 @@ static rc_t chunk_seek(struct chunk *c, struct level_sink *s, uint32_t row_group
 		from++;
 	for (to = from; to < n && (uint64_t)p[to].first_row_index < s->row_to; to++)
 		;
+	/* Pages of an indexed chunk begin with rows, so the range ends where page `to` begins. */
+	c->stop = to < n ? (uint64_t)p[to].offset : (uint64_t)p[n - 1].offset + 1;
 	if (to < n)
-		c->prefer_end = (uint64_t)p[to].offset;
+		c->prefer_end = c->stop;
 	if (from == 0)
 		return RC_OK;
 	if (c->pos < (uint64_t)p[0].offset) {
@@ -127,7 +129,7 @@ static rc_t read_pages(struct chunk *c, struct level_sink *s, struct err *reterr
 	struct column *out = s->columns[l->path_len - 1];
 	uint64_t left = (uint64_t)c->meta->num_values;
 	bool first = true;
-	while (left && !s->done) {
+	while (left && !s->done && c->pos < c->stop) {
 		struct page p;
 		rc_t rc = chunk_next_page(c, &p, reterr);
 		if (rc == RC_EOF)

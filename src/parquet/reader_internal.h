@@ -99,6 +99,7 @@ struct chunk {
 	const struct meta_column_meta *meta;
 	uint64_t pos;          /* of the next page header in the file */
 	uint64_t prefer_end;   /* where the chunk says it ends: reading ahead stops there */
+	uint64_t stop;         /* no page that begins here or later is wanted */
 	uint64_t window_pos;   /* file position of r->window.data[0] */
 };
 

@@ -28,7 +28,7 @@ rc_t chunk_open(struct parquet_reader *r, uint32_t row_group, const struct leaf 
 		return err_set(reterr, RC_CORRUPT, "the column chunk lies outside of the file");
 	/* total_compressed_size is a hint only: old writers left the dictionary page's header out. */
 	uint64_t end = (uint64_t)start + (uint64_t)m->total_compressed_size;
-	*ret = (struct chunk){ .r = r, .leaf = leaf, .meta = m, .pos = (uint64_t)start };
+	*ret = (struct chunk){ .r = r, .leaf = leaf, .meta = m, .pos = (uint64_t)start, .stop = UINT64_MAX };
 	ret->prefer_end = end > r->data_end ? r->data_end : end;
 	buf_reset(&r->window);
 	return RC_OK;
