@@ -247,7 +247,7 @@ static void notes_default(struct schema *s)
 		f->format = FORMAT_DEFAULT;
 		for (size_t i = 0; f->parent == s->root && i < sizeof machinery / sizeof *machinery; i++)
 			if (slice_eq_str(f->name, machinery[i].name))
-				f->role = machinery[i].role;
+				f->role = (uint8_t)machinery[i].role;
 		f->key = default_key(f);
 	}
 }

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
 	} else {
 		make_logs(&text, 100000);
 	}
-	int rounds = argc > 2 ? atoi(argv[2]) : 5;
+	int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5;
 	struct event *events = NULL;
 	size_t count = 0, bytes = 0;
 	for (size_t at = 0; at < text.len;) {
@@ -56,7 +56,8 @@ int main(int argc, char **argv)
 		size_t end = nl ? (size_t)(nl - text.data) : text.len;
 		if (count % 1024 == 0)
 			events = mem_realloc(events, (count + 1024) * sizeof *events);
-		events[count++] = (struct event){ .payload = slice_of(text.data + at, end - at), .received = 1795341600000000, .pos = count };
+		events[count] = (struct event){ .payload = slice_of(text.data + at, end - at), .received = 1795341600000000, .pos = count };
+		count++;
 		bytes += end - at;
 		at = end + 1;
 	}

@@ -122,7 +122,7 @@ enum outcome parse_array(struct shredder *s, uint32_t node);
 /* More leaves allowed, or is the key's column there already? Then an inference may help. */
 bool parse_may_infer(const struct shredder *s, const struct field *parent, struct slice key);
 
-/* infer.c, evolve.c: settles columns for all that events[0..n-1] hold, then binds nodes to them. */
+/* infer.c, evolve.c, bind.c: settles columns for all that events[0..n-1] hold, then binds nodes to them. */
 struct inode;
 struct inference;
 void shred_infer(struct shredder *s, const struct event *events, size_t n);

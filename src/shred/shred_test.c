@@ -419,7 +419,7 @@ static void generated(uint64_t seed, size_t rows, size_t calls, uint32_t depth, 
 
 TEST(generated_documents_come_back_exactly_and_the_check_never_has_to_heal)
 {
-	size_t rounds = getenv("SHRED_TEST_ROUNDS") ? (size_t)atoi(getenv("SHRED_TEST_ROUNDS")) : 60;
+	size_t rounds = getenv("SHRED_TEST_ROUNDS") ? strtoul(getenv("SHRED_TEST_ROUNDS"), NULL, 10) : 60;
 	for (size_t i = 0; i < rounds; i++)
 		generated(i * 77 + 1, 100, 1 + i % 7, (uint32_t[]){ 16, 3, 1, 5 }[i % 4], (uint32_t[]){ 0, 40, 20 }[i % 3]);
 }

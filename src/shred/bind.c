@@ -1,0 +1,54 @@
+/* Nodes -> what the parser needs to know of their columns. */
+#include "json/number.h"
+#include "shred/shred_internal.h"
+
+static bool path_is(const struct shape_keys *keys, uint32_t node, const char *path)
+{
+	size_t len = strlen(path);
+	for (uint32_t n = node; n != SHAPE_ROOT_NODE;) {
+		const struct shape_node *at = shape_node_at(keys, n);
+		if (at->element || at->key.len > len || memcmp(path + len - at->key.len, at->key.data, at->key.len) != 0)
+			return false;
+		len -= at->key.len;
+		n = at->parent;
+		if (n != SHAPE_ROOT_NODE && (!len || path[--len] != '.'))
+			return false;
+	}
+	return node != SHAPE_ROOT_NODE && !len;
+}
+
+static void bind_node(struct shredder *s, uint32_t n)
+{
+	const struct node_places *at = &s->places.nodes[n];
+	struct bind *b = &s->binds[n];
+	*b = (struct bind){ .uniform = SHAPE_NONE };
+	for (int p = 0; p < PLACES; p++) {
+		const struct field *f = at->field[p];
+		b->child[p] = f && f->parent ? f->index : NO_CHILD;
+		if (f && (f->role == ROLE_SIBLING))
+			b->siblings |= (uint16_t)(1u << p);
+	}
+	const struct field *dbl = at->field[PLACE_DOUBLE], *whole = at->field[PLACE_INT];
+	b->int_to_double = dbl && (!whole || dbl->index < whole->index);
+	if (dbl)
+		b->double_mask = dbl->format == FORMAT_DOUBLE_DOT ? NUM_FORMAT_DOT : NUM_FORMAT_SHORT;
+	if (at->field[PLACE_DECIMAL])
+		b->scale = at->field[PLACE_DECIMAL]->scale;
+	if (at->field[PLACE_TIME])
+		b->time_format = at->field[PLACE_TIME]->format;
+	b->element = shape_node_find(s->keys, n, true, SLICE_LIT(""));
+	b->deep = shape_node_at(s->keys, n)->depth >= s->opt.typed_depth;
+	b->event_time = s->time_path && path_is(s->keys, n, s->time_path);
+}
+
+void shred_bind(struct shredder *s)
+{
+	places_update(&s->places, s->keys, s->schema);
+	s->bind_count = s->places.count;
+	if (s->bind_count > s->bind_cap) {
+		s->bind_cap = s->places.cap;
+		s->binds = mem_realloc(s->binds, s->bind_cap * sizeof *s->binds);
+	}
+	for (uint32_t n = 0; n < s->bind_count; n++)
+		bind_node(s, n);
+}
