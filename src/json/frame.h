@@ -3,8 +3,8 @@
  * Promise: gap(0) payload(0) gap(1) payload(1) … payload(n-1) tail is the input, byte for byte, for every input and format. Valid
  *   events are exactly what json_validate (or the UTF-8 check) accepts; what is invalid is handed out too, with its exact bytes, reason, line and column. Linear
  *   time; memory of the incremental framer is bounded by a few times event_max.
- * Not promised: that two ways of cutting the same stream into reads give the same sniffed format when the first 1 MiB is not there
- *   at the first framer_next.
+ * Not promised: that a body and a stream of more than 1 MiB are taken for the same when the first 1 MiB misleads. How a stream is cut into
+ *   reads never matters, unless framer_hurry is used.
  * Ownership: slices in events are borrowed: from the body, or from the framer until its next feed. Threads: one framer, one thread.
  *
  * A UTF-8 byte order mark at the very start is framing. White space around JSON events, line ends and blank lines are framing.
@@ -15,18 +15,22 @@
  *           between them optional. An error in an array: the elements before it stand, the rest is one invalid event. An error
  *           between several values: one invalid event up to the next line that begins with { or [, or to the end. Text that turns
  *           out to be NDJSON is cut as such and reported so.
- *   text    each line is an event, without its line end (LF or CRLF; a CR elsewhere belongs to the line); empty lines are framing; a
- *           line that is not UTF-8 is a PAYLOAD_RAW event.
+ *   text    each line is an event, without its line end (LF or CRLF; a CR elsewhere belongs to the line); blank lines (white space
+ *           only) are framing; a line that is not UTF-8 is a PAYLOAD_RAW event.
  *   raw     everything is one event. An empty input is no event.
  *
  * Sniffing (auto): by the first bytes after byte order mark and white space; "line" is the first line that is not blank.
  *   1  nothing there                                          text (no events)
- *   2  the line is one whole JSON value and more follows      ndjson
- *   3  { , or a whole value alone in the input                json, whatever may be wrong with it: a typo must not become text
- *      ({ where a later line of the first 64 KiB is a whole object although the first is not: ndjson)
- *   4  [ and then ], {, [, or a whole value with , or ] behind it, or an input of one line whose first [ is closed by its last byte    json
- *   5  all UTF-8, without NUL bytes (of a file: of its first 1 MiB)    text
- *   6  otherwise                                              raw
+ *   2  { or [ : the line is one whole value, and more follows ndjson
+ *   3  {                                                      json, whatever may be wrong with it: a typo must not become text (ndjson if the
+ *                                                             value is broken, but a later line of the first 64 KiB is a whole object)
+ *   4  [ and the array is whole (or cut off by the end), with no word behind it on its last line; or its first element is whole and
+ *      a comma follows; or { and then " or }; or the input is one line whose first [ is closed by its last byte            json
+ *   5  a value of another kind, alone in the input            json;   one on every line of the first 64 KiB              ndjson
+ *   6  all UTF-8 without NUL (of a file: its first 1 MiB)     text
+ *   7  otherwise                                              raw
+ * So "[error] disk full", "[    0.000000] Linux", "2026-11-22 started" are text, {'a':1} and [1,] are broken JSON.
+ * FRAME_JSON asks only what kind of JSON it is: ndjson by rules 2 and 3, one array, or values.
  */
 #ifndef JSON_FRAME_H
 #define JSON_FRAME_H
@@ -51,11 +55,11 @@ struct frame_limits {
 
 struct frame_event {
 	struct slice gap;       /* framing between the event before (or the start) and this one */
-	struct slice payload;   /* never empty */
+	struct slice payload;   /* empty only for an empty body with body_is_event, which is invalid */
 	enum payload_kind kind; /* PAYLOAD_RAW if invalid */
 	bool invalid;           /* to be quarantined */
 	const char *message;    /* invalid: why (static, one line, no full stop); else NULL */
-	uint64_t line, column;  /* from 1, in the whole input: of the fault if invalid, else line of the payload's start and column 0 */
+	uint64_t line, column;  /* from 1, in the whole input: of the fault if invalid, else the payload's first line and column 0 */
 	uint64_t offset;        /* of payload in the whole input, bytes */
 };
 
@@ -69,8 +73,8 @@ struct frame_counts {
 /* Called for each event in order; anything but RC_OK stops and is returned. */
 typedef rc_t frame_emit(void *ctx, const struct frame_event *e, struct err *reterr);
 
-/* A whole body in memory. body_is_event: the body is one event: json and ndjson then want one value and nothing else (else one invalid event), text and
- * raw take all bytes but the byte order mark. RC_LIMIT with status 413: an event is over event_max. Nothing valid is not an error
+/* A whole body in memory. body_is_event: the body is one event: json and ndjson then want one value and white space around it (else one invalid
+ * event), text takes all bytes but the byte order mark, raw takes all; an empty body is one invalid event. RC_LIMIT with status 413: an event is over event_max. Nothing valid is not an error
  * here: see the counts. limits may be NULL. */
 rc_t frame_body(struct slice body, enum frame_format format, bool body_is_event, const struct frame_limits *limits,
                 frame_emit *emit, void *ctx, struct frame_counts *ret, struct err *reterr);
@@ -92,6 +96,9 @@ AUTO_DEFINE(framer, framer_free)
 uint8_t *framer_space(struct framer *f, size_t bytes);
 void framer_fed(struct framer *f, size_t bytes); /* so many of them were filled */
 void framer_finish(struct framer *f);            /* no more input will come */
+/* FRAME_AUTO and FRAME_JSON wait for 1 MiB, or the end, before they decide. A caller whose pipe pauses may ask for a decision by the first
+ * line as soon as something follows it. */
+void framer_hurry(struct framer *f);
 rc_t framer_next(struct framer *f, struct frame_event *ret, struct err *reterr);
 /* FRAME_AUTO until known. After RC_EOF: the tail, and counts. */
 enum frame_format framer_detected(const struct framer *f);
@@ -117,7 +124,8 @@ struct framing {
 	uint64_t *gap_ends; /* end of gap i in `gaps` */
 	uint64_t *gap_uses; /* events with gap i */
 	size_t gap_count, gap_cap;
-	struct buf runs;    /* varints: gap number, events */
+	struct buf runs;    /* closed runs, varints: gap number, events */
+	uint64_t run_count;
 	size_t run_gap;     /* the open run */
 	uint64_t run_length;
 };
@@ -132,13 +140,15 @@ void framing_encode(struct framing *g, struct buf *ret);
 
 /* Restoring: reads the encoded form in place (borrowed). */
 struct framing_reader {
-	struct slice prefix, tail, usual, gaps, runs; /* gaps, runs: encoded parts */
-	uint64_t events, next;                        /* all; the next to ask for */
-	uint64_t skip, left;                          /* usual gaps before the run; events left in it */
-	uint64_t runs_left;
-	struct slice run_gap;
+	struct slice prefix, tail;
+	struct slice encoded;
+	uint64_t *gaps;       /* owned: where in `encoded` gap i's length stands */
 	uint64_t gap_count;
-	uint64_t *gap_offsets; /* owned: where gap i lies in `gaps` */
+	size_t run_at;        /* the next run in `encoded` */
+	uint64_t runs_left;
+	uint64_t skip, left;  /* usual gaps before the run; events left in it */
+	struct slice usual, run_gap;
+	uint64_t events, next; /* all; the next to ask for */
 };
 /* RC_CORRUPT if it is not what framing_encode wrote. */
 rc_t framing_reader_open(struct slice encoded, struct framing_reader *ret, struct err *reterr);
