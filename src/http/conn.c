@@ -114,6 +114,8 @@ void conn_free(struct conn *c)
 		request_unlink(r);
 		request_free(r);
 	}
+	if (c->fd >= 0) /* the loop never ran, or was not the one to stop it */
+		close(c->fd);
 	buf_free(&c->in);
 	free(c);
 }

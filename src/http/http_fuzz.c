@@ -1,6 +1,7 @@
 /* Any bytes, cut anywhere, to the pure parsers and to a whole connection: no crash, no leak, the same result however they are cut, and
  * what comes back is always a row of whole answers. */
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,10 +21,21 @@ struct run {
 	unsigned handled;
 };
 
-static void must(bool ok)
+static void must_hold(bool ok, const char *what)
 {
-	if (!ok)
-		abort();
+	if (ok)
+		return;
+	fprintf(stderr, "http_fuzz: does not hold: %s\n", what);
+	abort();
+}
+#define must(what) must_hold((what), #what)
+
+static void release(void *ctx)
+{
+	struct run *run = ctx;
+	if (run->held)
+		http_respond(run->held, 200, NULL, SLICE_LIT("held"), NULL, 0);
+	run->held = NULL;
 }
 
 static void handle(void *ctx, struct http_request *req)
@@ -37,14 +49,13 @@ static void handle(void *ctx, struct http_request *req)
 		run->payload += name.len + value.len;
 	for (unsigned i = 0; i < http_request_segments(req); i++)
 		run->payload += http_request_segment(req, i).len;
-	if (!run->held && run->in.len) { /* every second answer waits for the next one */
+	if (!run->held) { /* every second answer waits for the next one, if that comes with the same read */
 		run->held = req;
+		loop_post(run->loop, release, run);
 		return;
 	}
 	http_respond(req, 200, NULL, body, NULL, 0);
-	if (run->held)
-		http_respond(run->held, 200, NULL, SLICE_LIT("held"), NULL, 0);
-	run->held = NULL;
+	release(run);
 }
 
 static void client_ready(void *ctx, unsigned events)
@@ -61,9 +72,6 @@ static void client_ready(void *ctx, unsigned events)
 		if (!run->in.len) {
 			shutdown(run->fd, SHUT_WR);
 			loop_modify(run->loop, run->watch, LOOP_READ, NULL);
-			if (run->held) /* the last one of an odd number */
-				http_respond(run->held, 200, NULL, SLICE_LIT("held"), NULL, 0);
-			run->held = NULL;
 		}
 	}
 	ssize_t n = recv(run->fd, got, sizeof(got), MSG_DONTWAIT);
@@ -99,8 +107,7 @@ static void run_connection(const uint8_t *data, size_t size, size_t step, struct
 	conn_start(&s->loops[0], fds[0], &none, sizeof(none));
 	must(loop_add(run->loop, run->fd, LOOP_READ | LOOP_WRITE, client_ready, run, &run->watch, NULL) == RC_OK);
 	must(loop_run(run->loop, NULL) == RC_OK);
-	if (run->held)
-		http_respond(run->held, 200, NULL, SLICE_LIT("held"), NULL, 0);
+	release(run);
 	loop_remove(run->loop, run->watch);
 	close(run->fd);
 	http_server_free(s);
@@ -176,7 +183,7 @@ static void fuzz_inflate(const uint8_t *data, size_t size, enum http_coding codi
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (size < 2 || size > 20000)
+	if (size < 3 || size > 20000)
 		return 0;
 	unsigned kind = data[0] % 8;
 	size_t step = data[1] % 64 + 1;
