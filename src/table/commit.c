@@ -117,7 +117,8 @@ rc_t table_publish(struct table *t, json_t *next, struct err *reterr)
 	return RC_OK;
 }
 
-rc_t table_conflicted(struct table *t, unsigned attempt, struct err *reterr)
+/* Waits a little, longer each time, and reloads. RC_AGAIN when it has been too often. */
+static rc_t wait_and_reload(struct table *t, unsigned attempt, struct err *reterr)
 {
 	if (attempt >= COMMIT_TRIES) {
 		rc_t rc = err_set(reterr, RC_AGAIN, "table %s: %u commits of others in a row were first; try again", t->collection, attempt);
@@ -206,29 +207,39 @@ static rc_t append_once(struct table *t, const struct table_commit *c, struct ap
 	return table_publish(t, next, reterr);
 }
 
-/* append_once gives RC_CONFLICT for both: the store's conflict is worth another try, an expectation that does not hold is not. */
+rc_t table_answer_again(struct table *t, rc_t rc, bool lost_race, unsigned attempt, bool *ret_again, struct err *reterr)
+{
+	bool changed = true;
+	struct err e = { 0 };
+	AUTO_MEM char *uuid = mem_strdup(table_uuid(t));
+	rc_t reload = lost_race ? wait_and_reload(t, attempt, &e) : table_reload(t, &changed, &e);
+	*ret_again = false;
+	if (reload == RC_OK && strcmp(uuid, table_uuid(t)) != 0)
+		reload = err_set(&e, RC_CONFLICT, "table %s was dropped and made anew meanwhile", t->collection);
+	if (reload != RC_OK) {
+		if (reterr)
+			*reterr = e;
+		return reload;
+	}
+	*ret_again = changed;
+	return rc;
+}
+
+/* RC_CONFLICT comes from append_once for two things: a version that was taken is worth another try, an expectation that does not hold is
+ * not, unless our view was an old one. RC_CORRUPT may come from an old view, too: what it names may have been swept. */
 rc_t table_append(struct table *t, const struct table_commit *c, struct err *reterr)
 {
 	TRY(check_files(t, c, reterr));
 	struct append_files a;
 	append_files_init(&a, t, c);
 	int64_t before = t->state.version;
-	rc_t rc;
-	for (unsigned attempt = 0;; attempt++) {
+	bool again = true;
+	rc_t rc = RC_OK;
+	for (unsigned attempt = 0; again; attempt++) {
+		again = false;
 		rc = append_once(t, c, &a, reterr);
-		if (rc != RC_CONFLICT)
-			break;
-		bool changed = true, lost_race = check_expect(t, c, NULL) == RC_OK;
-		struct err again = { 0 };
-		rc_t reload = lost_race ? table_conflicted(t, attempt, &again) : table_reload(t, &changed, &again);
-		if (reload != RC_OK) {
-			rc = reload;
-			if (reterr)
-				*reterr = again;
-			break;
-		}
-		if (!changed)
-			break; /* what is expected does not hold in the newest version */
+		if (rc == RC_CONFLICT || rc == RC_CORRUPT)
+			rc = table_answer_again(t, rc, rc == RC_CONFLICT && check_expect(t, c, NULL) == RC_OK, attempt, &again, reterr);
 	}
 	append_files_free(&a);
 	if (rc == RC_OK && t->state.version != before) {
@@ -252,7 +263,9 @@ struct table_keep table_keep_default(void)
 
 rc_t table_expire(struct table *t, const struct table_keep *keep, uint64_t *ret_removed, struct err *reterr)
 {
-	for (unsigned attempt = 0;; attempt++) {
+	bool again = true;
+	for (unsigned attempt = 0; again; attempt++) {
+		again = false;
 		json_t *next = table_next(t);
 		if (!meta_expire_snapshots(next, keep, store_now(t->store))) {
 			json_decref(next);
@@ -260,11 +273,10 @@ rc_t table_expire(struct table *t, const struct table_keep *keep, uint64_t *ret_
 		}
 		meta_prune_schemas(next);
 		rc_t rc = table_publish(t, next, reterr);
-		if (rc == RC_OK)
-			break;
-		if (rc != RC_CONFLICT)
+		if (rc == RC_CONFLICT)
+			rc = table_answer_again(t, rc, true, attempt, &again, reterr);
+		if (rc != RC_OK && !again)
 			return rc;
-		TRY(table_conflicted(t, attempt, reterr));
 	}
 	return table_sweep(t, keep, ret_removed, reterr);
 }

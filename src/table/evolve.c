@@ -209,15 +209,14 @@ static rc_t check_depth(const struct schema *s, struct err *reterr)
 rc_t table_evolve(struct table *t, struct schema *want, struct err *reterr)
 {
 	TRY(check_depth(want, reterr));
-	for (unsigned attempt = 0;; attempt++) {
-		bool changed = false;
-		rc_t rc = evolve_once(t, want, reterr);
-		if (rc == RC_AGAIN) {
-			TRY(table_conflicted(t, attempt, reterr));
-			continue;
-		}
-		/* Our view may be the old one: an answer of no counts against the newest only. */
-		if ((rc != RC_CONFLICT && rc != RC_INVALID) || table_reload(t, &changed, NULL) != RC_OK || !changed)
-			return rc;
+	bool again = true;
+	rc_t rc = RC_OK;
+	for (unsigned attempt = 0; again; attempt++) {
+		again = false;
+		rc = evolve_once(t, want, reterr);
+		/* RC_AGAIN: a race for the version. A no may come from an old view: it counts against the newest only. */
+		if (rc == RC_AGAIN || rc == RC_CONFLICT || rc == RC_INVALID)
+			rc = table_answer_again(t, rc, rc == RC_AGAIN, attempt, &again, reterr);
 	}
+	return rc;
 }

@@ -38,8 +38,9 @@ rc_t table_each_entry(const struct table *t, const struct manifest *m,
 /* ---- commit.c ---- */
 /* One new version: `next` (taken over in any case) becomes v<N+1>. RC_CONFLICT: somebody was first; the table is as it was. */
 rc_t table_publish(struct table *t, json_t *next, struct err *reterr);
-/* After a conflict: waits a little, longer each time, and reloads. RC_AGAIN when it has been too often. */
-rc_t table_conflicted(struct table *t, unsigned attempt, struct err *reterr);
+/* After a commit that failed with rc: brings the view up to date (after a lost race: waits first, longer each time) and says whether it is
+ * worth another try. Returns rc, or what went wrong here: RC_AGAIN after too many tries, RC_CONFLICT if it is another table by now. */
+rc_t table_answer_again(struct table *t, rc_t rc, bool lost_race, unsigned attempt, bool *ret_again, struct err *reterr);
 /* A copy of the document to change, its time set and the log brought on. */
 json_t *table_next(const struct table *t);
 /* Best effort, after a commit. */
