@@ -61,6 +61,17 @@ static size_t on_data(char *data, size_t size, size_t n, void *ctx)
 	return t->rc == RC_OK ? piece.len : 0;
 }
 
+static size_t on_header(char *data, size_t size, size_t n, void *ctx)
+{
+	struct transfer *t = ctx;
+	size_t len = size * n;
+	while (len && (data[len - 1] == '\n' || data[len - 1] == '\r'))
+		len--;
+	if (t->call->on_header)
+		t->call->on_header(t->call->ctx, slice_of(data, len));
+	return size * n;
+}
+
 rc_t net_request(struct net_client *c, const struct net_call *call, int *ret_status, struct buf *ret_error_body, struct err *reterr)
 {
 	struct transfer t = { c, call, ret_error_body, reterr, RC_OK };
@@ -80,6 +91,8 @@ rc_t net_request(struct net_client *c, const struct net_call *call, int *ret_sta
 	curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, c->error);
 	curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &t);
+	curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, &t);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
 	if (call->body.data || !strcmp(call->method, "POST") || !strcmp(call->method, "PUT")) {
 		curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, call->body.data ? (const char *)call->body.data : "");

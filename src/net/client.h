@@ -24,6 +24,7 @@ struct net_call {
 	int64_t idle_us;              /* gives up when nothing moves for so long; 0: 60 s */
 	/* Pieces of a 2xx answer's body; may be NULL. Anything but RC_OK ends the call with it. */
 	rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr);
+	void (*on_header)(void *ctx, struct slice line); /* "Name: value" lines; may be NULL */
 	void *ctx;
 };
 /* RC_OK for any status; an answer other than 2xx leaves its body's first 64 KiB in *ret_error_body (may be NULL).

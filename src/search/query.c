@@ -149,11 +149,14 @@ void search_free(struct search_query *q)
 	free(q);
 }
 
-bool search_match(const struct search_query *q, struct slice payload, bool json)
+bool search_match(const struct search_query *q, struct slice payload)
 {
+	enum { UNKNOWN, YES, NO } json = UNKNOWN;
 	for (unsigned i = 0; i < q->count; i++) {
 		const struct term *t = &q->terms[i];
-		bool hit = t->field.len ? json && term_in_json(t, payload) : term_in_text(t, payload);
+		if (t->field.len && json == UNKNOWN)
+			json = json_validate_all(payload, NULL, NULL, NULL) == RC_OK ? YES : NO;
+		bool hit = t->field.len ? json == YES && term_in_json(t, payload) : term_in_text(t, payload);
 		if (hit == t->negated)
 			return false;
 	}

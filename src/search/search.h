@@ -24,7 +24,7 @@ struct search_query;
 rc_t search_parse(struct slice text, struct search_query **ret, struct err *reterr);
 void search_free(struct search_query *q);
 AUTO_DEFINE(search_query, search_free)
-/* json: payload is a valid JSON value; else fields match nothing. */
-bool search_match(const struct search_query *q, struct slice payload, bool json);
+/* Fields match nothing in a payload that is no JSON. */
+bool search_match(const struct search_query *q, struct slice payload);
 
 #endif

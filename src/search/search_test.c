@@ -7,7 +7,7 @@ static bool matches(const char *query, const char *payload)
 	struct err err;
 	if (search_parse(slice_str(query), &q, &err) != RC_OK)
 		return false;
-	return search_match(q, slice_str(payload), payload[0] == '{' || payload[0] == '[');
+	return search_match(q, slice_str(payload));
 }
 
 #define EVENT "{\"user\":{\"name\":\"Zo\\u00eb\",\"ids\":[1,22]},\"status\":503,\"http.status_code\":200,\"msg\":\"Disk full\\nsoon\",\"ok\":true,\"x\":null}"

@@ -19,6 +19,8 @@ struct sink {
 	char *target; /* path or URL */
 	struct buf out;
 	struct net_client *client;
+	rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr); /* sink_to */
+	void *ctx;
 };
 
 rc_t sink_open(const char *url, enum sink_framing framing, struct sink **ret, struct err *reterr)
@@ -48,6 +50,14 @@ rc_t sink_open(const char *url, enum sink_framing framing, struct sink **ret, st
 	return RC_OK;
 }
 
+struct sink *sink_to(enum sink_framing framing, rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr), void *ctx)
+{
+	struct sink *s = NEW(struct sink);
+	*s = (struct sink){ .framing = framing, .fd = -1, .write = write, .ctx = ctx };
+	buf_init(&s->out, BUF_MAX_DEFAULT);
+	return s;
+}
+
 void sink_free(struct sink *s)
 {
 	if (!s)
@@ -62,6 +72,11 @@ void sink_free(struct sink *s)
 
 static rc_t flush(struct sink *s, struct err *reterr)
 {
+	if (s->write) {
+		rc_t rc = s->write(s->ctx, buf_slice(&s->out), reterr);
+		buf_reset(&s->out);
+		return rc;
+	}
 	for (size_t done = 0; done < s->out.len;) {
 		ssize_t n = write(s->fd, s->out.data + done, s->out.len - done);
 		if (n < 0 && errno == EINTR)
@@ -109,7 +124,7 @@ rc_t sink_write(struct sink *s, struct slice payload, bool json, struct err *ret
 
 rc_t sink_finish(struct sink *s, struct err *reterr)
 {
-	if (s->fd >= 0)
+	if (s->fd >= 0 || s->write)
 		TRY(flush(s, reterr));
 	return s->is_file ? file_sync(s->fd, s->target, reterr) : RC_OK;
 }

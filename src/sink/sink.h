@@ -16,6 +16,8 @@ enum sink_framing { SINK_LINES, SINK_LENGTH /* 4 bytes big-endian, then the payl
 
 struct sink;
 rc_t sink_open(const char *url, enum sink_framing framing, struct sink **ret, struct err *reterr);
+/* Framed payloads in pieces of about 1 MiB to a callback. */
+struct sink *sink_to(enum sink_framing framing, rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr), void *ctx);
 rc_t sink_write(struct sink *s, struct slice payload, bool json, struct err *reterr);
 rc_t sink_finish(struct sink *s, struct err *reterr); /* everything written is at its place, durable if it is a file */
 void sink_free(struct sink *s);

@@ -1,0 +1,94 @@
+/* The program: its commands, their options, and how they find the lake. */
+#ifndef APP_APP_H
+#define APP_APP_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "pipeline/pipeline.h"
+
+/* Exit codes of the contract. */
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_NUMBER, OPTION_TIME };
+struct option_def {
+	const char *name; /* "--limit" */
+	enum option_type type;
+	void *target;     /* bool, const char *, int64_t, int64_t (µs) */
+	const char *help; /* one line; "" = hidden */
+	const char *value; /* what it takes, for the help: "N" */
+};
+
+struct command {
+	const char *name;
+	const char *usage;   /* after "hydrant NAME " */
+	const char *summary; /* one line */
+	const char *help;    /* more lines, or NULL */
+	int (*run)(int argc, char **argv); /* argv[0] is the command's name */
+};
+extern const struct command commands[]; /* ends with a NULL name */
+const struct command *command_find(const char *name);
+
+/* Global options, from command line, environment and config file in that order. */
+struct settings {
+	const char *config;
+	const char *lake;
+	const char *data;    /* NULL: the lake's own */
+	const char *server;  /* URL of a running server, NULL: found through the data folder */
+	const char *listen;
+	const char *token;
+	const char *time_field;
+	int64_t commit_busy_us, commit_idle_us, file_bytes, log_bytes, collection_bytes, memory_bytes;
+	bool insecure;
+};
+extern struct settings settings;
+/* Takes --config, --lake, … out of argv wherever they stand; reads environment and config. EXIT_DONE or EXIT_USAGE. */
+int settings_take(int *argc, char **argv);
+rc_t config_read(const char *path, struct settings *s, struct err *reterr);
+void pipeline_options_from_settings(struct pipeline_options *ret);
+
+/* Parses a command's options: those of `defs` (ends with a NULL name) anywhere in argv; the rest stays as arguments, between min and max
+ * (-1: any) of them. -h prints the help. Returns true to go on; false: *ret_exit is the exit code. */
+bool options_parse(const struct command *c, int *argc, char **argv, const struct option_def *defs, int min, int max, int *ret_exit);
+int usage_error(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int fail(const struct err *err);
+/* "12.3 MB", "1.2 GB" (decimal); out holds 16 bytes. */
+void format_bytes(uint64_t bytes, char out[16]);
+/* "1,234,567"; out holds 32 bytes. */
+void format_count(uint64_t n, char out[32]);
+
+/* Progress on a terminal: one line that is redrawn, with rate and time left; otherwise nothing, or a plain line every 10 s. */
+struct progress {
+	const char *what;
+	bool terminal;
+	int64_t start, last;
+	bool drawn;
+};
+void progress_begin(struct progress *p, const char *what);
+void progress_update(void *p, uint64_t done, uint64_t total, uint64_t events);
+void progress_end(struct progress *p);
+
+/* Opens the lake for a command. If a server holds it, *ret stays NULL and *ret_server is its URL (caller frees). */
+rc_t lake_open(bool read_only, struct pipeline **ret, char **ret_server, struct err *reterr);
+/* Writes a running server's URL where commands find it, and takes it away again. */
+rc_t server_note(const char *data_dir, const char *url, struct err *reterr);
+/* One call to the server; a 2xx body goes to stdout (or to *ret if given). Errors are the server's words. */
+rc_t remote_call(const char *server, const char *method, const char *path, struct slice body, struct buf *ret, struct err *reterr);
+
+/* The same, streamed. */
+rc_t remote_stream(const char *server, const char *method, const char *path, struct slice body,
+		   rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr), void *ctx, struct err *reterr);
+
+int cmd_serve(int argc, char **argv);
+int cmd_ingest(int argc, char **argv);
+int cmd_convert(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
+int cmd_query(int argc, char **argv);
+int cmd_search(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
+int cmd_collections(int argc, char **argv);
+int cmd_schema(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+#endif

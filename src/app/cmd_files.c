@@ -1,0 +1,206 @@
+/* ingest, convert, restore: files in, files out. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "pipeline/convert.h"
+#include "scan/scan.h"
+
+static bool parse_format(const char *command, const char *name, enum frame_format *ret, int *ret_exit)
+{
+	*ret = FRAME_AUTO;
+	if (!name || frame_format_parse(slice_str(name), ret))
+		return true;
+	*ret_exit = usage_error(command, "format '%s' is not one of auto, ndjson, json, text, raw", name);
+	return false;
+}
+
+/* ---- ingest ---- */
+
+static void print_loaded(const char *path, const char *collection, const struct load_result *r, int64_t took_us)
+{
+	char events[32], bytes[16], rate[16];
+	format_count(r->events, events);
+	format_bytes(r->bytes, bytes);
+	format_bytes((uint64_t)((double)r->bytes / ((double)(took_us ? took_us : 1) / 1e6)), rate);
+	if (r->already)
+		fprintf(stderr, "%s: already in %s, nothing added (--again adds it once more)\n", path, collection);
+	else
+		fprintf(stderr, "%s: %s events (%s, %s) into %s, %llu quarantined%s, %.1f s, %s/s\n", path, events, bytes,
+			frame_format_name(r->format), collection, (unsigned long long)r->quarantined,
+			r->skipped_bytes ? ", the beginning was there already" : "", (double)took_us / 1e6, rate);
+	if (r->quarantined)
+		fprintf(stderr, "  the quarantined ones: hydrant query 'select reason, count(*) from %s" QUARANTINE_SUFFIX " group by 1'\n", collection);
+}
+
+/* A folder lake that a server holds: a file needs no log, so it is committed beside the server, with a data folder of its own. */
+static rc_t open_beside_server(struct pipeline **ret, char **ret_temp, struct err *reterr)
+{
+	AUTO_MEM char *base = pipeline_default_data_dir(settings.lake);
+	if (!base)
+		return err_set(reterr, RC_INVALID, "give ingest a --data folder of its own");
+	*ret_temp = mem_printf("%s-ingest-%d", base, (int)getpid());
+	struct pipeline_options po;
+	pipeline_options_from_settings(&po);
+	po.data_dir = *ret_temp;
+	po.holder = "hydrant ingest";
+	return pipeline_open(&po, ret, reterr);
+}
+
+int cmd_ingest(int argc, char **argv)
+{
+	int code;
+	const char *format_name = NULL;
+	bool again = false;
+	const struct option_def defs[] = {
+		{ "--format", OPTION_TEXT, &format_name, "auto (default), ndjson, json, text, raw", "F" },
+		{ "--again", OPTION_FLAG, &again, "add a file once more that the lake has", NULL },
+		{ "--time-field", OPTION_TEXT, &settings.time_field, "where the event time is, such as meta.ts (default: detected)", "PATH" },
+		{ 0 },
+	};
+	enum frame_format format;
+	if (!options_parse(command_find("ingest"), &argc, argv, defs, 1, -1, &code) || !parse_format("ingest", format_name, &format, &code))
+		return code;
+	char *server = NULL, *temp = NULL;
+	struct pipeline *p = NULL;
+	struct err err;
+	rc_t rc = lake_open(false, &p, &server, &err);
+	if (rc == RC_OK && server)
+		rc = open_beside_server(&p, &temp, &err);
+	static char dash[] = "-";
+	char *standard[] = { dash };
+	char **files = argc > 2 ? argv + 2 : standard;
+	int count = argc > 2 ? argc - 2 : 1;
+	for (int i = 0; i < count && rc == RC_OK; i++) {
+		struct progress bar;
+		struct load_result result;
+		progress_begin(&bar, files[i]);
+		struct load_options lo = { files[i], argv[1], format, again, progress_update, &bar };
+		rc = pipeline_load(p, &lo, &result, &err);
+		progress_end(&bar);
+		if (rc == RC_OK)
+			print_loaded(files[i], argv[1], &result, clock_mono_us() - bar.start);
+	}
+	pipeline_close(p);
+	if (temp)
+		dir_remove_tree(temp, NULL);
+	free(temp);
+	free(server);
+	return rc == RC_OK ? EXIT_DONE : fail(&err);
+}
+
+/* ---- convert ---- */
+
+static void print_stats(const struct convert_result *r)
+{
+	static const char *const dialects[] = { "minimal", "1", "2", "3", "4", "5", "6", "7" };
+	const struct shred_stats *s = &r->stats;
+	double rows = r->events ? (double)r->events : 1;
+	char in[16], out[16], rate[16];
+	format_bytes(r->bytes_in, in);
+	format_bytes(r->bytes_out, out);
+	format_bytes((uint64_t)((double)r->bytes_in / ((double)r->took_us / 1e6)), rate);
+	printf("format          %s\n", frame_format_name(r->format));
+	printf("rows            %llu\n", (unsigned long long)r->events);
+	printf("invalid         %llu\n", (unsigned long long)r->invalid);
+	printf("columns         %u\n", r->columns);
+	printf("row groups      %u\n", r->row_groups);
+	printf("bytes in        %llu (%s)\n", (unsigned long long)r->bytes_in, in);
+	printf("bytes out       %llu (%s)\n", (unsigned long long)r->bytes_out, out);
+	printf("rows with __raw %llu (%.3f %%)\n", (unsigned long long)s->raw_rows, (double)s->raw_rows / rows * 100);
+	printf("  why           number %llu, string %llu, duplicate key %llu, shape %llu, other %llu\n", (unsigned long long)s->raw_number,
+	       (unsigned long long)s->raw_string, (unsigned long long)s->raw_duplicate, (unsigned long long)s->raw_shape,
+	       (unsigned long long)s->raw_other);
+	printf("rows with __rest %llu\n", (unsigned long long)s->rest_rows);
+	printf("shapes          %llu\n", (unsigned long long)s->shapes);
+	printf("bytes of shapes %llu, of __raw %llu (%.2f %% of the file)\n", (unsigned long long)r->shape_bytes, (unsigned long long)r->raw_bytes,
+	       r->bytes_out ? (double)(r->shape_bytes + r->raw_bytes) / (double)r->bytes_out * 100 : 0);
+	printf("mismatches      %llu\n", (unsigned long long)s->mismatches);
+	for (unsigned d = 0; d < 8; d++)
+		if (s->dialects[d])
+			printf("dialect %-7s %llu rows\n", dialects[d], (unsigned long long)s->dialects[d]);
+	printf("time            %.3f s (%s/s)\n", (double)r->took_us / 1e6, rate);
+}
+
+int cmd_convert(int argc, char **argv)
+{
+	int code;
+	const char *format_name = NULL, *codec = "zstd:1";
+	bool strict = false, stats = false, check = false;
+	int64_t threads = 1;
+	const struct option_def defs[] = {
+		{ "--codec", OPTION_TEXT, &codec, "zstd:1 (default), zstd:N, snappy, lz4_raw, gzip, uncompressed", "C" },
+		{ "--format", OPTION_TEXT, &format_name, "auto (default), ndjson, json, text, raw", "F" },
+		{ "--strict", OPTION_FLAG, &strict, "fail on the first line that is not valid, instead of keeping it as bytes", NULL },
+		{ "--stats", OPTION_FLAG, &stats, "what was stored how, on stdout", NULL },
+		{ "--check", OPTION_FLAG, &check, "restore every row and compare it (default: one in 64)", NULL },
+		{ "--threads", OPTION_NUMBER, &threads, "accepted; this version uses one", "N" },
+		{ 0 },
+	};
+	struct convert_options co = { 0 };
+	struct err err;
+	if (!options_parse(command_find("convert"), &argc, argv, defs, 2, 2, &code) || !parse_format("convert", format_name, &co.format, &code))
+		return code;
+	if (parquet_codec_parse(slice_str(codec), &co.codec, &co.codec_level, &err) != RC_OK)
+		return usage_error("convert", "%s", err.text);
+	struct progress bar;
+	progress_begin(&bar, argv[1]);
+	co.in = argv[1];
+	co.out = argv[2];
+	co.strict = strict;
+	co.verify_all = check;
+	co.progress = progress_update;
+	co.ctx = &bar;
+	struct convert_result result;
+	rc_t rc = convert_file(&co, &result, &err);
+	progress_end(&bar);
+	if (rc != RC_OK)
+		return fail(&err);
+	if (stats)
+		print_stats(&result);
+	if (result.invalid)
+		fprintf(stderr, "%s: %llu invalid events were kept as bytes in __raw (--strict fails on them)\n", co.in,
+			(unsigned long long)result.invalid);
+	return EXIT_DONE;
+}
+
+/* ---- restore ---- */
+
+static rc_t to_stdout(void *ctx, struct slice bytes, struct err *reterr)
+{
+	(void)ctx;
+	if (fwrite(bytes.data, 1, bytes.len, stdout) != bytes.len)
+		return err_errno(reterr, RC_IO, "cannot write to standard output");
+	return RC_OK;
+}
+
+int cmd_restore(int argc, char **argv)
+{
+	int code;
+	const char *name = NULL;
+	const struct option_def defs[] = {
+		{ "--framing", OPTION_TEXT, &name, "lines, length (4 bytes big-endian before each), nul; default: as the original file had it", "F" },
+		{ 0 },
+	};
+	if (!options_parse(command_find("restore"), &argc, argv, defs, 1, -1, &code))
+		return code;
+	enum restore_framing framing = RESTORE_FILE;
+	if (name && !strcmp(name, "lines"))
+		framing = RESTORE_LINES;
+	else if (name && !strcmp(name, "length"))
+		framing = RESTORE_LENGTH;
+	else if (name && !strcmp(name, "nul"))
+		framing = RESTORE_NUL;
+	else if (name)
+		return usage_error("restore", "framing '%s' is not one of lines, length, nul", name);
+	struct err err;
+	for (int i = 1; i < argc; i++)
+		if (restore_file(argv[i], framing, to_stdout, NULL, &err) != RC_OK)
+			return fail(&err);
+	if (fflush(stdout) != 0)
+		return usage_error("restore", "cannot write to standard output");
+	return EXIT_DONE;
+}

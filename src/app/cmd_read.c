@@ -1,0 +1,279 @@
+/* query, search, replay: asked of the running server, or of the lake itself. */
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "os/clock.h"
+#include "server/read.h"
+
+static rc_t to_stdout(void *ctx, struct slice bytes, struct err *reterr)
+{
+	(void)ctx;
+	if (fwrite(bytes.data, 1, bytes.len, stdout) != bytes.len)
+		return err_errno(reterr, RC_CANCELLED, "cannot write to standard output");
+	return RC_OK;
+}
+
+static void note_to_stderr(void *ctx, const char *text)
+{
+	(void)ctx;
+	if (*text)
+		fprintf(stderr, "%s\n", text);
+}
+
+/* Sends o (taken over) and prints the answer. */
+static rc_t ask_server(const char *server, const char *path, json_t *o, struct err *reterr)
+{
+	char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (!text)
+		return err_set(reterr, RC_INVALID, "the call holds bytes that are not UTF-8");
+	rc_t rc = remote_call(server, "POST", path, slice_str(text), NULL, reterr);
+	free(text);
+	return rc;
+}
+
+static int finish(rc_t rc, const struct err *err)
+{
+	if (fflush(stdout) != 0 && rc == RC_OK)
+		return usage_error(NULL, "cannot write to standard output");
+	return rc == RC_OK ? EXIT_DONE : fail(err);
+}
+
+/* ---- query ---- */
+
+static unsigned terminal_width(void)
+{
+	struct winsize w;
+	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
+}
+
+int cmd_query(int argc, char **argv)
+{
+	int code;
+	const char *format_name = "table";
+	const struct option_def defs[] = {
+		{ "--format", OPTION_TEXT, &format_name, "table (default), json, ndjson, csv", "F" },
+		{ 0 },
+	};
+	struct err err;
+	struct read_query_options qo = { .width = terminal_width(), .note = note_to_stderr, .write = to_stdout };
+	if (!options_parse(command_find("query"), &argc, argv, defs, 1, 1, &code))
+		return code;
+	if (sql_format_parse(format_name, &qo.format, &err) != RC_OK)
+		return usage_error("query", "%s", err.text);
+	char *server = NULL;
+	AUTO(pipeline) *p = NULL;
+	rc_t rc = lake_open(true, &p, &server, &err);
+	qo.sql = slice_str(argv[1]);
+	if (rc == RC_OK && server)
+		rc = ask_server(server, "/v1/query", json_pack("{s:s,s:s,s:i}", "sql", argv[1], "format", format_name, "width", (int)qo.width), &err);
+	else if (rc == RC_OK)
+		rc = read_query(p, &qo, &err);
+	free(server);
+	return finish(rc, &err);
+}
+
+/* ---- search ---- */
+
+static json_t *time_json(int64_t us)
+{
+	char text[32];
+	if (us == INT64_MIN || us == INT64_MAX)
+		return json_null();
+	time_format(us, text);
+	return json_string(text);
+}
+
+int cmd_search(int argc, char **argv)
+{
+	int code;
+	int64_t from = INT64_MIN, to = INT64_MAX, limit = 100;
+	bool json = false;
+	const struct option_def defs[] = {
+		{ "--from", OPTION_TIME, &from, "events at or after this time (2026-11-22T10:00Z, -15m, -7d, …)", "T" },
+		{ "--to", OPTION_TIME, &to, "events before this time", "T" },
+		{ "--limit", OPTION_NUMBER, &limit, "hits at most (default 100)", "N" },
+		{ "--json", OPTION_FLAG, &json, "with time and position: {\"time\":…,\"position\":…,\"payload\":…} a line", NULL },
+		{ 0 },
+	};
+	struct command c = *command_find("search");
+	c.help = "word  word*  \"a phrase\"  field:value  field:val*  field:*  field:>5  -term      all terms must match";
+	if (!options_parse(&c, &argc, argv, defs, 1, 2, &code))
+		return code;
+	const char *query = argc > 2 ? argv[2] : "";
+	char *server = NULL;
+	struct err err;
+	AUTO(pipeline) *p = NULL;
+	rc_t rc = lake_open(true, &p, &server, &err);
+	struct read_search_options so = { argv[1], slice_str(query), from, to, limit, json, to_stdout, NULL };
+	struct read_search_result result = { 0 };
+	if (rc == RC_OK && server)
+		rc = ask_server(server, "/v1/search",
+				json_pack("{s:s,s:s,s:o,s:o,s:I,s:b}", "collection", argv[1], "query", query, "from", time_json(from), "to",
+					  time_json(to), "limit", (json_int_t)limit, "payloads_only", !json),
+				&err);
+	else if (rc == RC_OK)
+		rc = read_search(p, &so, &result, &err);
+	if (rc == RC_OK && result.more)
+		fprintf(stderr, "the first %lld hits; --limit N shows more\n", (long long)limit);
+	free(server);
+	return finish(rc, &err);
+}
+
+/* ---- replay ---- */
+
+static bool replay_cancelled;
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	__atomic_store_n(&replay_cancelled, true, __ATOMIC_RELAXED);
+}
+
+/* A server streams framed payloads; they are taken apart and written to the sink here. */
+struct remote_replay {
+	struct sink *sink;
+	struct buf rest;
+	uint64_t events, bytes;
+	struct progress *bar;
+};
+
+static rc_t remote_piece(void *ctx, struct slice piece, struct err *reterr)
+{
+	struct remote_replay *r = ctx;
+	buf_append_slice(&r->rest, piece);
+	size_t at = 0;
+	while (r->rest.len - at >= 4) {
+		uint32_t len;
+		memcpy(&len, r->rest.data + at, 4);
+		len = __builtin_bswap32(len);
+		if (r->rest.len - at - 4 < len)
+			break;
+		struct slice payload = slice_of(r->rest.data + at + 4, len);
+		TRY(sink_write(r->sink, payload, len && (payload.data[0] == '{' || payload.data[0] == '['), reterr));
+		at += 4 + (size_t)len;
+		r->events++;
+		r->bytes += len;
+	}
+	memmove(r->rest.data, r->rest.data + at, r->rest.len - at);
+	r->rest.len -= at;
+	progress_update(r->bar, r->bytes, 0, r->events);
+	return replay_cancelled ? err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)r->events) : RC_OK;
+}
+
+static rc_t replay_remote(const char *server, const struct read_replay_options *ro, struct progress *bar, struct replay_result *ret,
+			  struct err *reterr)
+{
+	struct remote_replay r = { .bar = bar };
+	buf_init(&r.rest, BUF_MAX_DEFAULT);
+	TRY(sink_open(ro->to, ro->framing, &r.sink, reterr));
+	json_t *o = json_pack("{s:s,s:s%,s:o,s:o,s:s,s:f,s:f}", "collection", ro->collection, "where", (const char *)ro->where.data, ro->where.len,
+			      "from", time_json(ro->from), "to", time_json(ro->until), "framing", "length", "rate", ro->rate, "speed", ro->speed);
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	json_decref(o);
+	rc_t rc = text ? remote_stream(server, "POST", "/v1/replay", slice_str(text), remote_piece, &r, reterr)
+		       : err_set(reterr, RC_INVALID, "--where holds bytes that are not UTF-8");
+	free(text);
+	if (rc == RC_OK && r.rest.len)
+		rc = err_set(reterr, RC_IO, "the server's answer was cut off after %llu events", (unsigned long long)r.events);
+	if (rc == RC_OK)
+		rc = sink_finish(r.sink, reterr);
+	ret->events = r.events;
+	ret->bytes = r.bytes;
+	buf_free(&r.rest);
+	sink_free(r.sink);
+	return rc;
+}
+
+static void local_progress(void *ctx, uint64_t events, uint64_t bytes, int64_t time)
+{
+	(void)time;
+	progress_update(ctx, bytes, 0, events);
+}
+
+static bool parse_pace(const char *rate, const char *speed, struct read_replay_options *ro, int *ret_exit)
+{
+	char *end;
+	if (rate) {
+		ro->rate = strtod(rate, &end);
+		if (end == rate || (*end && strcmp(end, "/s") != 0) || ro->rate <= 0) {
+			*ret_exit = usage_error("replay", "--rate wants events a second such as 500/s, not '%s'", rate);
+			return false;
+		}
+	}
+	if (speed && strcmp(speed, "max") != 0) {
+		ro->speed = strtod(speed, &end);
+		if (end == speed || (*end && strcmp(end, "x") != 0) || ro->speed <= 0) {
+			*ret_exit = usage_error("replay", "--speed wants a factor such as 1x or 10x, or max, not '%s'", speed);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The contract has --to for both the address and the end of the time range: a value that is a time is the latter. */
+static void tell_times_from_urls(int argc, char **argv)
+{
+	static char until[] = "--until";
+	for (int i = 1; i + 1 < argc; i++) {
+		int64_t us;
+		if (!strcmp(argv[i], "--to") && time_parse(argv[i + 1], &us) == 0)
+			argv[i] = until;
+	}
+}
+
+int cmd_replay(int argc, char **argv)
+{
+	tell_times_from_urls(argc, argv);
+	int code;
+	const char *to = NULL, *where = "", *rate = NULL, *speed = NULL, *framing = "lines";
+	int64_t from = INT64_MIN, until = INT64_MAX;
+	const struct option_def defs[] = {
+		{ "--to", OPTION_TEXT, &to, "stdout, file://PATH, http(s)://… (one POST an event)", "URL" },
+		{ "--where", OPTION_TEXT, &where, "only events that this search finds", "QUERY" },
+		{ "--from", OPTION_TIME, &from, "events at or after this time", "T" },
+		{ "--until", OPTION_TIME, &until, "events before this time (--to T means the same)", "T" },
+		{ "--rate", OPTION_TEXT, &rate, "events a second, such as 500/s (default: no limit)", "N/s" },
+		{ "--speed", OPTION_TEXT, &speed, "1x: as they came, 10x, max (default)", "X" },
+		{ "--framing", OPTION_TEXT, &framing, "stdout and files: lines (default), length, nul", "F" },
+		{ 0 },
+	};
+	struct read_replay_options ro = { 0 };
+	if (!options_parse(command_find("replay"), &argc, argv, defs, 1, 1, &code) || !parse_pace(rate, speed, &ro, &code))
+		return code;
+	if (!to)
+		return usage_error("replay", "say where to: --to stdout, --to file://PATH or --to http://…");
+	ro.collection = argv[1];
+	ro.to = to;
+	ro.where = slice_str(where);
+	ro.from = from;
+	ro.until = until;
+	ro.framing = !strcmp(framing, "length") ? SINK_LENGTH : !strcmp(framing, "nul") ? SINK_NUL : SINK_LINES;
+	signal(SIGINT, on_interrupt);
+	char *server = NULL;
+	struct err err;
+	struct progress bar;
+	struct replay_result result = { 0 };
+	AUTO(pipeline) *p = NULL;
+	progress_begin(&bar, argv[1]);
+	rc_t rc = lake_open(true, &p, &server, &err);
+	ro.progress = local_progress;
+	ro.ctx = &bar;
+	ro.cancel = &replay_cancelled;
+	if (rc == RC_OK)
+		rc = server ? replay_remote(server, &ro, &bar, &result, &err) : read_replay(p, &ro, &result, &err);
+	progress_end(&bar);
+	if (rc == RC_OK) {
+		char bytes[16], events[32];
+		format_bytes(result.bytes, bytes);
+		format_count(result.events, events);
+		fprintf(stderr, "replayed %s events (%s) to %s\n", events, bytes, to);
+	}
+	free(server);
+	return finish(rc, &err);
+}

@@ -1,0 +1,108 @@
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "base/log.h"
+#include "os/clock.h"
+#include "server/server.h"
+
+#define LISTEN_DEFAULT "127.0.0.1:7311"
+#define DRAIN_US ((int64_t)25 * 1000000)
+
+static bool is_loopback(const char *listen)
+{
+	return !strncmp(listen, "127.", 4) || !strncmp(listen, "localhost:", 10) || !strncmp(listen, "[::1]:", 6);
+}
+
+/* Blocks SIGTERM and SIGINT in this and all later threads; they are read from the returned descriptor. */
+static int signals_open(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static void wait_for_signal(int fd)
+{
+	struct signalfd_siginfo info;
+	while (read(fd, &info, sizeof info) < 0 && errno == EINTR)
+		;
+}
+
+/* Runs until a signal. The order at the end: no new requests, running ones are acked, the loop's commit ends, the log is closed. */
+static rc_t serve(struct pipeline *p, const char *listen, int signals, struct err *reterr)
+{
+	TRY(pipeline_start(p, reterr));
+	struct server_options so = {
+		.listen = listen,
+		.token = settings.token,
+		.pipeline = p,
+		.version = HYDRANT_VERSION,
+		.create_collections = true,
+		.sql_memory_bytes = settings.memory_bytes ? (uint64_t)settings.memory_bytes / 3 : 0,
+	};
+	AUTO(server) *server = NULL;
+	TRY(server_start(&so, &server, reterr));
+	AUTO_MEM char *url = mem_printf("http://%s", server_address(server));
+	TRY(server_note(pipeline_data_dir(p), url, reterr));
+	log_info("hydrant %s ready on %s lake=%s", HYDRANT_VERSION, url, settings.lake);
+	wait_for_signal(signals);
+	log_info("draining: running requests are answered, new connections refused; a second signal ends at once");
+	server_note(pipeline_data_dir(p), NULL, NULL);
+	server_drain(server, clock_mono_us() + DRAIN_US);
+	pipeline_stop(p);
+	return RC_OK;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	int code;
+	const struct command *c = command_find("serve");
+	bool salvage = false, quiet = false;
+	const struct option_def defs[] = {
+		{ "--listen", OPTION_TEXT, &settings.listen, "address (default " LISTEN_DEFAULT "; port 0: any free one)", "HOST:PORT" },
+		{ "--insecure", OPTION_FLAG, &settings.insecure, "listen beyond loopback without a token", NULL },
+		{ "--salvage", OPTION_FLAG, &salvage, "start on a damaged log, giving up its damaged records", NULL },
+		{ "--quiet", OPTION_FLAG, &quiet, "log only warnings and errors", NULL },
+		{ 0 },
+	};
+	if (!options_parse(c, &argc, argv, defs, 0, 0, &code))
+		return code;
+	if (quiet)
+		log_set_level(LOG_WARN);
+	const char *listen = settings.listen ? settings.listen : LISTEN_DEFAULT;
+	if (!is_loopback(listen) && !settings.token && !settings.insecure)
+		return usage_error("serve",
+				   "%s can be reached from other machines, and no token is set: set HYDRANT_TOKEN (or `token:` in the config), or "
+				   "say --insecure",
+				   listen);
+	int signals = signals_open();
+	AUTO_MEM char *holder = mem_printf("hydrant serve (pid %d) on %s", (int)getpid(), listen);
+	struct pipeline_options po;
+	pipeline_options_from_settings(&po);
+	po.holder = holder;
+	po.salvage = salvage;
+	struct err err;
+	struct pipeline *p = NULL;
+	rc_t rc = pipeline_open(&po, &p, &err);
+	if (rc == RC_CONFLICT) {
+		char text[sizeof err.text];
+		snprintf(text, sizeof text, "%s", err.text);
+		err_set(&err, RC_CONFLICT, "the lake %s is already served: its data folder is in use by %s; stop that one, or use another --lake or --data",
+			settings.lake, text);
+	}
+	if (rc == RC_OK) {
+		rc = serve(p, listen, signals, &err);
+		pipeline_close(p);
+	}
+	close(signals);
+	return rc == RC_OK ? EXIT_DONE : fail(&err);
+}

@@ -1,0 +1,138 @@
+/* How a command finds the lake: opened here, or through the server that holds its data folder. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "net/client.h"
+#include "os/file.h"
+
+#define NOTE_MAX 4096
+
+static char *note_path(const char *data_dir)
+{
+	return mem_printf("%s/server.json", data_dir);
+}
+
+rc_t server_note(const char *data_dir, const char *url, struct err *reterr)
+{
+	AUTO_MEM char *path = note_path(data_dir);
+	if (!url)
+		return file_remove(path, reterr);
+	AUTO_MEM char *text = mem_printf("{\"url\": \"%s\", \"pid\": %d}\n", url, (int)getpid());
+	return file_replace_atomic(path, slice_str(text), reterr);
+}
+
+/* The URL in the note, or NULL. Caller frees. */
+static char *read_note(const char *data_dir)
+{
+	AUTO_MEM char *path = note_path(data_dir);
+	AUTO_BUF struct buf text;
+	buf_init(&text, NOTE_MAX);
+	if (file_read_all(path, &text, NULL) != RC_OK)
+		return NULL;
+	json_t *o = json_loadb((const char *)text.data, text.len, 0, NULL);
+	const char *url = json_string_value(json_object_get(o, "url"));
+	char *copy = url ? mem_strdup(url) : NULL;
+	json_decref(o);
+	return copy;
+}
+
+rc_t lake_open(bool read_only, struct pipeline **ret, char **ret_server, struct err *reterr)
+{
+	*ret = NULL;
+	*ret_server = NULL;
+	if (settings.server) {
+		*ret_server = mem_strdup(settings.server);
+		return RC_OK;
+	}
+	if (read_only && !strstr(settings.lake, "://") && file_stat(settings.lake, NULL, NULL, NULL, NULL) == RC_NOT_FOUND)
+		return err_set(reterr, RC_NOT_FOUND, "there is no lake at %s; name it with --lake DIR or HYDRANT_LAKE", settings.lake);
+	AUTO_MEM char *holder = mem_printf("a hydrant command (pid %d)", (int)getpid());
+	struct pipeline_options po;
+	pipeline_options_from_settings(&po);
+	po.read_only = read_only;
+	po.holder = holder;
+	rc_t rc = pipeline_open(&po, ret, reterr);
+	if (rc != RC_CONFLICT)
+		return rc;
+	AUTO_MEM char *data = settings.data ? mem_strdup(settings.data) : pipeline_default_data_dir(settings.lake);
+	*ret_server = read_note(data);
+	if (*ret_server)
+		return RC_OK;
+	char text[sizeof reterr->text];
+	snprintf(text, sizeof text, "%s", reterr->text);
+	return err_set(reterr, RC_CONFLICT, "%s is in use by %s; wait for it, or use another --data DIR", data, text);
+}
+
+struct remote_out {
+	struct buf *ret; /* NULL: stdout */
+};
+
+static rc_t remote_body(void *ctx, struct slice piece, struct err *reterr)
+{
+	struct remote_out *o = ctx;
+	if (o->ret)
+		buf_append_slice(o->ret, piece);
+	else if (fwrite(piece.data, 1, piece.len, stdout) != piece.len)
+		return err_errno(reterr, RC_CANCELLED, "cannot write to standard output");
+	return RC_OK;
+}
+
+static void remote_header(void *ctx, struct slice line)
+{
+	static const char name[] = "x-hydrant-note: ";
+	(void)ctx;
+	size_t n = sizeof name - 1;
+	if (line.len > n && strncasecmp((const char *)line.data, name, n) == 0)
+		fprintf(stderr, "%.*s\n", (int)(line.len - n), (const char *)line.data + n);
+}
+
+/* The server's {"error":{"message":…}} as our error. */
+static rc_t remote_error(const char *url, int status, const struct buf *body, struct err *reterr)
+{
+	json_t *o = json_loadb((const char *)body->data, body->len, 0, NULL);
+	const char *message = json_string_value(json_object_get(json_object_get(o, "error"), "message"));
+	rc_t rc = message ? err_set(reterr, RC_INVALID, "%s", message)
+			  : err_set(reterr, RC_IO, "the server at %s answered %d", url, status);
+	json_decref(o);
+	return rc;
+}
+
+rc_t remote_stream(const char *server, const char *method, const char *path, struct slice body,
+		   rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr), void *ctx, struct err *reterr)
+{
+	AUTO(net_client) *client = NULL;
+	TRY(net_client_new(&client, reterr));
+	AUTO_MEM char *url = mem_printf("%s%s", server, path);
+	AUTO_MEM char *token = settings.token ? mem_printf("Authorization: Bearer %s", settings.token) : NULL;
+	const char *headers[] = { "Content-Type: application/json", token, NULL };
+	struct net_call call = {
+		.method = method,
+		.url = url,
+		.headers = headers,
+		.body = body,
+		.idle_us = (int64_t)3600 * 1000000, /* a long query is silent for long */
+		.on_body = on_body,
+		.on_header = remote_header,
+		.ctx = ctx,
+	};
+	int status = 0;
+	AUTO_BUF struct buf error;
+	buf_init(&error, 1 << 20);
+	rc_t rc = net_request(client, &call, &status, &error, reterr);
+	if (rc == RC_IO) {
+		char text[sizeof reterr->text];
+		snprintf(text, sizeof text, "%s", reterr->text);
+		return err_set(reterr, RC_IO, "the server at %s does not answer (%s)", server, text);
+	}
+	TRY(rc);
+	return status / 100 == 2 ? RC_OK : remote_error(server, status, &error, reterr);
+}
+
+rc_t remote_call(const char *server, const char *method, const char *path, struct slice body, struct buf *ret, struct err *reterr)
+{
+	struct remote_out out = { ret };
+	return remote_stream(server, method, path, body, remote_body, &out, reterr);
+}

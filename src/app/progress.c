@@ -1,0 +1,67 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "os/clock.h"
+
+#define REDRAW_US 100000
+#define PLAIN_US 10000000
+#define BAR 24
+
+void progress_begin(struct progress *p, const char *what)
+{
+	const char *term = getenv("TERM");
+	*p = (struct progress){
+		.what = what,
+		.terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0,
+		.start = clock_mono_us(),
+	};
+	p->last = p->start;
+}
+
+static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t events, int64_t now)
+{
+	char bytes[16], rate[16], count[32], bar[BAR + 1] = { 0 }, left[32] = "";
+	double seconds = (double)(now - p->start) / 1e6;
+	double speed = seconds > 0 ? (double)done / seconds : 0;
+	format_bytes(done, bytes);
+	format_bytes((uint64_t)speed, rate);
+	format_count(events, count);
+	if (total) {
+		size_t full = (size_t)((double)done / (double)total * BAR);
+		for (size_t i = 0; i < BAR; i++)
+			bar[i] = i < full ? '#' : '.';
+		double eta = speed > 0 && total > done ? (double)(total - done) / speed : 0;
+		if (eta >= 60)
+			snprintf(left, sizeof left, "  %dm%02ds left", (int)eta / 60, (int)eta % 60);
+		else
+			snprintf(left, sizeof left, "  %ds left", (int)(eta + 0.5));
+	}
+	if (p->terminal && total)
+		fprintf(stderr, "\r\033[K%s [%s] %3d%%  %s  %s/s  %s events%s", p->what, bar, (int)((double)done / (double)total * 100), bytes,
+			rate, count, left);
+	else if (p->terminal)
+		fprintf(stderr, "\r\033[K%s  %s  %s/s  %s events", p->what, bytes, rate, count);
+	else
+		fprintf(stderr, "%s: %s, %s/s, %s events%s\n", p->what, bytes, rate, count, left);
+	fflush(stderr);
+	p->drawn = true;
+}
+
+void progress_update(void *ctx, uint64_t done, uint64_t total, uint64_t events)
+{
+	struct progress *p = ctx;
+	int64_t now = clock_mono_us();
+	if (now - p->last < (p->terminal ? REDRAW_US : PLAIN_US))
+		return;
+	p->last = now;
+	draw(p, done, total, events, now);
+}
+
+void progress_end(struct progress *p)
+{
+	if (p->terminal && p->drawn)
+		fprintf(stderr, "\r\033[K");
+	p->drawn = false;
+}

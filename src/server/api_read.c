@@ -1,0 +1,186 @@
+/* POST /v1/query, /v1/search, /v1/replay: bodies are small JSON objects, answers are streamed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "os/clock.h"
+#include "server/read.h"
+#include "server/server_internal.h"
+
+struct answer {
+	struct server *s;
+	struct http_request *req;
+	const char *content_type;
+	char note[512];
+	bool begun;
+};
+
+static rc_t answer_write(void *ctx, struct slice bytes, struct err *reterr)
+{
+	struct answer *a = ctx;
+	if (!a->begun) {
+		struct http_field note = { "X-Hydrant-Note", a->note };
+		http_stream_begin(a->req, 200, a->content_type, &note, a->note[0] ? 1 : 0);
+		a->begun = true;
+	}
+	return http_stream_write(a->req, bytes, reterr);
+}
+
+static void answer_note(void *ctx, const char *text)
+{
+	struct answer *a = ctx;
+	snprintf(a->note, sizeof a->note, "%s", text);
+}
+
+static void answer_end(struct answer *a, rc_t rc, const struct err *err)
+{
+	if (rc != RC_OK)
+		__atomic_add_fetch(&a->s->query_errors, 1, __ATOMIC_RELAXED);
+	if (a->begun)
+		http_stream_end(a->req, rc == RC_OK);
+	else if (rc == RC_OK)
+		http_respond(a->req, 200, a->content_type, (struct slice){ 0 }, NULL, 0);
+	else
+		respond_err(a->req, err);
+}
+
+/* The body as a JSON object, or NULL after a 400. */
+static json_t *body_object(struct http_request *req)
+{
+	struct slice body = http_request_body(req);
+	json_error_t je;
+	json_t *o = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, &je);
+	if (json_is_object(o))
+		return o;
+	if (o)
+		http_respond_error(req, 400, 0, "invalid", "the body is no JSON object");
+	else
+		http_respond_error(req, 400, 0, "invalid", "the body is no JSON: line %d, column %d: %s", je.line, je.column, je.text);
+	json_decref(o);
+	return NULL;
+}
+
+static const char *text_of(json_t *o, const char *key)
+{
+	return json_string_value(json_object_get(o, key));
+}
+
+/* "from", "to": RFC 3339, or a number of epoch s, ms, µs, or relative ("-15m"). */
+static rc_t time_of(json_t *o, const char *key, int64_t otherwise, int64_t *ret, struct err *reterr)
+{
+	json_t *v = json_object_get(o, key);
+	char number[32];
+	const char *text = json_string_value(v);
+	*ret = otherwise;
+	if (json_is_integer(v)) {
+		snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
+		text = number;
+	}
+	if ((v && !json_is_null(v)) && (!text || time_parse(text, ret) != 0))
+		return err_set(reterr, RC_INVALID, "\"%s\" wants a time such as \"2026-11-22T10:00:00Z\" or \"-15m\"", key);
+	return RC_OK;
+}
+
+void api_query(struct server *s, struct http_request *req)
+{
+	__atomic_add_fetch(&s->queries, 1, __ATOMIC_RELAXED);
+	json_t *o = body_object(req);
+	if (!o)
+		return;
+	struct err err;
+	struct answer a = { .s = s, .req = req, .content_type = "application/json" };
+	const char *sql = text_of(o, "sql"), *format = text_of(o, "format");
+	struct read_query_options qo = {
+		.format = SQL_JSON,
+		.memory_bytes = s->opts.sql_memory_bytes,
+		.width = (unsigned)json_integer_value(json_object_get(o, "width")),
+		.note = answer_note,
+		.write = answer_write,
+		.ctx = &a,
+	};
+	rc_t rc = RC_OK;
+	if (!sql)
+		rc = err_set(&err, RC_INVALID, "the body needs \"sql\": \"SELECT …\"");
+	else if (format)
+		rc = sql_format_parse(format, &qo.format, &err);
+	if (rc == RC_OK) {
+		qo.sql = slice_str(sql);
+		a.content_type = qo.format == SQL_CSV      ? "text/csv"
+				 : qo.format == SQL_TABLE  ? "text/plain; charset=utf-8"
+				 : qo.format == SQL_NDJSON ? "application/x-ndjson"
+							   : "application/json";
+		rc = read_query(s->pipeline, &qo, &err);
+	}
+	answer_end(&a, rc, &err);
+	json_decref(o);
+}
+
+void api_search(struct server *s, struct http_request *req)
+{
+	__atomic_add_fetch(&s->searches, 1, __ATOMIC_RELAXED);
+	json_t *o = body_object(req);
+	if (!o)
+		return;
+	struct err err;
+	struct answer a = { .s = s, .req = req, .content_type = "application/x-ndjson" };
+	const char *query = text_of(o, "query");
+	json_t *limit = json_object_get(o, "limit");
+	struct read_search_options so = {
+		.collection = text_of(o, "collection"),
+		.query = slice_str(query ? query : ""),
+		.limit = json_is_integer(limit) ? json_integer_value(limit) : 100,
+		.json = !json_is_true(json_object_get(o, "payloads_only")),
+		.write = answer_write,
+		.ctx = &a,
+	};
+	struct read_search_result result;
+	rc_t rc = so.collection ? RC_OK : err_set(&err, RC_INVALID, "the body needs \"collection\": \"NAME\"");
+	if (rc == RC_OK)
+		rc = time_of(o, "from", INT64_MIN, &so.from, &err);
+	if (rc == RC_OK)
+		rc = time_of(o, "to", INT64_MAX, &so.to, &err);
+	if (rc == RC_OK)
+		rc = read_search(s->pipeline, &so, &result, &err);
+	answer_end(&a, rc, &err);
+	json_decref(o);
+}
+
+static enum sink_framing framing_of(const char *name)
+{
+	return name && !strcmp(name, "length") ? SINK_LENGTH : name && !strcmp(name, "nul") ? SINK_NUL : SINK_LINES;
+}
+
+/* Without "to_url" the payloads themselves are the answer, framed; else they are sent there and the answer counts them. */
+void api_replay(struct server *s, struct http_request *req)
+{
+	json_t *o = body_object(req);
+	if (!o)
+		return;
+	struct err err;
+	struct answer a = { .s = s, .req = req, .content_type = "application/octet-stream" };
+	const char *where = text_of(o, "where");
+	struct read_replay_options ro = {
+		.collection = text_of(o, "collection"),
+		.to = text_of(o, "to_url"),
+		.framing = framing_of(text_of(o, "framing")),
+		.where = slice_str(where ? where : ""),
+		.rate = json_number_value(json_object_get(o, "rate")),
+		.speed = json_number_value(json_object_get(o, "speed")),
+		.write = answer_write,
+		.ctx = &a,
+	};
+	struct replay_result result;
+	rc_t rc = ro.collection ? RC_OK : err_set(&err, RC_INVALID, "the body needs \"collection\": \"NAME\"");
+	if (rc == RC_OK && ro.to && strncmp(ro.to, "http://", 7) && strncmp(ro.to, "https://", 8))
+		rc = err_set(&err, RC_INVALID, "a server replays to http:// and https:// addresses only; `hydrant replay` writes files");
+	if (rc == RC_OK)
+		rc = time_of(o, "from", INT64_MIN, &ro.from, &err);
+	if (rc == RC_OK)
+		rc = time_of(o, "to", INT64_MAX, &ro.until, &err);
+	if (rc == RC_OK)
+		rc = read_replay(s->pipeline, &ro, &result, &err);
+	if (rc == RC_OK && ro.to)
+		respond_json(req, 200, json_pack("{s:I,s:I}", "events", (json_int_t)result.events, "bytes", (json_int_t)result.bytes));
+	else
+		answer_end(&a, rc, &err);
+	json_decref(o);
+}

@@ -1,0 +1,163 @@
+/* Collections, schemas, health, metrics. */
+#include <stdio.h>
+
+#include "os/clock.h"
+#include "server/server_internal.h"
+#include "server/tables.h"
+
+static void segment_name(const struct http_request *req, char out[128])
+{
+	snprintf(out, 128, "%.*s", SLICE_ARG(http_request_segment(req, 2)));
+}
+
+void api_collections(struct server *s, struct http_request *req)
+{
+	json_t *list = NULL;
+	struct err err;
+	if (collections_json(s->pipeline, &list, &err) == RC_OK)
+		respond_json(req, 200, json_pack("{s:o}", "collections", list));
+	else
+		respond_err(req, &err);
+}
+
+void api_collection(struct server *s, struct http_request *req)
+{
+	char name[128];
+	json_t *one = NULL;
+	struct err err;
+	segment_name(req, name);
+	if (collection_json(s->pipeline, name, &one, &err) == RC_OK)
+		respond_json(req, 200, one);
+	else
+		respond_err(req, &err);
+}
+
+void api_collection_drop(struct server *s, struct http_request *req)
+{
+	char name[128];
+	struct err err;
+	struct slice purge;
+	segment_name(req, name);
+	bool all = http_request_query(req, "purge", &purge) && !slice_eq_str(purge, "false");
+	if (!collection_name_valid(slice_str(name)) || strstr(name, "__"))
+		http_respond_error(req, 404, 0, "bad_name", "'%s' is no collection name", name);
+	else if (pipeline_drop(s->pipeline, name, all, &err) == RC_OK)
+		respond_json(req, 200, json_pack("{s:s,s:b}", "deleted", name, "purged", all));
+	else
+		respond_err(req, &err);
+}
+
+void api_schema(struct server *s, struct http_request *req)
+{
+	char name[128], format[32] = "json";
+	struct err err;
+	struct slice given;
+	segment_name(req, name);
+	if (http_request_query(req, "format", &given))
+		snprintf(format, sizeof format, "%.*s", SLICE_ARG(given));
+	AUTO_BUF struct buf text;
+	buf_init(&text, BUF_MAX_DEFAULT);
+	if (schema_text(s->pipeline, name, format, &text, &err) == RC_OK)
+		http_respond(req, 200, !strcmp(format, "athena") || !strcmp(format, "parquet") ? "text/plain; charset=utf-8" : "application/json",
+			     buf_slice(&text), NULL, 0);
+	else
+		respond_err(req, &err);
+}
+
+void api_flush(struct server *s, struct http_request *req)
+{
+	char name[128];
+	struct err err;
+	segment_name(req, name);
+	if (!collection_name_valid(slice_str(name)))
+		http_respond_error(req, 404, 0, "bad_name", "'%s' is no collection name", name);
+	else if (pipeline_flush(s->pipeline, name, &err) == RC_OK)
+		respond_json(req, 200, json_pack("{s:s}", "committed", name));
+	else
+		respond_err(req, &err);
+}
+
+/* ---- health ---- */
+
+struct ready {
+	json_t *problems;
+	struct buf metrics;
+};
+
+static rc_t ready_one(void *ctx, const struct pipeline_state *st)
+{
+	struct ready *r = ctx;
+	if (st->error)
+		json_array_append_new(r->problems, json_pack("{s:s,s:s,s:I,s:I}", "collection", st->collection, "error", st->error, "waiting_events",
+							     (json_int_t)st->waiting_events, "waiting_bytes", (json_int_t)st->waiting_bytes));
+	return RC_OK;
+}
+
+/* 200 while events are accepted; what cannot be committed is told, but events are safe in the log. 503: draining, or the log refuses. */
+void ready_handle(struct server *s, struct http_request *req)
+{
+	struct ready r = { .problems = json_array() };
+	struct err err = { .text = "" };
+	pipeline_states(s->pipeline, ready_one, &r);
+	bool draining = __atomic_load_n(&s->draining, __ATOMIC_RELAXED);
+	bool ok = wal_status(s->wal, &err) == RC_OK && !draining;
+	json_t *o = json_pack("{s:b,s:o}", "ready", ok, "problems", r.problems);
+	if (!ok)
+		json_object_set_new(o, "reason", json_string(draining ? "draining" : err.text));
+	respond_json(req, ok ? 200 : 503, o);
+}
+
+static void metric(struct buf *b, const char *name, const char *type, const char *help, double value)
+{
+	buf_printf(b, "# HELP hydrant_%s %s\n# TYPE hydrant_%s %s\nhydrant_%s %.17g\n", name, help, name, type, name, value);
+}
+
+static rc_t metrics_one(void *ctx, const struct pipeline_state *st)
+{
+	struct ready *r = ctx;
+	struct buf *b = &r->metrics;
+	const char *c = st->collection;
+	double age = st->oldest ? (double)(clock_wall_us() - st->oldest) / 1e6 : 0;
+	buf_printf(b, "hydrant_waiting_events{collection=\"%s\"} %llu\n", c, (unsigned long long)st->waiting_events);
+	buf_printf(b, "hydrant_waiting_bytes{collection=\"%s\"} %llu\n", c, (unsigned long long)st->waiting_bytes);
+	buf_printf(b, "hydrant_waiting_oldest_seconds{collection=\"%s\"} %.3f\n", c, age > 0 ? age : 0);
+	buf_printf(b, "hydrant_commits_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->commits);
+	buf_printf(b, "hydrant_committed_events_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->committed_events);
+	buf_printf(b, "hydrant_committed_files_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->committed_files);
+	buf_printf(b, "hydrant_committed_bytes_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->committed_bytes);
+	buf_printf(b, "hydrant_commit_failures_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->failures);
+	buf_printf(b, "hydrant_commit_failing{collection=\"%s\"} %d\n", c, st->error != NULL);
+	return RC_OK;
+}
+
+void metrics_handle(struct server *s, struct http_request *req)
+{
+	struct ready r = { 0 };
+	struct buf *b = &r.metrics;
+	struct wal_stats w;
+	struct http_server_stats h;
+	buf_init(b, (size_t)64 << 20);
+	wal_stats(s->wal, &w);
+	http_server_get_stats(s->http, &h);
+	metric(b, "uptime_seconds", "gauge", "since the start", (double)(clock_wall_us() - s->started) / 1e6);
+	metric(b, "accepted_events_total", "counter", "events answered with 200, quarantined ones included", (double)s->accepted_events);
+	metric(b, "accepted_bytes_total", "counter", "their bodies, inflated", (double)s->accepted_bytes);
+	metric(b, "quarantined_events_total", "counter", "of them, in quarantine", (double)s->quarantined_events);
+	metric(b, "repeated_requests_total", "counter", "requests whose Idempotency-Key was seen", (double)s->repeated_requests);
+	metric(b, "http_requests_total", "counter", "requests read", (double)h.requests);
+	metric(b, "http_connections", "gauge", "open connections", (double)h.connections);
+	for (int i = 2; i < 6; i++)
+		buf_printf(b, "hydrant_http_responses_total{class=\"%dxx\"} %llu\n", i, (unsigned long long)h.responses[i]);
+	metric(b, "http_body_memory_bytes", "gauge", "held by bodies being read", (double)h.body_memory);
+	metric(b, "log_bytes", "gauge", "the log's segments", (double)w.bytes);
+	metric(b, "log_pending_bytes", "gauge", "not in a table yet", (double)w.pending_bytes);
+	metric(b, "log_syncs_total", "counter", "group commits", (double)w.syncs);
+	metric(b, "log_sync_seconds_total", "counter", "time in them", (double)w.sync_us / 1e6);
+	metric(b, "log_sync_failures_total", "counter", "failed syncs", (double)w.failures);
+	metric(b, "queries_total", "counter", "SQL statements", (double)s->queries);
+	metric(b, "searches_total", "counter", "searches", (double)s->searches);
+	metric(b, "query_errors_total", "counter", "of queries, searches, replays", (double)s->query_errors);
+	pipeline_states(s->pipeline, metrics_one, &r);
+	http_respond_buf(req, 200, "text/plain; version=0.0.4", b, NULL, 0);
+	buf_free(b);
+}

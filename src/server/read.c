@@ -1,0 +1,266 @@
+#include "server/read.h"
+
+#include <stdio.h>
+
+#include "json/json.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "scan/scan.h"
+#include "search/search.h"
+
+#define OUT_FLUSH ((size_t)64 << 10)
+
+/* ---- SQL ---- */
+
+struct query_tables {
+	struct pipeline *p;
+	struct slice sql;
+	struct sql_table *tables;
+	struct view **views;
+	size_t count, cap;
+	struct buf note;
+};
+
+static rc_t add_path(void *ctx, const struct data_file *f, struct err *reterr)
+{
+	struct sql_table *t = ctx;
+	(void)reterr;
+	/* doubling at powers of two: the array itself carries no capacity */
+	if ((t->n & (t->n - 1)) == 0)
+		t->files = mem_realloc((void *)t->files, (t->n ? t->n * 2 : 1) * sizeof *t->files);
+	((const char **)t->files)[t->n++] = mem_strdup(f->path);
+	return RC_OK;
+}
+
+/* Relative paths of data files become absolute; hot files follow them. */
+static rc_t fill_table(struct sql_table *t, struct view *v, struct err *reterr)
+{
+	t->schema = v->schema;
+	if (v->table)
+		TRY(table_files(v->table, INT32_MIN, INT32_MAX, add_path, t, reterr));
+	for (size_t i = 0; i < t->n; i++) {
+		AUTO_MEM char *key = table_key(v->table, t->files[i]);
+		char *local = store_local_path(table_store(v->table), key);
+		free((void *)t->files[i]);
+		((const char **)t->files)[i] = local;
+		if (!local)
+			return err_set(reterr, RC_UNSUPPORTED, "SQL over a lake that is no folder comes with a later version");
+	}
+	for (size_t i = 0; i < v->hot_count; i++) {
+		struct data_file hot = { .path = v->hot[i] };
+		TRY(add_path(t, &hot, reterr));
+	}
+	return RC_OK;
+}
+
+static rc_t add_collection(void *ctx, const char *collection, struct err *reterr)
+{
+	struct query_tables *q = ctx;
+	if (q->count == q->cap) {
+		q->cap = q->cap ? q->cap * 2 : 16;
+		q->tables = mem_realloc(q->tables, q->cap * sizeof *q->tables);
+		q->views = mem_realloc(q->views, q->cap * sizeof *q->views);
+	}
+	struct sql_table *t = &q->tables[q->count];
+	*t = (struct sql_table){ .name = mem_strdup(collection) };
+	q->views[q->count++] = NULL;
+	if (!sql_mentions(q->sql, collection))
+		return RC_OK;
+	struct view *v;
+	TRY(view_open(q->p, collection, &v, reterr));
+	q->views[q->count - 1] = v;
+	TRY(fill_table(t, v, reterr));
+	buf_printf(&q->note, "%s%s: ", q->note.len ? "; " : "", collection);
+	if (v->table && table_snapshot_id(v->table) >= 0)
+		buf_printf(&q->note, "table version %lld", (long long)table_version(v->table));
+	else
+		buf_append_str(&q->note, "nothing committed yet");
+	buf_printf(&q->note, ", %llu hot event%s", (unsigned long long)v->hot_events, v->hot_events == 1 ? "" : "s");
+	return RC_OK;
+}
+
+/* Quarantine tables have no name of their own in the log. */
+static rc_t add_with_quarantine(void *ctx, const char *collection, struct err *reterr)
+{
+	struct query_tables *q = ctx;
+	TRY(add_collection(ctx, collection, reterr));
+	AUTO_MEM char *quarantine = mem_printf("%s%s", collection, QUARANTINE_SUFFIX);
+	if (strstr(collection, "__") || !sql_mentions(q->sql, quarantine))
+		return RC_OK;
+	rc_t rc = add_collection(ctx, quarantine, reterr);
+	if (rc != RC_NOT_FOUND)
+		return rc;
+	free((void *)q->tables[--q->count].name);
+	return RC_OK;
+}
+
+static void query_tables_free(struct query_tables *q)
+{
+	for (size_t i = 0; i < q->count; i++) {
+		for (size_t f = 0; f < q->tables[i].n; f++)
+			free((void *)q->tables[i].files[f]);
+		free((void *)q->tables[i].files);
+		free((void *)q->tables[i].name);
+		view_close(q->views[i]);
+	}
+	free(q->tables);
+	free(q->views);
+	buf_free(&q->note);
+}
+
+static rc_t collect_names(void *ctx, const char *collection, struct err *reterr)
+{
+	struct query_tables *q = ctx;
+	(void)reterr;
+	if (strstr(collection, QUARANTINE_SUFFIX) && q->count && !strncmp(q->tables[q->count - 1].name, collection, strlen(q->tables[q->count - 1].name)))
+		return RC_OK; /* comes with its collection */
+	return add_with_quarantine(ctx, collection, reterr);
+}
+
+rc_t read_query(struct pipeline *p, const struct read_query_options *opts, struct err *reterr)
+{
+	if (opts->sql.len > SQL_TEXT_MAX)
+		return err_set(reterr, RC_LIMIT, "the statement is longer than %zu bytes", (size_t)SQL_TEXT_MAX);
+	struct query_tables q = { .p = p, .sql = opts->sql };
+	buf_init(&q.note, 1 << 20);
+	rc_t rc = pipeline_collections(p, collect_names, &q, reterr);
+	if (rc == RC_OK && opts->note)
+		opts->note(opts->ctx, buf_cstr(&q.note));
+	AUTO_MEM char *temp = mem_printf("%s/sql", pipeline_data_dir(p));
+	if (rc == RC_OK && file_stat(pipeline_data_dir(p), NULL, NULL, NULL, NULL) == RC_OK)
+		rc = dir_make(temp, reterr);
+	struct sql_options so = {
+		.memory_bytes = opts->memory_bytes,
+		.temp_dir = file_stat(temp, NULL, NULL, NULL, NULL) == RC_OK ? temp : NULL,
+		.cancel_fd = opts->cancel_fd,
+		.format = opts->format,
+		.width = opts->width,
+	};
+	if (rc == RC_OK)
+		rc = sql_run(&so, q.tables, q.count, opts->sql, opts->write, opts->ctx, reterr);
+	query_tables_free(&q);
+	return rc;
+}
+
+/* ---- search ---- */
+
+static void scan_of_view(const struct pipeline *p, struct view *v, int64_t from, int64_t to, struct scan_options *ret)
+{
+	*ret = (struct scan_options){
+		.store = pipeline_store((struct pipeline *)p),
+		.table = v->table,
+		.hot = v->hot,
+		.hot_count = v->hot_count,
+		.from = from,
+		.to = to,
+	};
+}
+
+static void write_hit(struct buf *out, const struct scan_row *row, bool json)
+{
+	if (!json) {
+		buf_append_slice(out, row->payload);
+		buf_byte(out, '\n');
+		return;
+	}
+	char time[32];
+	time_format(row->time, time);
+	buf_printf(out, "{\"time\":\"%s\",\"position\":\"%.*s:%lld\",", time, SLICE_ARG(row->source), (long long)row->pos);
+	if (row->reason.len) {
+		buf_append_str(out, "\"reason\":\"");
+		json_string_escape(row->reason, 0, out);
+		buf_append_str(out, "\",");
+	}
+	if (json_validate_all(row->payload, NULL, NULL, NULL) == RC_OK && !memchr(row->payload.data, '\n', row->payload.len)) {
+		buf_append_str(out, "\"payload\":");
+		buf_append_slice(out, row->payload);
+	} else {
+		buf_append_str(out, "\"text\":\"");
+		if (json_utf8_valid(row->payload, NULL))
+			json_string_escape(row->payload, 0, out);
+		else
+			buf_append_str(out, "(bytes that are not UTF-8; replay gives them)");
+		buf_byte(out, '"');
+	}
+	buf_append_str(out, "}\n");
+}
+
+rc_t read_search(struct pipeline *p, const struct read_search_options *opts, struct read_search_result *ret, struct err *reterr)
+{
+	*ret = (struct read_search_result){ 0 };
+	AUTO(search_query) *query = NULL;
+	TRY(search_parse(opts->query, &query, reterr));
+	AUTO(view) *v = NULL;
+	TRY(view_open(p, opts->collection, &v, reterr));
+	struct scan_options so;
+	scan_of_view(p, v, opts->from, opts->to, &so);
+	so.order = SCAN_NEWEST;
+	AUTO(scan) *scan = NULL;
+	TRY(scan_open(&so, &scan, reterr));
+	AUTO_BUF struct buf out;
+	buf_init(&out, BUF_MAX_DEFAULT);
+	struct scan_row row;
+	rc_t rc;
+	while ((rc = scan_next(scan, &row, reterr)) == RC_OK) {
+		ret->scanned++;
+		if (!search_match(query, row.payload))
+			continue;
+		if ((int64_t)ret->hits == opts->limit) {
+			ret->more = true;
+			break;
+		}
+		ret->hits++;
+		write_hit(&out, &row, opts->json);
+		if (out.len >= OUT_FLUSH) {
+			TRY(opts->write(opts->ctx, buf_slice(&out), reterr));
+			buf_reset(&out);
+		}
+	}
+	if (rc != RC_OK && rc != RC_EOF)
+		return rc;
+	return out.len ? opts->write(opts->ctx, buf_slice(&out), reterr) : RC_OK;
+}
+
+/* ---- replay ---- */
+
+struct replay_calls {
+	struct search_query *query;
+	const struct read_replay_options *opts;
+};
+
+static bool replay_wanted(void *ctx, struct slice payload)
+{
+	struct replay_calls *calls = ctx;
+	return search_match(calls->query, payload);
+}
+
+static void replay_progress(void *ctx, uint64_t events, uint64_t bytes, int64_t time)
+{
+	struct replay_calls *calls = ctx;
+	if (calls->opts->progress)
+		calls->opts->progress(calls->opts->ctx, events, bytes, time);
+}
+
+rc_t read_replay(struct pipeline *p, const struct read_replay_options *opts, struct replay_result *ret, struct err *reterr)
+{
+	AUTO(search_query) *query = NULL;
+	TRY(search_parse(opts->where, &query, reterr));
+	AUTO(view) *v = NULL;
+	TRY(view_open(p, opts->collection, &v, reterr));
+	AUTO(sink) *sink = NULL;
+	if (opts->to)
+		TRY(sink_open(opts->to, opts->framing, &sink, reterr));
+	else
+		sink = sink_to(opts->framing, opts->write, opts->ctx);
+	struct replay_calls calls = { query, opts };
+	struct replay_options ro = {
+		.rate = opts->rate,
+		.speed = opts->speed,
+		.wanted = opts->where.len ? replay_wanted : NULL,
+		.ctx = &calls,
+		.progress = replay_progress,
+		.cancel = opts->cancel,
+	};
+	scan_of_view(p, v, opts->from, opts->until, &ro.scan);
+	return replay_run(&ro, sink, ret, reterr);
+}
