@@ -70,12 +70,16 @@ static double page_try(const struct encoder *e, const struct plan *plan, const s
 	return page_estimate(plan, v, f, p->entry_to - p->entry_from, p->value_from, p->value_to - p->value_from);
 }
 
-/* Sets the page's ends: so many rows as the limits on rows and bytes allow, one at least. */
-static void page_cut(const struct encoder *e, const struct plan *plan, const struct values *v, const struct level_frame *f, struct page *p)
+/* Sets the page's ends: so many rows as the limits on rows and bytes allow, one at least. *small: pages have been small so far. */
+static void page_cut(const struct encoder *e, const struct plan *plan, const struct values *v, const struct level_frame *f, bool *small,
+		     struct page *p)
 {
 	uint32_t rows = e->opts.page_rows;
-	if (!f->rep && rows < UINT32_MAX / SMALL_PAGE_ROWS && page_try(e, plan, v, f, rows * SMALL_PAGE_ROWS, p) <= SMALL_PAGE)
-		return;
+	if (*small && !f->rep && rows < UINT32_MAX / SMALL_PAGE_ROWS) {
+		if (page_try(e, plan, v, f, rows * SMALL_PAGE_ROWS, p) <= SMALL_PAGE)
+			return;
+		*small = false;
+	}
 	double bytes = page_try(e, plan, v, f, rows, p);
 	while (bytes > (double)e->opts.page_bytes * 1.25 && p->rows > 1) {
 		double share = (double)e->opts.page_bytes / bytes;
@@ -216,9 +220,10 @@ static rc_t data_pages(struct encoder *e, const struct plan *plan, const struct 
 		       struct chunk *c, struct bounds *bounds, struct err *reterr)
 {
 	struct page p = { 0 };
+	bool small = true;
 	buf_reset(&e->pages);
 	while (p.entry_from < levels->entries) {
-		page_cut(e, plan, v, levels, &p);
+		page_cut(e, plan, v, levels, &small, &p);
 		stats_find(v, p.value_from, p.value_to - p.value_from, &p.bounds);
 		stats_merge(v->kind, bounds, &p.bounds);
 		struct meta_statistics stats;

@@ -49,6 +49,39 @@ static void spread_bits(uint8_t *out, const uint64_t *bits, uint32_t n, uint8_t 
 	}
 }
 
+/* 0x80 in each byte of v that equals `byte`. */
+static inline uint64_t bytes_equal(uint64_t v, uint8_t byte)
+{
+	const uint64_t low = 0x7f7f7f7f7f7f7f7fu;
+	uint64_t x = v ^ 0x0101010101010101u * byte;
+	return ~(((x & low) + low) | x | low);
+}
+
+/* out = from, and one more for those entries at `top` whose slot is present (NULL: all are). */
+static void raise_slots(uint8_t *out, const uint8_t *from, uint32_t n, uint8_t top, const uint64_t *present)
+{
+	uint32_t slot = 0, i = 0;
+	for (; i + 8 <= n; i += 8) {
+		uint64_t v;
+		memcpy(&v, from + i, 8);
+		uint64_t slots = bytes_equal(v, top);
+		if (!present) {
+			v += slots >> 7;
+			slots = 0;
+		}
+		for (; slots; slots &= slots - 1, slot++)
+			v += (present[slot >> 6] >> (slot & 63) & 1) << (__builtin_ctzll(slots) - 7);
+		memcpy(out + i, &v, 8);
+	}
+	for (; i < n; i++) {
+		out[i] = from[i];
+		if (from[i] == top) {
+			out[i] = (uint8_t)(top + (!present || (present[slot >> 6] >> (slot & 63) & 1)));
+			slot++;
+		}
+	}
+}
+
 void levels_optional(struct level_frame *f, const struct level_frame *parent, const uint64_t *present, uint32_t slots, uint32_t values,
 		     bool leaf)
 {
@@ -73,21 +106,7 @@ void levels_optional(struct level_frame *f, const struct level_frame *parent, co
 		f->def = def;
 	} else {
 		uint8_t *def = room(&f->def_store, f->entries);
-		const uint8_t *from = parent->def, top = parent->max_def;
-		if (values == slots) {
-			for (uint32_t i = 0; i < f->entries; i++)
-				def[i] = (uint8_t)(from[i] + (from[i] == top));
-		} else {
-			uint32_t slot = 0;
-			for (uint32_t i = 0; i < f->entries; i++) {
-				if (from[i] == top) {
-					def[i] = (uint8_t)(top + (present[slot >> 6] >> (slot & 63) & 1));
-					slot++;
-				} else {
-					def[i] = from[i];
-				}
-			}
-		}
+		raise_slots(def, parent->def, f->entries, parent->max_def, values == slots ? NULL : present);
 		f->def = def;
 	}
 }
@@ -160,8 +179,13 @@ uint32_t levels_count_values(const struct level_frame *f, uint32_t from, uint32_
 		return count_bits(f->bits, from, to);
 	if (f->def_same >= 0)
 		return f->def_same == f->max_def ? to - from : 0;
-	uint32_t n = 0;
-	for (uint32_t i = from; i < to; i++)
+	uint32_t n = 0, i = from;
+	for (; i + 8 <= to; i += 8) {
+		uint64_t v;
+		memcpy(&v, f->def + i, 8);
+		n += (uint32_t)((bytes_equal(v, f->max_def) >> 7) * 0x0101010101010101u >> 56);
+	}
+	for (; i < to; i++)
 		n += f->def[i] == f->max_def;
 	return n;
 }

@@ -46,10 +46,14 @@ static inline size_t run_groups_min(unsigned width)
 
 static inline uint8_t *pack8_u8(uint8_t *p, const uint8_t *in, unsigned width)
 {
-	uint64_t acc = 0;
-	for (unsigned i = 0; i < 8; i++)
-		acc |= (uint64_t)in[i] << (i * width);
-	memcpy(p, &acc, 8);
+	/* eight lanes of `width` bits move together in three steps: pairs, fours, all */
+	uint64_t v;
+	memcpy(&v, in, 8);
+	unsigned gap = 8 - width;
+	v = (v & 0x00ff00ff00ff00ffu) | (v & 0xff00ff00ff00ff00u) >> gap;
+	v = (v & 0x0000ffff0000ffffu) | (v & 0xffff0000ffff0000u) >> 2 * gap;
+	v = (v & 0x00000000ffffffffu) | (v & 0xffffffff00000000u) >> 4 * gap;
+	memcpy(p, &v, 8);
 	return p + width;
 }
 

@@ -1,0 +1,146 @@
+/* What writing costs, with and without compression: log lines (flat, 10 columns) and sparse wide events (300 leaves in structs). */
+#include "parquet/writer.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static uint64_t seed = 42;
+static uint64_t rnd(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static rc_t count_bytes(void *ctx, const void *data, size_t len, struct err *reterr)
+{
+	*(size_t *)ctx += len;
+	return RC_OK;
+}
+
+static struct field *add(struct schema *s, struct field *parent, const char *name, enum type type)
+{
+	return schema_add(s, parent, slice_str(name), type);
+}
+
+static void put_text(struct column *c, uint32_t slot, const char *text)
+{
+	column_put_bytes(c, slot, slice_str(text));
+}
+
+static void fill_logs(struct schema *s, struct batch *b, uint32_t rows)
+{
+	static const struct {
+		const char *name;
+		enum type type;
+	} fields[] = { { "__time", TYPE_TIMESTAMPTZ }, { "ip", TYPE_STRING }, { "method", TYPE_STRING }, { "path", TYPE_STRING },
+		       { "status", TYPE_INT64 },       { "bytes", TYPE_INT64 }, { "took", TYPE_DOUBLE }, { "agent", TYPE_STRING },
+		       { "request_id", TYPE_STRING },  { "referer", TYPE_STRING } };
+	static const char *const methods[] = { "GET", "GET", "GET", "POST", "HEAD" };
+	char text[160];
+	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+		add(s, NULL, fields[i].name, fields[i].type);
+	batch_init(b, s);
+	struct column *c = b->root.children;
+	for (uint32_t r = 0; r < rows; r++) {
+		int64_t time = 1700000000000000 + (int64_t)r * 1500 + (int64_t)(rnd() % 1000), status = rnd() % 20 ? 200 : 404;
+		int64_t bytes = (int64_t)(rnd() % 100000);
+		double took = (double)(rnd() % 5000) / 1000;
+		column_put_fixed(&c[0], r, &time, 8);
+		snprintf(text, sizeof text, "10.%u.%u.%u", (unsigned)(rnd() % 4), (unsigned)(rnd() % 30), (unsigned)(rnd() % 50));
+		put_text(&c[1], r, text);
+		put_text(&c[2], r, methods[rnd() % 5]);
+		snprintf(text, sizeof text, "/api/v%u/items/%u/detail", (unsigned)(rnd() % 3), (unsigned)(rnd() % 40000));
+		put_text(&c[3], r, text);
+		column_put_fixed(&c[4], r, &status, 8);
+		column_put_fixed(&c[5], r, &bytes, 8);
+		column_put_fixed(&c[6], r, &took, 8);
+		snprintf(text, sizeof text, "Mozilla/5.0 (X11; Linux x86_64) Gecko/%u Firefox/%u.0", (unsigned)(rnd() % 30), (unsigned)(rnd() % 12));
+		put_text(&c[7], r, text);
+		snprintf(text, sizeof text, "%08x-%04x-%04x-%012llx", (unsigned)rnd(), (unsigned)(rnd() & 0xffff), (unsigned)(rnd() & 0xffff),
+			 (unsigned long long)(rnd() & 0xffffffffffff));
+		put_text(&c[8], r, text);
+		if (rnd() % 3 == 0)
+			put_text(&c[9], r, "https://www.example.org/start");
+	}
+	b->rows = rows;
+}
+
+/* 12 kinds of events with a struct of 25 fields each; a row has one of them and a few common fields. */
+static void fill_wide(struct schema *s, struct batch *b, uint32_t rows)
+{
+	char name[40], text[80];
+	add(s, NULL, "id", TYPE_INT64);
+	for (unsigned k = 0; k < 12; k++) {
+		snprintf(name, sizeof name, "kind%u", k);
+		struct field *g = add(s, NULL, name, TYPE_STRUCT);
+		for (unsigned i = 0; i < 25; i++) {
+			snprintf(name, sizeof name, "field%u", i);
+			add(s, g, name, i % 3 == 0 ? TYPE_INT64 : TYPE_STRING);
+		}
+	}
+	batch_init(b, s);
+	for (uint32_t r = 0; r < rows; r++) {
+		int64_t id = 5000000000 + (int64_t)r * 7;
+		column_put_fixed(&b->root.children[0], r, &id, 8);
+		struct column *g = &b->root.children[1 + rnd() % 12];
+		uint32_t slot = column_mark(g, r);
+		for (unsigned i = 0; i < 25; i++) {
+			struct column *c = &g->children[i];
+			if (rnd() % 5 == 0)
+				continue;
+			int64_t v = (int64_t)(rnd() % 1000000);
+			if (i % 3 == 0) {
+				column_put_fixed(c, slot, &v, 8);
+			} else {
+				snprintf(text, sizeof text, "https://api.example.org/repos/%u/%s", (unsigned)(rnd() % (i * 400)), i % 2 ? "commits" : "labels");
+				put_text(c, slot, text);
+			}
+		}
+	}
+	b->rows = rows;
+}
+
+static void bench(const char *name, void (*fill)(struct schema *, struct batch *, uint32_t), uint32_t rows)
+{
+	static const char *const codecs[] = { "uncompressed", "lz4_raw", "snappy", "zstd:1" };
+	AUTO(schema) *s = schema_new();
+	struct batch b;
+	fill(s, &b, rows);
+	batch_seal(&b);
+	double mb = (double)batch_bytes(&b) / 1e6;
+	for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
+		struct parquet_writer_options o;
+		parquet_writer_options_default(&o);
+		parquet_codec_parse(slice_str(codecs[i]), &o.codec, &o.level, NULL);
+		size_t bytes = 0;
+		AUTO(parquet_writer) *w = NULL;
+		struct err err = { 0 };
+		if (parquet_writer_new(&(struct parquet_sink){ &bytes, count_bytes }, &o, &w, &err) != RC_OK)
+			exit(1);
+		double start = now();
+		if (parquet_writer_row_group(w, &b, &err) != RC_OK || parquet_writer_finish(w, s, NULL, &err) != RC_OK) {
+			puts(err.text);
+			exit(1);
+		}
+		double took = now() - start;
+		printf("%-6s %-12s %6.1f MB in columns %7.3f s %6.0f MB/s, file %6.2f MB, memory %5.1f MB\n", name, codecs[i], mb, took, mb / took,
+		       (double)bytes / 1e6, (double)parquet_writer_memory(w) / 1e6);
+	}
+	batch_free(&b);
+}
+
+int main(void)
+{
+	bench("logs", fill_logs, 300000);
+	bench("wide", fill_wide, 100000);
+	return 0;
+}
