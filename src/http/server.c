@@ -143,7 +143,7 @@ static void take_handoff(void *ctx)
 
 static struct http_loop *least_loaded(struct http_server *s, uint64_t *ret_total)
 {
-	struct http_loop *best = NULL;
+	struct http_loop *best = &s->loops[0];
 	uint64_t total = 0, fewest = UINT64_MAX;
 	for (unsigned i = 0; i < s->loop_count; i++) {
 		uint64_t n = atomic_load_explicit(&s->loops[i].connections, memory_order_relaxed);
