@@ -6,6 +6,8 @@
 #include "os/clock.h"
 #include "os/file.h"
 
+#define CONTROL_ROOM 4096u
+
 typedef void (*piece_fn)(void *ctx, struct slice piece);
 
 static void each_piece(const struct wal_events *e, uint32_t flags, piece_fn fn, void *ctx)
@@ -140,7 +142,8 @@ static rc_t limit_error(struct err *reterr, int status, bool retryable)
 
 rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, bool control, struct err *reterr)
 {
-	uint64_t capacity = SEG_DATA + need > w->opt.segment_bytes ? SEG_DATA + need : w->opt.segment_bytes;
+	uint64_t least = SEG_DATA + need + CONTROL_ROOM; /* a TRIM record may get in before the record that the room is for */
+	uint64_t capacity = least > w->opt.segment_bytes ? least : w->opt.segment_bytes;
 	uint64_t cap = w->opt.max_bytes + (control ? 2 * capacity : 0);
 	if (segments_bytes_locked(w) + capacity > cap) {
 		err_set(reterr, RC_LIMIT, "the log in %s is full (%llu bytes): wait until tables have taken its events, or raise its cap",

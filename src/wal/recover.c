@@ -25,6 +25,7 @@ struct folder {
 	bool has_id;
 	uint64_t trim;    /* segments below are not needed */
 	uint64_t missing; /* sequence that the chain wants and that is not there; 0 none */
+	uint64_t missing_first, missing_last; /* its positions; first 0: unknown */
 	size_t kept;      /* first of list that the chain reaches */
 };
 
@@ -144,7 +145,7 @@ static void follow_chain(struct folder *f)
 			continue;
 		if (s->readable && want && (!f->missing || want > f->missing))
 			f->missing = want;
-		if (!f->w->opt.salvage || want < f->trim || i == 0) {
+		if (want < f->trim || i == 0) { /* what is below was trimmed: leftovers */
 			for (size_t k = 0; k < i; k++)
 				f->list[k].is_void = true;
 			return;
@@ -178,7 +179,7 @@ static void damage_push(struct wal *w, struct wal_damage d)
 static bool damage_known(const struct wal *w, const struct wal_damage *d)
 {
 	for (size_t i = 0; i < w->known_count; i++)
-		if (w->known[i].segment == d->segment && w->known[i].offset == d->offset)
+		if (w->known[i].segment == d->segment && w->known[i].offset == d->offset && (!d->first || d->first >= w->known[i].first))
 			return true;
 	return false;
 }
@@ -257,6 +258,22 @@ static rc_t find_end(struct wal *w, struct segment *s, int fd, uint64_t size, ui
 	return rc;
 }
 
+/* Positions from `expected` up to the segment's first are nowhere. */
+static void note_gap(struct folder *f, const struct segment *s, uint64_t expected)
+{
+	struct wal *w = f->w;
+	const struct segment *prev = w->segs[w->seg_count - 2];
+	struct wal_damage *last = w->damage_count ? &w->damages[w->damage_count - 1] : NULL;
+	if (s->h.prev_seq != prev->h.seq) { /* the missing segment had them */
+		f->missing_first = expected;
+		f->missing_last = s->h.first - 1;
+	} else if (last && last->segment == prev->h.seq && last->end == prev->durable_end && last->last < last->first) {
+		last->last = s->h.first - 1; /* the hole at its end */
+	} else {
+		damage_push(w, (struct wal_damage){ prev->h.seq, prev->durable_end, prev->durable_end, expected, s->h.first - 1 });
+	}
+}
+
 static rc_t read_segment(struct folder *f, struct found *file, struct found *next, uint64_t *expected, struct err *reterr)
 {
 	struct wal *w = f->w;
@@ -276,7 +293,7 @@ static rc_t read_segment(struct folder *f, struct found *file, struct found *nex
 	}
 	s->h = file->h;
 	if (*expected && s->h.first > *expected && !(s->h.flags & SEG_FLAG_SKIPPED))
-		damage_push(w, (struct wal_damage){ file->seq, SEG_DATA, SEG_DATA, *expected, s->h.first - 1 });
+		note_gap(f, s, *expected);
 	if (s->h.first > *expected)
 		*expected = s->h.first;
 	bool known = next && next->readable && next->h.prev_seq == file->seq, torn = false;
@@ -319,9 +336,14 @@ static rc_t judge_damage(struct folder *f, struct err *reterr)
 	const struct wal_damage *worst = NULL;
 	size_t fresh = 0;
 	if (f->missing && f->missing >= f->trim) {
-		const struct segment *first = w->segs[0];
-		damage_push(w, (struct wal_damage){ f->missing, 0, 0, 0, first->h.first - 1 });
+		uint64_t last = f->missing_last ? f->missing_last : w->segs[0]->h.first - 1;
+		damage_push(w, (struct wal_damage){ f->missing, 0, 0, f->missing_first, last });
 	}
+	size_t n = 0;
+	for (size_t i = 0; i < w->damage_count; i++)
+		if (w->damages[i].segment >= f->trim) /* what was trimmed nobody misses */
+			w->damages[n++] = w->damages[i];
+	w->damage_count = n;
 	for (size_t i = 0; i < w->damage_count; i++)
 		if (!damage_known(w, &w->damages[i])) {
 			worst = worst ? worst : &w->damages[i];

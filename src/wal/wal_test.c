@@ -1,0 +1,475 @@
+#include "wal/wal_fixture.h"
+
+TEST(wal_gives_back_what_was_appended)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK(wal_recovery(w)->made);
+	CHECK_INT(strlen(wal_id(w)), 8);
+	CHECK_INT(wal_epoch(w), 1);
+	struct event ev[3] = {
+		{ .payload = SLICE_LIT("{\"a\":1}"), .kind = PAYLOAD_JSON, .id = SLICE_LIT("id-0") },
+		{ .payload = SLICE_LIT(""), .kind = PAYLOAD_TEXT, .key = SLICE_LIT("k") },
+		{ .payload = SLICE_LIT("\x00\xff\x01"), .kind = PAYLOAD_RAW, .reason = SLICE_LIT("not JSON") },
+	};
+	struct wal_events e = { .collection = SLICE_LIT("trail"), .received = 1234567, .events = ev, .count = 3,
+				.meta = SLICE_LIT("h\0v\0") };
+	uint64_t first = 0, ticket = 0;
+	CHECK_OK(wal_append(w, &e, &first, &ticket, &err), err);
+	CHECK_INT(first, 1);
+	CHECK_RC(wal_ticket(w, ticket, &err), RC_AGAIN);
+	AUTO(wal_cursor) *c = NULL;
+	struct wal_record r;
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT("trail"), 0, UINT64_MAX, &c, &err), err);
+	CHECK_RC(wal_cursor_next(c, &r, &err), RC_EOF); /* nothing is seen before it is durable */
+	CHECK_OK(wal_wait(w, ticket, &err), err);
+	CHECK_OK(wal_cursor_next(c, &r, &err), err);
+	CHECK_INT(r.type, WAL_EVENTS);
+	CHECK_SLICE(r.collection, SLICE_LIT("trail"));
+	CHECK_INT(r.first, 1);
+	CHECK_INT(r.last, 3);
+	for (int i = 0; i < 3; i++) {
+		CHECK_SLICE(r.events[i].payload, ev[i].payload);
+		CHECK_SLICE(r.events[i].id, ev[i].id);
+		CHECK_SLICE(r.events[i].key, ev[i].key);
+		CHECK_SLICE(r.events[i].reason, ev[i].reason);
+		CHECK_SLICE(r.events[i].meta, e.meta);
+		CHECK_INT(r.events[i].kind, ev[i].kind);
+		CHECK_INT(r.events[i].received, 1234567);
+		CHECK_INT(r.events[i].pos, i + 1);
+	}
+	CHECK_RC(wal_cursor_next(c, &r, &err), RC_EOF);
+	wal_cursor_close(c);
+	c = NULL;
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT("trail"), 1, 2, &c, &err), err); /* positions cut a record */
+	CHECK_OK(wal_cursor_next(c, &r, &err), err);
+	CHECK_INT(r.count, 1);
+	CHECK_INT(r.first, 2);
+	CHECK_SLICE(r.events[0].key, SLICE_LIT("k"));
+	CHECK_RC(wal_cursor_next(c, &r, &err), RC_EOF);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_goes_on_after_a_restart)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	uint8_t seen[2000];
+	char id[9];
+	for (int round = 0; round < 4; round++) {
+		struct wal *w = NULL;
+		uint64_t first = 0;
+		CHECK_OK(wal_open(&o, &w, &err), err);
+		CHECK(wal_recovery(w)->clean);
+		CHECK_INT(wal_recovery(w)->torn_bytes, 0);
+		if (round == 0)
+			memcpy(id, wal_id(w), sizeof(id));
+		CHECK_STR(wal_id(w), id);
+		for (uint64_t i = 0; i < 100; i++)
+			CHECK_OK(append_n(w, i & 1 ? "a" : "b", (uint64_t)round * 400 + i * 4, 4, i * 7, NULL, &first, NULL, &err), err);
+		CHECK_INT(first, round * 400 + 397);
+		CHECK_OK(wal_flush(w, &err), err);
+		memset(seen, 0, sizeof(seen));
+		CHECK_INT(read_all_numbers(w, "", seen, sizeof(seen), &err), (round + 1) * 400);
+		memset(seen, 0, sizeof(seen));
+		CHECK_INT(read_all_numbers(w, "a", seen, sizeof(seen), &err), (round + 1) * 200);
+		struct wal_pending p;
+		wal_pending(w, SLICE_LIT("a"), &p);
+		CHECK_INT(p.events, (round + 1) * 200);
+		CHECK_INT(p.first, 5);
+		CHECK_OK(wal_close(w, &err), err);
+	}
+	struct wal *w = NULL;
+	CHECK_OK(wal_open_readonly(o.dir, false, &w, &err), err);
+	memset(seen, 0, sizeof(seen));
+	CHECK_INT(read_all_numbers(w, "b", seen, sizeof(seen), &err), 800);
+	CHECK_RC(append_n(w, "b", 0, 1, 0, NULL, NULL, NULL, &err), RC_UNSUPPORTED);
+	CHECK_RC(wal_committed(w, SLICE_LIT("b"), 5, &err), RC_UNSUPPORTED);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_takes_big_records_from_the_callers_memory_and_gives_them_back_in_pieces)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	o.segment_bytes = 4 << 20;
+	o.max_bytes = 512 << 20;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "big", 0, 30000, 300, NULL, NULL, NULL, &err), err);     /* 9 MB in 30,000 events */
+	CHECK_OK(append_n(w, "big", 30000, 1, 20 << 20, NULL, NULL, NULL, &err), err); /* one of 20 MB */
+	CHECK_OK(append_n(w, "big", 30001, 200000, 0, NULL, NULL, NULL, &err), err);
+	CHECK_OK(append_n(w, "big", 230001, 2, 0, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_close(w, &err), err);
+	w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	uint8_t *seen = mem_zalloc(300000, 1);
+	CHECK_INT(read_all_numbers(w, "big", seen, 300000, &err), 230003);
+	AUTO(wal_cursor) *c = NULL;
+	struct wal_record r;
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT("big"), 29998, 30003, &c, &err), err);
+	uint64_t next = 29999;
+	rc_t rc;
+	while ((rc = wal_cursor_next(c, &r, &err)) == RC_OK) {
+		CHECK_INT(r.first, next);
+		CHECK_INT(number_of(r.events[0].payload), next - 1);
+		next = r.last + 1;
+	}
+	CHECK_INT(rc, RC_EOF);
+	CHECK_INT(next, 30004);
+	free(seen);
+	wal_cursor_close(c);
+	c = NULL;
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_refuses_what_is_over_its_limits)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	o.max_bytes = 512 << 10;
+	o.collection_max_bytes = 100 << 10;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_RC(append_n(w, "Bad", 0, 1, 0, NULL, NULL, NULL, &err), RC_INVALID);
+	CHECK_RC(append_n(w, "a__b", 0, 1, 0, NULL, NULL, NULL, &err), RC_INVALID);
+	CHECK_RC(append_n(w, "a", 0, 1, 130 << 20, NULL, NULL, NULL, &err), RC_LIMIT);
+	CHECK_INT(err.status, 413);
+	CHECK(!err.retryable);
+	rc_t rc = RC_OK;
+	int n = 0;
+	while ((rc = append_n(w, "a", 0, 1, 10000, NULL, NULL, NULL, &err)) == RC_OK && n < 100)
+		n++;
+	CHECK_INT(rc, RC_LIMIT);
+	CHECK_INT(err.status, 429);
+	CHECK(err.retryable);
+	CHECK_INT(n, 10);
+	CHECK_RC(wal_check(w, SLICE_LIT("a"), 10000, &err), RC_LIMIT);
+	CHECK_OK(wal_check(w, SLICE_LIT("b"), 10000, &err), err);
+	CHECK_OK(append_n(w, "b", 0, 1, 10000, NULL, NULL, NULL, &err), err); /* the others do not notice */
+	char name[8] = "c0";
+	for (n = 0; n < 100; n++) {
+		name[1] = (char)('0' + n / 9);
+		rc = append_n(w, name, 0, 1, 10000, NULL, NULL, NULL, &err);
+		if (rc != RC_OK)
+			break;
+	}
+	CHECK_INT(rc, RC_LIMIT);
+	CHECK_INT(err.status, 503);
+	CHECK_OK(wal_flush(w, &err), err);
+	uint64_t durable = wal_durable_position(w);
+	/* Committing makes room again. */
+	CHECK_OK(wal_committed(w, SLICE_LIT("a"), durable, &err), err);
+	CHECK_OK(wal_committed(w, SLICE_LIT("b"), durable, &err), err);
+	for (name[1] = '0'; name[1] <= '9'; name[1]++)
+		CHECK_OK(wal_committed(w, slice_str(name), durable, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(append_n(w, "a", 0, 1, 10000, NULL, NULL, NULL, &err), err);
+	struct wal_stats st;
+	wal_stats(w, &st);
+	CHECK(st.trimmed > 0);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_cut_survives_until_it_is_committed)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	struct buf plan;
+	uint64_t after = 0, upto = 0;
+	buf_init(&plan, 1 << 20);
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (uint64_t i = 0; i < 50; i++)
+		CHECK_OK(append_n(w, i % 2 ? "a" : "b", i * 3, 3, 900, NULL, NULL, NULL, &err), err);
+	CHECK_RC(wal_cut(w, SLICE_LIT("a"), 0, 100, SLICE_LIT("plan"), &err), RC_INVALID); /* not durable yet */
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_RC(wal_cut_get(w, SLICE_LIT("a"), &after, &upto, &plan, &err), RC_NOT_FOUND);
+	CHECK_OK(wal_cut(w, SLICE_LIT("a"), 0, 77, SLICE_LIT("plan"), &err), err);
+	wal_free(w);
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(wal_cut_get(w, SLICE_LIT("a"), &after, &upto, &plan, &err), err);
+	CHECK_INT(after, 0);
+	CHECK_INT(upto, 77);
+	CHECK_SLICE(buf_slice(&plan), SLICE_LIT("plan"));
+	CHECK_OK(wal_committed(w, SLICE_LIT("a"), 77, &err), err);
+	CHECK_RC(wal_cut_get(w, SLICE_LIT("a"), &after, &upto, &plan, &err), RC_NOT_FOUND);
+	/* Position 77 lies in a's record 25 (76..78): one event of it stays, and 12 records of 3; exact although extents span more. */
+	for (int round = 0; round < 2; round++) {
+		struct wal_pending p;
+		wal_pending(w, SLICE_LIT("a"), &p);
+		CHECK_INT(p.committed, 77);
+		CHECK_INT(p.events, 37);
+		CHECK_INT(p.last, 150);
+		wal_pending(w, SLICE_LIT("b"), &p);
+		CHECK_INT(p.events, 75);
+		uint8_t seen[200] = { 0 };
+		AUTO(wal_cursor) *c = NULL;
+		struct wal_record r;
+		long n = 0;
+		CHECK_OK(wal_cursor_open(w, SLICE_LIT("a"), 77, UINT64_MAX, &c, &err), err);
+		while (wal_cursor_next(c, &r, &err) == RC_OK)
+			for (size_t i = 0; i < r.count; i++, n++)
+				seen[r.events[i].pos]++;
+		CHECK_INT(n, 37);
+		CHECK_INT(seen[77], 0);
+		wal_cursor_close(c);
+		c = NULL;
+		wal_free(w);
+		w = NULL;
+		CHECK_OK(wal_open(&o, &w, &err), err);
+	}
+	CHECK_OK(wal_drop(w, SLICE_LIT("b"), &err), err);
+	wal_free(w);
+	w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	struct wal_pending p;
+	wal_pending(w, SLICE_LIT("b"), &p);
+	CHECK_INT(p.events, 0);
+	buf_free(&plan);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+static long count_files(const char *dir, const char *suffix);
+struct counting {
+	const char *suffix;
+	long n;
+};
+static rc_t count_one(void *ctx, const char *name, bool is_dir)
+{
+	struct counting *c = ctx;
+	size_t len = strlen(name), want = strlen(c->suffix);
+	c->n += !is_dir && len >= want && strcmp(name + len - want, c->suffix) == 0;
+	return RC_OK;
+}
+static long count_files(const char *dir, const char *suffix)
+{
+	struct counting c = { suffix, 0 };
+	dir_list(dir, count_one, &c, NULL);
+	return c.n;
+}
+
+TEST(wal_trims_what_is_committed_and_recycles_the_files_without_resurrecting_anything)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	uint64_t number = 0, last = 0, recycled = 0;
+	struct wal_stats st;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (int round = 0; round < 40; round++) {
+		uint64_t from = number;
+		for (int i = 0; i < 30; i++, number++)
+			CHECK_OK(append_n(w, "a", number, 1, 5000, NULL, &last, NULL, &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		uint8_t *seen = mem_zalloc(number, 1);
+		long n = read_all_numbers(w, "a", seen, number, &err);
+		CHECK_INT(n, 30);
+		CHECK(seen[from] && seen[number - 1]);
+		free(seen);
+		if (round % 3 == 0) { /* recovery among recycled bytes */
+			wal_stats(w, &st);
+			recycled += st.recycled;
+			wal_free(w);
+			w = NULL;
+			CHECK_OK(wal_open(&o, &w, &err), err);
+			seen = mem_zalloc(number, 1);
+			CHECK_INT(read_all_numbers(w, "a", seen, number, &err), 30);
+			free(seen);
+		}
+		CHECK_OK(wal_committed(w, SLICE_LIT("a"), last, &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+	}
+	wal_stats(w, &st);
+	CHECK(st.segments <= 2);
+	CHECK(recycled > 20);
+	CHECK_INT(wal_durable_position(w), number);
+	CHECK(count_files(o.dir, ".wal") <= 2);
+	CHECK(count_files(o.dir, ".spare") <= 4);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_cursor_pins_its_segment)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	struct wal_record r;
+	AUTO(wal_cursor) *c = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (uint64_t i = 0; i < 100; i++)
+		CHECK_OK(append_n(w, "a", i, 1, 5000, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT(""), 0, UINT64_MAX, &c, &err), err);
+	CHECK_OK(wal_cursor_next(c, &r, &err), err);
+	CHECK_OK(wal_committed(w, SLICE_LIT("a"), 100, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	struct wal_stats st;
+	wal_stats(w, &st);
+	CHECK_INT(st.trimmed, 0);
+	long n = 1;
+	while (wal_cursor_next(c, &r, &err) == RC_OK)
+		n += r.type == WAL_EVENTS;
+	CHECK_INT(n, 100);
+	CHECK_OK(wal_drop(w, SLICE_LIT("a"), &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	wal_stats(w, &st);
+	CHECK(st.trimmed > 5);
+	wal_cursor_close(c);
+	c = NULL;
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_index_stays_bounded_and_right_with_many_interleaved_collections)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	uint8_t seen[40000];
+	o.index_max = 64;
+	o.segment_bytes = 2 << 20;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	char name[8] = "c00";
+	for (uint64_t i = 0; i < 4000; i++) {
+		name[1] = (char)('0' + i % 20 / 10);
+		name[2] = (char)('0' + i % 10);
+		CHECK_OK(append_n(w, name, i, 1, 4000, NULL, NULL, NULL, &err), err);
+	}
+	CHECK_OK(wal_flush(w, &err), err);
+	struct wal_stats st;
+	wal_stats(w, &st);
+	CHECK(st.index_extents <= 20 * st.segments);
+	for (int round = 0; round < 2; round++) {
+		memset(seen, 0, sizeof(seen));
+		for (int k = 0; k < 20; k++) {
+			name[1] = (char)('0' + k / 10);
+			name[2] = (char)('0' + k % 10);
+			CHECK_INT(read_all_numbers(w, name, seen, sizeof(seen), &err), 200);
+		}
+		wal_free(w);
+		w = NULL;
+		CHECK_OK(wal_open(&o, &w, &err), err);
+	}
+	CHECK_OK(wal_committed(w, SLICE_LIT("c07"), 2000, &err), err);
+	struct wal_pending p;
+	wal_pending(w, SLICE_LIT("c07"), &p);
+	CHECK_INT(p.events, 100);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_skip_to_raises_positions_for_good)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	uint64_t first = 0;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "a", 0, 5, 0, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(wal_skip_to(w, 1000, &err), err);
+	CHECK_OK(wal_skip_to(w, 10, &err), err);
+	wal_free(w);
+	w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_INT(wal_recovery(w)->damage_count, 0);
+	CHECK_OK(append_n(w, "a", 5, 1, 0, NULL, &first, NULL, &err), err);
+	CHECK_INT(first, 1000);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+/* --- keys --- */
+
+static void lookup(struct wal *w, const char *key, rc_t want, uint64_t number)
+{
+	struct err err = { 0 };
+	struct wal_key_found f = { 0 };
+	rc_t rc = wal_key_lookup(w, SLICE_LIT("a"), slice_str(key), &f, &err);
+	CHECK_INT(rc, want);
+	if (rc == RC_OK) {
+		CHECK_INT(f.body_hash.lo, number);
+		CHECK_SLICE(buf_slice(&f.reply), SLICE_LIT("ok"));
+		CHECK_INT(f.first, number + 1);
+		CHECK_INT(f.count, 1);
+	}
+	buf_free(&f.reply);
+}
+
+TEST(wal_key_is_found_across_restarts_and_trimming)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	char key[32];
+	o.key_hold_bytes = 128 << 10; /* so that keys are copied forward soon */
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	lookup(w, "k0", RC_NOT_FOUND, 0);
+	uint64_t number = 0, ticket;
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < 50; i++, number++) {
+			snprintf(key, sizeof(key), "k%llu", (unsigned long long)number);
+			CHECK_OK(append_n(w, "a", number, 1, 2000, key, NULL, &ticket, &err), err);
+			CHECK_RC(append_n(w, "a", number, 1, 2000, key, NULL, NULL, &err), RC_CONFLICT);
+			CHECK_OK(append_n(w, "b", number, 0 + 1, 0, key, NULL, NULL, &err), err); /* a key is a collection's */
+			CHECK_OK(append_n(w, "a", 0, 1, 0, NULL, NULL, NULL, &err), err);
+		}
+		lookup(w, key, RC_AGAIN, 0);
+		CHECK_OK(wal_flush(w, &err), err);
+		uint64_t durable = wal_durable_position(w);
+		CHECK_OK(wal_committed(w, SLICE_LIT("a"), durable, &err), err);
+		CHECK_OK(wal_committed(w, SLICE_LIT("b"), durable, &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		if (round & 1) {
+			wal_free(w);
+			w = NULL;
+			CHECK_OK(wal_open(&o, &w, &err), err);
+		}
+		for (uint64_t k = 0; k < number; k++) {
+			struct wal_key_found f = { 0 };
+			snprintf(key, sizeof(key), "k%llu", (unsigned long long)k);
+			CHECK_OK(wal_key_lookup(w, SLICE_LIT("a"), slice_str(key), &f, &err), err);
+			CHECK_INT(f.body_hash.lo, k);
+			CHECK_INT(f.first, k * 3 + 1);
+			CHECK_SLICE(buf_slice(&f.reply), SLICE_LIT("ok"));
+			buf_free(&f.reply);
+		}
+	}
+	struct wal_stats st;
+	wal_stats(w, &st);
+	CHECK_INT(st.keys, 1000);
+	CHECK(st.segments <= 6); /* 1,000 keys are about 100 KB; the payloads were 1 MB */
+	lookup(w, "k9999", RC_NOT_FOUND, 0);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_keys_are_forgotten_after_the_window_and_over_the_maximum)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	char key[32];
+	o.key_max = 100;
+	o.key_window_us = 300000;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (uint64_t i = 0; i < 150; i++) {
+		snprintf(key, sizeof(key), "k%llu", (unsigned long long)i);
+		CHECK_OK(append_n(w, "a", i, 1, 10, key, NULL, NULL, &err), err);
+	}
+	CHECK_OK(wal_flush(w, &err), err);
+	lookup(w, "k0", RC_NOT_FOUND, 0);
+	lookup(w, "k49", RC_NOT_FOUND, 0);
+	lookup(w, "k50", RC_OK, 50);
+	lookup(w, "k149", RC_OK, 149);
+	clock_sleep_us(350000);
+	lookup(w, "k149", RC_NOT_FOUND, 0);
+	CHECK_OK(append_n(w, "a", 150, 1, 10, "k149", NULL, NULL, &err), err);
+	wal_free(w);
+	w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	lookup(w, "k149", RC_OK, 150);
+	lookup(w, "k148", RC_NOT_FOUND, 0);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST_MAIN()
