@@ -4,6 +4,7 @@
 
 #include "app/app.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "sql/sql.h"
 
 const struct command commands[] = {
@@ -79,5 +80,7 @@ int main(int argc, char **argv)
 	const struct command *c = command_find(argv[1]);
 	if (!c)
 		return usage_error(NULL, "there is no command '%s'; `hydrant -h` lists them", argv[1]);
+	if (strcmp(c->name, "serve") != 0)
+		log_set_level(LOG_WARN); /* commands speak for themselves */
 	return c->run(argc - 1, argv + 1);
 }

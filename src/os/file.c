@@ -313,6 +313,8 @@ rc_t file_lock(const char *path, int *ret_fd, struct err *reterr)
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
 		char holder[256] = { 0 };
 		ssize_t n = errno == EWOULDBLOCK ? pread(fd, holder, sizeof holder - 1, 0) : -1;
+		if (n > 0 && holder[n - 1] == '\n')
+			holder[n - 1] = 0;
 		rc_t rc = n >= 0 ? err_set(reterr, RC_CONFLICT, "%s", n > 0 ? holder : "another process")
 				 : err_errno(reterr, RC_IO, "cannot lock %s", path);
 		close(fd);

@@ -63,7 +63,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 		TRY(dir_make(p->data_dir, reterr));
 	if (!opts->read_only || exists)
 		TRY(take_lock(p, reterr));
-	TRY(recover(p, reterr));
+	TRY(pipeline_recover(p, reterr));
 	*ret = p;
 	p = NULL;
 	return RC_OK;

@@ -77,7 +77,7 @@ struct commit {
 /* The quarantined events, then the valid ones. What is committed already, from an earlier attempt, is not again. */
 rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr);
 
-rc_t recover(struct pipeline *p, struct err *reterr);
+rc_t pipeline_recover(struct pipeline *p, struct err *reterr);
 void hot_clear(struct hot *h);
 void hot_unref(struct hot_chunk *chunk);
 

@@ -95,7 +95,7 @@ static rc_t open_log(struct pipeline *p, struct err *reterr)
 	return RC_OK;
 }
 
-rc_t recover(struct pipeline *p, struct err *reterr)
+rc_t pipeline_recover(struct pipeline *p, struct err *reterr)
 {
 	TRY(check_lake(p, reterr));
 	TRY(dir_remove_tree(p->hot_dir, reterr));
