@@ -4,14 +4,14 @@
 #include "json/scan.h"
 #include "json/string.h"
 
-#define NOTES_VERSION 1
+#define NOTES_VERSION  1
 #define PATH_MAX_BYTES 4096
 
 static const char *const role_names[] = {
 	[ROLE_PAYLOAD] = "payload", [ROLE_SIBLING] = "sibling", [ROLE_TIME] = "time", [ROLE_RECEIVED] = "received",
-	[ROLE_SOURCE] = "source",   [ROLE_POS] = "pos",         [ROLE_ID] = "id",     [ROLE_KEY] = "key",
-	[ROLE_META] = "meta",       [ROLE_SHAPE] = "shape",     [ROLE_RAW] = "raw",   [ROLE_REST] = "rest",
-	[ROLE_TEXT] = "text",       [ROLE_VALUE] = "value",
+	[ROLE_SOURCE] = "source",   [ROLE_POS] = "pos",		[ROLE_ID] = "id",     [ROLE_KEY] = "key",
+	[ROLE_META] = "meta",	    [ROLE_SHAPE] = "shape",	[ROLE_RAW] = "raw",   [ROLE_REST] = "rest",
+	[ROLE_TEXT] = "text",	    [ROLE_VALUE] = "value",
 };
 #define ROLES (sizeof role_names / sizeof *role_names)
 
@@ -236,8 +236,8 @@ static const struct {
 	enum role role;
 } machinery[] = {
 	{ "__time", ROLE_TIME }, { "__received", ROLE_RECEIVED }, { "__source", ROLE_SOURCE }, { "__pos", ROLE_POS },
-	{ "__id", ROLE_ID },     { "__key", ROLE_KEY },           { "__meta", ROLE_META },     { "__shape", ROLE_SHAPE },
-	{ "__raw", ROLE_RAW },   { "__rest", ROLE_REST },
+	{ "__id", ROLE_ID },	 { "__key", ROLE_KEY },		  { "__meta", ROLE_META },     { "__shape", ROLE_SHAPE },
+	{ "__raw", ROLE_RAW },	 { "__rest", ROLE_REST },
 };
 
 static void notes_default(struct schema *s)
@@ -267,6 +267,7 @@ rc_t schema_notes_decode(struct slice notes, struct schema *s, struct err *reter
 	bool good = notes_walk(&w, s, &version);
 	buf_free(&w.text);
 	if (version != NOTES_VERSION)
-		return err_set(reterr, RC_UNSUPPORTED, "field notes: version %lld is newer than this program, upgrade it", (long long)version);
+		return err_set(reterr, RC_UNSUPPORTED, "field notes: version %lld is newer than this program, upgrade it",
+			       (long long)version);
 	return good ? RC_OK : err_set(reterr, RC_CORRUPT, "field notes: not the notes of a schema's fields");
 }

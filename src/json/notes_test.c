@@ -70,13 +70,20 @@ TEST(without_notes_the_machinery_is_known_by_name)
 
 TEST(bad_notes_are_refused)
 {
-	static const char *const bad[] = { "x", "1", "[]", "{\"fields\":{}}", "{\"fields\":[1]}", "{\"fields\":[{\"id\":\"a\"}]}",
-					   "{\"fields\":[{\"id\":1,\"role\":\"boss\"}]}", "{\"fields\":[{\"id\":1,\"format\":999}]}" };
+	static const char *const bad[] = { "x",
+					   "1",
+					   "[]",
+					   "{\"fields\":{}}",
+					   "{\"fields\":[1]}",
+					   "{\"fields\":[{\"id\":\"a\"}]}",
+					   "{\"fields\":[{\"id\":1,\"role\":\"boss\"}]}",
+					   "{\"fields\":[{\"id\":1,\"format\":999}]}" };
 	AUTO(schema) *s = sample();
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		CHECK_RC(schema_notes_decode(slice_str(bad[i]), s, NULL), RC_CORRUPT);
 	CHECK_RC(schema_notes_decode(SLICE_LIT("{\"version\":2,\"fields\":[]}"), s, NULL), RC_UNSUPPORTED);
-	CHECK_RC(schema_notes_decode(SLICE_LIT("{\"version\":1,\"more\":[{}],\"fields\":[{\"id\":77,\"later\":null}]}"), s, NULL), RC_OK);
+	CHECK_RC(schema_notes_decode(SLICE_LIT("{\"version\":1,\"more\":[{}],\"fields\":[{\"id\":77,\"later\":null}]}"), s, NULL),
+		 RC_OK);
 }
 
 TEST_MAIN()

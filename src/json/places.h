@@ -6,19 +6,19 @@
 #define JSON_PLACES_H
 
 #include "base/map.h"
-#include "json/shape.h"
 #include "model/schema.h"
+#include "json/shape.h"
 
 enum place {
 	PLACE_BOOL,
-	PLACE_INT,     /* long */
+	PLACE_INT, /* long */
 	PLACE_DOUBLE,
 	PLACE_DECIMAL, /* decimal(≤ 18, s) */
 	PLACE_BIGINT,  /* decimal(> 18, 0) */
 	PLACE_STRING,
-	PLACE_TIME,    /* timestamptz or timestamp with a time format */
-	PLACE_JSON,    /* string with FORMAT_JSON */
-	PLACE_OBJECT,  /* struct */
+	PLACE_TIME,   /* timestamptz or timestamp with a time format */
+	PLACE_JSON,   /* string with FORMAT_JSON */
+	PLACE_OBJECT, /* struct */
 	PLACE_LIST,
 	PLACES
 };
@@ -31,10 +31,10 @@ struct node_places {
 struct places {
 	struct node_places *nodes;
 	uint32_t count, cap;
-	uint32_t field_count;     /* of the schema when last updated */
-	struct map by_key;        /* parent field's address, key -> first child + 1 in chain order */
-	struct field **chain;     /* fields by number, with */
-	uint32_t *chain_next;     /* the next of the same parent and key + 1 */
+	uint32_t field_count; /* of the schema when last updated */
+	struct map by_key;    /* parent field's address, key -> first child + 1 in chain order */
+	struct field **chain; /* fields by number, with */
+	uint32_t *chain_next; /* the next of the same parent and key + 1 */
 	uint32_t chain_count, chain_cap;
 };
 

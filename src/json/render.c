@@ -12,7 +12,7 @@
 /* A column of the batch with a place in its presence bitmap: value index of slot = rank + ones between. */
 struct cursor {
 	const struct column *col; /* NULL: not in this batch */
-	uint32_t word;            /* words counted in rank */
+	uint32_t word;		  /* words counted in rank */
 	uint32_t rank;
 };
 
@@ -35,7 +35,7 @@ struct renderer {
 	const struct schema *schema;
 	struct space *spaces;
 	uint32_t space_count, space_cap;
-	struct map by_field;          /* field's address -> cursor's address */
+	struct map by_field; /* field's address -> cursor's address */
 	struct arena arena;
 	struct cursor *shape, *raw, *rest, *text;
 	struct column const *root;
@@ -51,7 +51,7 @@ struct job {
 	size_t pos;
 	enum json_dialect dialect;
 	uint32_t rest_at, rest_end; /* entries of the __rest map left */
-	const char *fault;          /* why the row is corrupt; static */
+	const char *fault;	    /* why the row is corrupt; static */
 };
 
 struct renderer *renderer_new(const struct schema *schema)
@@ -486,7 +486,8 @@ static rc_t render_shape(struct job *j, uint32_t row, struct err *reterr)
 	memcpy(&id, j->shape.data, 4);
 	j->space = space_find(j->r, id);
 	if (!j->space)
-		return err_set(reterr, RC_NOT_FOUND, "row %u: no key table of space %08x: it is in the file's metadata or in the lake's _shapes folder",
+		return err_set(reterr, RC_NOT_FOUND,
+			       "row %u: no key table of space %08x: it is in the file's metadata or in the lake's _shapes folder",
 			       row, id);
 	if (j->space->node_count != shape_node_count(j->space->keys) || j->space->places.field_count != j->r->schema->field_count)
 		bind_nodes(j->r, j->space);
@@ -509,7 +510,8 @@ static rc_t render_shape(struct job *j, uint32_t row, struct err *reterr)
 			fault(j, "__rest has more entries than the shape says");
 	}
 	if (j->fault)
-		return err_set(reterr, RC_CORRUPT, "row %u cannot be restored: %s (was it changed by another program?)", row, j->fault);
+		return err_set(reterr, RC_CORRUPT, "row %u cannot be restored: %s (was it changed by another program?)", row,
+			       j->fault);
 	return RC_OK;
 }
 
@@ -527,7 +529,8 @@ rc_t renderer_row(struct renderer *r, uint32_t row, struct buf *out, struct err 
 		struct job j = { .r = r, .out = out, .shape = column_bytes_at(r->shape->col, value) };
 		rc = render_shape(&j, row, reterr);
 	} else {
-		return err_set(reterr, RC_CORRUPT, "row %u has neither __raw nor __shape nor text: it was not written by hydrant", row);
+		return err_set(reterr, RC_CORRUPT, "row %u has neither __raw nor __shape nor text: it was not written by hydrant",
+			       row);
 	}
 	if (out->overflow)
 		return err_set(reterr, RC_LIMIT, "row %u is longer than the %zu bytes of its buffer", row, out->max);

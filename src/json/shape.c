@@ -3,8 +3,8 @@
 #include "base/map.h"
 #include "json/string.h"
 
-#define EDGE_ROOTS 3u
-#define TABLE_MAGIC "HKEY"
+#define EDGE_ROOTS    3u
+#define TABLE_MAGIC   "HKEY"
 #define TABLE_VERSION 1
 
 struct shape_keys {
@@ -14,10 +14,10 @@ struct shape_keys {
 	struct shape_node *nodes;
 	uint32_t node_count, node_cap;
 	size_t lit_bytes;
-	struct arena arena;     /* literals and keys */
-	struct map edge_ids;    /* from, kind, class, sep, close, literal -> edge */
-	struct map node_ids;    /* parent, element, key -> node */
-	struct buf probe;       /* composite map key, reused */
+	struct arena arena;  /* literals and keys */
+	struct map edge_ids; /* from, kind, class, sep, close, literal -> edge */
+	struct map node_ids; /* parent, element, key -> node */
+	struct buf probe;    /* composite map key, reused */
 };
 
 struct edge_head {
@@ -63,7 +63,7 @@ struct shape_keys *shape_keys_new(uint32_t space)
 	map_init(&k->node_ids);
 	buf_init(&k->probe, BUF_MAX_DEFAULT);
 	node_push(k, SHAPE_NONE, false, SLICE_LIT(""));
-	for (uint8_t class = 0; class < EDGE_ROOTS; class++)
+	for (uint8_t class = 0; class < EDGE_ROOTS; class ++)
 		edge_push(k, (struct shape_edge){ .lit = (const uint8_t *)"", .kind = EDGE_ROOT, .class = class });
 	return k;
 }
@@ -139,7 +139,7 @@ uint32_t shape_edge_find(const struct shape_keys *k, uint32_t from, enum edge_ki
 		return class < EDGE_ROOTS ? class : SHAPE_NONE;
 	if (lit.len > SHAPE_LITERAL_MAX || sep > lit.len || close > lit.len)
 		return SHAPE_NONE;
-	struct edge_head head = { from, (uint8_t)kind, (uint8_t)class, (uint16_t)sep, (uint16_t)close, 0 };
+	struct edge_head head = { from, (uint8_t)kind, (uint8_t) class, (uint16_t)sep, (uint16_t)close, 0 };
 	const uintptr_t *v = map_get(&k->edge_ids, edge_probe(k, head, lit));
 	return v ? (uint32_t)*v : SHAPE_NONE;
 }
@@ -244,8 +244,8 @@ static uint32_t node_reach(struct shape_keys *k, uint32_t parent, bool element, 
 	return (uint32_t)*v;
 }
 
-uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit, size_t sep,
-			size_t close)
+uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit,
+			size_t sep, size_t close)
 {
 	uint32_t edge = shape_edge_find(k, from, kind, class, lit, sep, close);
 	if (edge != SHAPE_NONE || kind == EDGE_ROOT)
@@ -255,7 +255,8 @@ uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind
 		return SHAPE_NONE;
 	size_t open = lit.len - sep - close;
 	struct slice raw_key = { 0 };
-	if (!literal_legal(kind, slice_of(lit.data, open), slice_of(lit.data + open, sep), slice_of(lit.data + open + sep, close), &raw_key))
+	if (!literal_legal(kind, slice_of(lit.data, open), slice_of(lit.data + open, sep), slice_of(lit.data + open + sep, close),
+			   &raw_key))
 		return SHAPE_NONE;
 	uint32_t to = SHAPE_NONE;
 	if (kind == EDGE_MEMBER) {
@@ -274,9 +275,15 @@ uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind
 	if (lit.len)
 		memcpy(copy, lit.data, lit.len);
 	k->lit_bytes += lit.len;
-	edge = edge_push(k, (struct shape_edge){ .lit = copy, .len = (uint32_t)open, .sep = (uint16_t)sep, .close = (uint16_t)close,
-						 .from = from, .to = to, .kind = (uint8_t)kind, .class = (uint8_t)class });
-	struct edge_head head = { from, (uint8_t)kind, (uint8_t)class, (uint16_t)sep, (uint16_t)close, 0 };
+	edge = edge_push(k, (struct shape_edge){ .lit = copy,
+						 .len = (uint32_t)open,
+						 .sep = (uint16_t)sep,
+						 .close = (uint16_t)close,
+						 .from = from,
+						 .to = to,
+						 .kind = (uint8_t)kind,
+						 .class = (uint8_t) class });
+	struct edge_head head = { from, (uint8_t)kind, (uint8_t) class, (uint16_t)sep, (uint16_t)close, 0 };
 	*map_put(&k->edge_ids, edge_probe(k, head, slice_of(copy, lit.len)), NULL) = edge;
 	return edge;
 }
@@ -313,7 +320,8 @@ static bool edge_decode(struct shape_keys *k, struct slice bytes, size_t *pos)
 		return false;
 	if (kind == EDGE_UNIFORM && !slice_varint(bytes, pos, &close))
 		return false;
-	if (open > SHAPE_LITERAL_MAX || sep > SHAPE_LITERAL_MAX || close > SHAPE_LITERAL_MAX || open + sep + close > bytes.len - *pos)
+	if (open > SHAPE_LITERAL_MAX || sep > SHAPE_LITERAL_MAX || close > SHAPE_LITERAL_MAX ||
+	    open + sep + close > bytes.len - *pos)
 		return false;
 	uint32_t want = k->edge_count;
 	struct slice lit = slice_of(bytes.data + *pos, open + sep + close);
@@ -327,7 +335,8 @@ rc_t shape_keys_decode(struct slice bytes, struct shape_keys **ret, struct err *
 	if (bytes.len < 10 || memcmp(bytes.data, TABLE_MAGIC, 4) != 0)
 		return err_set(reterr, RC_CORRUPT, "key table: not one (%zu bytes without its magic)", bytes.len);
 	if (bytes.data[4] != TABLE_VERSION)
-		return err_set(reterr, RC_UNSUPPORTED, "key table: version %u is newer than this program, upgrade it", bytes.data[4]);
+		return err_set(reterr, RC_UNSUPPORTED, "key table: version %u is newer than this program, upgrade it",
+			       bytes.data[4]);
 	uint32_t space;
 	memcpy(&space, bytes.data + 5, 4);
 	size_t pos = 9;
@@ -337,8 +346,8 @@ rc_t shape_keys_decode(struct slice bytes, struct shape_keys **ret, struct err *
 	AUTO(shape_keys) *k = shape_keys_new(space);
 	for (uint64_t i = 0; i < count; i++)
 		if (!edge_decode(k, bytes, &pos))
-			return err_set(reterr, RC_CORRUPT, "key table: edge %llu of %llu is wrong", (unsigned long long)i + EDGE_ROOTS,
-				       (unsigned long long)count + EDGE_ROOTS);
+			return err_set(reterr, RC_CORRUPT, "key table: edge %llu of %llu is wrong",
+				       (unsigned long long)i + EDGE_ROOTS, (unsigned long long)count + EDGE_ROOTS);
 	if (pos != bytes.len)
 		return err_set(reterr, RC_CORRUPT, "key table: %zu bytes too many", bytes.len - pos);
 	*ret = k;

@@ -28,32 +28,32 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-#define SHAPE_EDGES_MAX 200000
+#define SHAPE_EDGES_MAX	  200000
 #define SHAPE_LITERAL_MAX 4096
-#define SHAPE_BYTES_MAX ((size_t)16 << 20)
-#define SHAPE_DEPTH_MAX 128 /* nodes above a node */
-#define SHAPE_NONE UINT32_MAX
-#define SHAPE_ROOT_NODE 0u
-#define SHAPE_SUCCESSORS 4 /* remembered successors of an edge */
+#define SHAPE_BYTES_MAX	  ((size_t)16 << 20)
+#define SHAPE_DEPTH_MAX	  128 /* nodes above a node */
+#define SHAPE_NONE	  UINT32_MAX
+#define SHAPE_ROOT_NODE	  0u
+#define SHAPE_SUCCESSORS  4 /* remembered successors of an edge */
 
 enum shape_class { CLASS_SCALAR, CLASS_OBJECT, CLASS_ARRAY };
 enum edge_kind { EDGE_ROOT, EDGE_MEMBER, EDGE_REST, EDGE_END, EDGE_UNIFORM, EDGE_MIXED, EDGE_ELEMENT, EDGE_KINDS };
 
 struct shape_edge {
-	const uint8_t *lit;     /* open, sep, close, one after the other */
-	uint32_t len;           /* of open: MEMBER, END, ELEMENT use only that */
-	uint16_t sep, close;    /* bytes of the other two */
-	uint32_t from, to;      /* nodes; `to` of END, REST is SHAPE_NONE */
-	uint8_t kind, class;    /* enum edge_kind; enum shape_class of what follows (UNIFORM: of the elements) */
+	const uint8_t *lit;		 /* open, sep, close, one after the other */
+	uint32_t len;			 /* of open: MEMBER, END, ELEMENT use only that */
+	uint16_t sep, close;		 /* bytes of the other two */
+	uint32_t from, to;		 /* nodes; `to` of END, REST is SHAPE_NONE */
+	uint8_t kind, class;		 /* enum edge_kind; enum shape_class of what follows (UNIFORM: of the elements) */
 	uint32_t next[SHAPE_SUCCESSORS]; /* successors seen last, newest first; SHAPE_NONE. A hint of the writer, not stored */
-	uint32_t twin;          /* same literal, CLASS_SCALAR; SHAPE_NONE if not looked up. A hint, not stored */
+	uint32_t twin;			 /* same literal, CLASS_SCALAR; SHAPE_NONE if not looked up. A hint, not stored */
 };
 
 struct shape_node {
-	uint32_t parent;      /* SHAPE_NONE for the root */
-	uint32_t depth;       /* 0 for the root */
-	bool element;         /* of the array `parent` */
-	struct slice key;     /* decoded; empty for root and elements */
+	uint32_t parent;  /* SHAPE_NONE for the root */
+	uint32_t depth;	  /* 0 for the root */
+	bool element;	  /* of the array `parent` */
+	struct slice key; /* decoded; empty for root and elements */
 };
 
 struct shape_keys;
@@ -74,8 +74,8 @@ uint32_t shape_node_find(const struct shape_keys *k, uint32_t parent, bool eleme
 uint32_t shape_edge_find(const struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit,
 			 size_t sep, size_t close);
 /* The edge, made if it is not there, with its node; SHAPE_NONE when a limit is reached or lit cannot be such an edge's text. */
-uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit, size_t sep,
-			size_t close);
+uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit,
+			size_t sep, size_t close);
 
 /* Appends the table's bytes: "HKEY", u8 version 1, u32 space, varint count of edges after the three roots, then for each: u8 kind | class << 4,
  * varint from, varint open, [REST, UNIFORM: varint sep] [UNIFORM: varint close], the literal's bytes. */

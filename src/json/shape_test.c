@@ -38,7 +38,8 @@ TEST(an_edge_is_interned_and_its_key_decoded)
 TEST(text_that_cannot_stand_in_a_document_makes_no_edge)
 {
 	AUTO(shape_keys) *k = shape_keys_new(5);
-	static const char *const bad[] = { "", "a", "{", "{\"a\"", "{\"a:", "\"a\":", "{\"a\":x", "{,\"a\":", "x,\"a\":", "{\"\\ud800\":" };
+	static const char *const bad[] = { "",	     "a",	 "{",	     "{\"a\"",	 "{\"a:",
+					   "\"a\":", "{\"a\":x", "{,\"a\":", "x,\"a\":", "{\"\\ud800\":" };
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		CHECK_INT(member(k, 0, bad[i], CLASS_SCALAR), SHAPE_NONE);
 	CHECK_INT(shape_edge_add(k, 0, EDGE_END, 0, SLICE_LIT("{]"), 0, 0), SHAPE_NONE);

@@ -1,6 +1,6 @@
 /* Nodes -> what the parser needs to know of their columns. */
-#include "json/number.h"
 #include "shred/shred_internal.h"
+#include "json/number.h"
 
 static bool path_is(const struct shape_keys *keys, uint32_t node, const char *path)
 {

@@ -1,7 +1,7 @@
 /* Which field is the event's time, and what it says in a row. */
+#include "shred/shred_internal.h"
 #include "json/scan.h"
 #include "json/time.h"
-#include "shred/shred_internal.h"
 
 #define SAMPLE_ROWS 1000u
 

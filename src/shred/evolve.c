@@ -5,24 +5,24 @@
 #include "shred/infer_internal.h"
 
 #define MAP_LIKE_CHILDREN 200u /* an object with more different keys, each rare, is a map: its rare keys stay in __rest */
-#define DECIMAL_EVIDENCE 100u  /* values of one scale that make a decimal, if none has shown that a double cannot restore it */
-#define BIT(place) (1u << (place))
+#define DECIMAL_EVIDENCE  100u /* values of one scale that make a decimal, if none has shown that a double cannot restore it */
+#define BIT(place)	  (1u << (place))
 
 /* A member whose fields are being chosen: one key of one struct, or the payload itself. */
 struct member {
 	struct inode *n;
-	enum role role;       /* of its main field: PAYLOAD, VALUE */
-	struct slice base;    /* name of the main field; empty until needed */
-	unsigned main;        /* place of the main field, if it is not there yet; PLACE_NONE */
+	enum role role;	   /* of its main field: PAYLOAD, VALUE */
+	struct slice base; /* name of the main field; empty until needed */
+	unsigned main;	   /* place of the main field, if it is not there yet; PLACE_NONE */
 	struct node_places have;
 };
 
 /* A struct or list that fields may be added to; made itself only when the first one is. */
 struct target {
-	struct target *up;    /* NULL: the schema's root */
+	struct target *up; /* NULL: the schema's root */
 	bool list;
-	struct field *field;  /* NULL: not made yet */
-	struct member *m;     /* of which key; NULL: it is the element of `up` */
+	struct field *field; /* NULL: not made yet */
+	struct member *m;    /* of which key; NULL: it is the element of `up` */
 };
 
 struct evolve {
@@ -41,15 +41,19 @@ static bool earns(const struct evolve *ev, const struct inode *parent, uint64_t 
 		return true;
 	if (parent && parent->children > MAP_LIKE_CHILDREN && values * 100 < parent->seen[GROUP_OBJECT])
 		return false;
-	return used < budget / 2 || values * 1000 >= ev->inf->rows;
+	if (used < budget / 2)
+		return true;
+	/* In a small call 0.1 % is one row, and every key that comes once and never again would earn a column. */
+	return values >= 2 && values * 1000 >= ev->inf->rows;
 }
 
 /* ---- making fields ---- */
 
 static const enum type type_of_place[PLACES] = {
-	[PLACE_BOOL] = TYPE_BOOL,      [PLACE_INT] = TYPE_INT64,      [PLACE_DOUBLE] = TYPE_DOUBLE,    [PLACE_DECIMAL] = TYPE_DECIMAL,
-	[PLACE_BIGINT] = TYPE_DECIMAL, [PLACE_STRING] = TYPE_STRING,  [PLACE_TIME] = TYPE_TIMESTAMPTZ, [PLACE_JSON] = TYPE_STRING,
-	[PLACE_OBJECT] = TYPE_STRUCT,  [PLACE_LIST] = TYPE_LIST,
+	[PLACE_BOOL] = TYPE_BOOL,	 [PLACE_INT] = TYPE_INT64,	[PLACE_DOUBLE] = TYPE_DOUBLE,
+	[PLACE_DECIMAL] = TYPE_DECIMAL,	 [PLACE_BIGINT] = TYPE_DECIMAL, [PLACE_STRING] = TYPE_STRING,
+	[PLACE_TIME] = TYPE_TIMESTAMPTZ, [PLACE_JSON] = TYPE_STRING,	[PLACE_OBJECT] = TYPE_STRUCT,
+	[PLACE_LIST] = TYPE_LIST,
 };
 
 static struct field *make_field(struct evolve *ev, struct target *up, struct member *m, const struct inode *n, enum place place);
@@ -85,8 +89,8 @@ static struct field *add_member(struct evolve *ev, const struct field *parent, s
 static struct field *make_field(struct evolve *ev, struct target *up, struct member *m, const struct inode *n, enum place place)
 {
 	struct field *parent = ensure(ev, up);
-	struct field *f = up->list ? schema_add(ev->s->schema, parent, SLICE_LIT("element"), type_of_place[place]) :
-				     add_member(ev, parent, m, place);
+	struct field *f = up->list ? schema_add(ev->s->schema, parent, SLICE_LIT("element"), type_of_place[place])
+				   : add_member(ev, parent, m, place);
 	switch (place) {
 	case PLACE_DOUBLE:
 		f->format = n->fit_short >= n->fit_dot ? FORMAT_DOUBLE_SHORT : FORMAT_DOUBLE_DOT;
@@ -294,7 +298,8 @@ static uint32_t element_node(struct evolve *ev, uint32_t node, const struct inod
 	else
 		buf_byte(&lit, '[');
 	buf_append_str(&lit, ",]");
-	uint32_t edge = lit.overflow ? SHAPE_NONE : shape_edge_add(ev->s->keys, node, EDGE_UNIFORM, e->class, buf_slice(&lit), 1, 1);
+	uint32_t edge =
+		lit.overflow ? SHAPE_NONE : shape_edge_add(ev->s->keys, node, EDGE_UNIFORM, e->class, buf_slice(&lit), 1, 1);
 	return edge == SHAPE_NONE ? SHAPE_NONE : shape_edge_at(ev->s->keys, edge)->to;
 }
 

@@ -3,8 +3,8 @@
 #define SHRED_EVOLVE_INTERNAL_H
 
 #include "base/map.h"
-#include "json/places.h"
 #include "model/schema.h"
+#include "json/places.h"
 
 #define NAME_MAX_BYTES 200 /* of a name made from a key, before suffixes: Athena takes 255 */
 

@@ -7,9 +7,9 @@
 static const char *const reserved[] = { "year", "month", "day", "hour" };
 
 static const char *const suffixes[PLACES] = {
-	[PLACE_BOOL] = "bool",       [PLACE_INT] = "long",      [PLACE_DOUBLE] = "double", [PLACE_DECIMAL] = "decimal",
-	[PLACE_BIGINT] = "decimal",  [PLACE_STRING] = "string", [PLACE_TIME] = "time",     [PLACE_JSON] = "json",
-	[PLACE_OBJECT] = "object",   [PLACE_LIST] = "list",
+	[PLACE_BOOL] = "bool",	    [PLACE_INT] = "long",      [PLACE_DOUBLE] = "double", [PLACE_DECIMAL] = "decimal",
+	[PLACE_BIGINT] = "decimal", [PLACE_STRING] = "string", [PLACE_TIME] = "time",	  [PLACE_JSON] = "json",
+	[PLACE_OBJECT] = "object",  [PLACE_LIST] = "list",
 };
 
 const char *names_suffix(enum place place)

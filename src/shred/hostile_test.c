@@ -3,10 +3,10 @@
 
 #include <time.h>
 
+#include "shred/shred.h"
 #include "json/json.h"
 #include "json/render.h"
 #include "json/shape.h"
-#include "shred/shred.h"
 
 static double seconds(void)
 {
@@ -182,12 +182,12 @@ TEST(time_is_linear_in_hostile_documents)
 		const char *head, *unit, *tail;
 		bool numbered;
 	} enemies[] = {
-		{ "{", "\"a\":1", "}", false },                        /* one key again and again */
+		{ "{", "\"a\":1", "}", false }, /* one key again and again */
 		{ "{", "\"a\":{\"b\":[1,\"x\"]}", "}", false },
-		{ "{", "1", "}", true },                               /* ever new keys */
+		{ "{", "1", "}", true }, /* ever new keys */
 		{ "{", "null", "}", true },
 		{ "{", "{\"a\":{}}", "}", true },
-		{ "[", "1,\"a\"", "]", false },                        /* mixed */
+		{ "[", "1,\"a\"", "]", false }, /* mixed */
 		{ "[", "[1],[\"a\"]", "]", false },
 		{ "[", "{},{\"a\":1}", "]", false },
 		{ "[", "{\"a\":[{\"b\":[{\"c\":[1,\"x\"]}]}]}", "]", false },

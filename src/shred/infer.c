@@ -1,13 +1,13 @@
 /* Counting: what kinds of values each path of the call's events holds. */
 #include <math.h>
 
+#include "shred/infer_internal.h"
 #include "json/number.h"
 #include "json/scan.h"
 #include "json/time.h"
-#include "shred/infer_internal.h"
 
 #define ZONED_MASK (((uint64_t)1 << TIME_ZONE_NONE * TIME_FRACTIONS * TIME_SEPARATORS) - 1)
-#define EXACT_INT ((int64_t)1 << 53)
+#define EXACT_INT  ((int64_t)1 << 53)
 #define GROUP_NULL GROUPS
 
 static struct inode *inode_new(struct inference *inf, struct inode *parent, struct slice key, bool element)

@@ -1,10 +1,10 @@
 /* The hot path: one valid JSON payload -> tape and shape, by comparing the predicted next key literals. */
-#include "json/scan.h"
 #include "shred/parse_internal.h"
+#include "json/scan.h"
 
 #define CLASS_SPACE 3
 
-static const uint8_t class_of_byte[256] = { ['{'] = CLASS_OBJECT, ['['] = CLASS_ARRAY, [' '] = CLASS_SPACE,
+static const uint8_t class_of_byte[256] = { ['{'] = CLASS_OBJECT, ['['] = CLASS_ARRAY,	[' '] = CLASS_SPACE,
 					    ['\t'] = CLASS_SPACE, ['\n'] = CLASS_SPACE, ['\r'] = CLASS_SPACE };
 
 uint8_t parse_class(uint8_t first)
@@ -92,7 +92,8 @@ static struct step step_slow(struct shredder *s, uint32_t node)
 	if (*p == '}') {
 		r->p = p + 1;
 		st.end = true;
-		st.edge = shape_edge_add(s->keys, node, EDGE_END, CLASS_SCALAR, slice_of(st.from, (size_t)(r->p - st.from)), 0, 0);
+		st.edge =
+			shape_edge_add(s->keys, node, EDGE_END, CLASS_SCALAR, slice_of(st.from, (size_t)(r->p - st.from)), 0, 0);
 		return st;
 	}
 	p = json_string_end(p + 1, r->end, &marks);

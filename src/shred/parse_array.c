@@ -1,17 +1,17 @@
 /* Arrays -> list entries on the tape, and their skeleton: once if all elements have the same, else one by one. */
-#include "json/scan.h"
 #include "shred/shred_internal.h"
+#include "json/scan.h"
 
 /* An array under way. */
 struct array {
 	struct shredder *s;
 	uint32_t node, element;
-	bool list;            /* it has a list column */
-	bool mixed;           /* elements are in the shape one by one */
-	uint32_t count;       /* elements so far */
-	uint8_t class;        /* of the first element */
-	size_t body;          /* where its part of the shape begins */
-	size_t first_len;     /* bytes of the first element's skeleton */
+	bool list;		       /* it has a list column */
+	bool mixed;		       /* elements are in the shape one by one */
+	uint32_t count;		       /* elements so far */
+	uint8_t class;		       /* of the first element */
+	size_t body;		       /* where its part of the shape begins */
+	size_t first_len;	       /* bytes of the first element's skeleton */
 	struct slice open, sep, close; /* sep: between the first two */
 };
 
@@ -154,7 +154,9 @@ enum outcome parse_array(struct shredder *s, uint32_t node)
 		return parse_empty(s, node);
 	if (b->element == SHAPE_NONE)
 		return parse_may_infer(s, NULL, SLICE_LIT("")) ? UNKNOWN : HOMELESS;
-	struct array a = { .s = s, .node = node, .element = b->element, .list = b->child[PLACE_LIST] != NO_CHILD, .body = r->shape.len };
+	struct array a = {
+		.s = s, .node = node, .element = b->element, .list = b->child[PLACE_LIST] != NO_CHILD, .body = r->shape.len
+	};
 	uint32_t prev = b->uniform;
 	r->lists++;
 	r->conflicts += b->siblings >> PLACE_LIST & 1;

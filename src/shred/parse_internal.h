@@ -6,13 +6,13 @@
 
 /* Where the step led. */
 struct step {
-	uint32_t edge;        /* SHAPE_NONE: unknown to the key table (a limit), or a rest key */
-	uint32_t to;          /* node; SHAPE_NONE: no node, a key without columns */
+	uint32_t edge; /* SHAPE_NONE: unknown to the key table (a limit), or a rest key */
+	uint32_t to;   /* node; SHAPE_NONE: no node, a key without columns */
 	uint8_t class;
-	bool end;             /* the object ended */
-	bool unknown;         /* infer first */
+	bool end;     /* the object ended */
+	bool unknown; /* infer first */
 	/* of a slow step: */
-	const uint8_t *from;  /* start of the literal */
+	const uint8_t *from; /* start of the literal */
 };
 
 /* What a member's value has put down so far, to be taken back. */
@@ -26,8 +26,8 @@ struct mark {
 
 static inline struct mark mark_here(const struct row *r)
 {
-	return (struct mark){ r->tape_count, r->rest_count, r->lists, r->shape.len, r->wide.len, r->text.len, r->paths.len, r->raw,
-			      r->conflicts, r->p };
+	return (struct mark){ r->tape_count, r->rest_count, r->lists, r->shape.len, r->wide.len,
+			      r->text.len,   r->paths.len,  r->raw,   r->conflicts, r->p };
 }
 
 /* Takes back whatever was put down since; r->p is the caller's. */

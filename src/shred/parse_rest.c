@@ -2,9 +2,9 @@
 #include <math.h>
 
 #include "base/hash.h"
+#include "shred/parse_internal.h"
 #include "json/number.h"
 #include "json/scan.h"
-#include "shred/parse_internal.h"
 
 #define PATHS_FACTOR 4 /* paths of a row's __rest hold at most so many times the payload's bytes */
 
@@ -52,7 +52,8 @@ void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, cons
 		r->paths.len = at;
 		return;
 	}
-	r->rest[r->rest_count++] = (struct rest_entry){ .path_at = at, .path_len = r->paths.len - at,
+	r->rest[r->rest_count++] = (struct rest_entry){ .path_at = at,
+							.path_len = r->paths.len - at,
 							.text = slice_of(value, (size_t)(r->p - value)) };
 }
 
@@ -105,7 +106,8 @@ enum outcome parse_settle(struct shredder *s, uint32_t node, const struct step *
 	const struct bind *b = &s->binds[st->to];
 	mark_restore(r, m);
 	r->p = json_value_end(m->value, r->end);
-	if (!parse_json_takes(b, st->class, slice_of(m->value, (size_t)(r->p - m->value))) && parse_may_infer(s, NULL, SLICE_LIT("")))
+	if (!parse_json_takes(b, st->class, slice_of(m->value, (size_t)(r->p - m->value))) &&
+	    parse_may_infer(s, NULL, SLICE_LIT("")))
 		return UNKNOWN;
 	r->prev = st->edge != SHAPE_NONE ? st->edge : r->prev;
 	if (b->child[PLACE_JSON] == NO_CHILD) {

@@ -1,10 +1,10 @@
 /* Scalars: which column of its node a value fits, and whether its text comes back from there. */
 #include <math.h>
 
+#include "shred/parse_internal.h"
 #include "json/number.h"
 #include "json/scan.h"
 #include "json/time.h"
-#include "shred/parse_internal.h"
 
 #define EXACT_INT ((int64_t)1 << 53)
 

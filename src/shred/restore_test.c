@@ -7,20 +7,89 @@
 TEST(awkward_documents_come_back_exactly)
 {
 	static const char *const docs[] = {
-		"{}", "[]", "null", "true", "1", "\"x\"", "-0", "1e2", "1.0", "[1,\"a\",{}]", "{ }", "[ ]", "[[]]", "[{}]", "[null]", "[null,null]",
-		"{\"a\":{}}", "{\"a\":[]}", "{\"a\":null}", "{\"a\":[{}]}", "{\"a\":[{},{}]}", "{\"a\":[null,{}]}", "{\"a\":[[],[[]]]}",
-		"{\"\":1}", "{\"\":{\"\":{}}}", "{\"a\":1,\"A\":2}", "{\"a\":1,\"a\":2}", "{\"a\":1,\"a\":\"x\"}", "{\"a\":{\"b\":1},\"a\":{\"c\":2}}",
-		"{\"a.b\":1,\"a\":{\"b\":2}}", "{\"year\":1,\"month\":2,\"day\":3,\"hour\":4}", "{\"__typename\":\"T\",\"x__double\":1.5,\"x\":1}",
-		"{\"x\":1}", "{\"x\":1.5}", "{\"x\":\"s\"}", "{\"x\":{\"y\":1}}", "{\"x\":[1]}", "{\"x\":[\"a\",1]}", "{\"x\":true}", "{\"x\":null}",
-		"{ \"a\" : 1 , \"b\" : [ 1 , 2 ] }", "{\n  \"a\": {\n    \"b\": [\n      1,\n      2\n    ]\n  }\n}", "{\"a\":[ {\"b\":1},{\"b\":2} ]}",
-		"{\"a\":[{\"b\":1}, {\"b\":2},{\"b\":3}]}", "{\"a\":[{\"b\":1},{\"c\":2},{\"b\":3,\"c\":4}]}", "{\"a\":[{\"b\":1},null,{\"b\":[]}]}",
-		"{\"n\":123456789012345678901234567890}", "{\"n\":-9223372036854775808}", "{\"n\":9223372036854775808}", "{\"n\":1e400}",
-		"{\"n\":0.1234567890123456789}", "{\"n\":12345678901234567890123456789012345678901234567890}", "{\"n\":1E5}", "{\"n\":-0}", "{\"n\":-0.0}",
-		"{\"s\":\"\\u00e9\"}", "{\"s\":\"\\u00E9\"}", "{\"s\":\"\\/\"}", "{\"s\":\"\xc3\xa9\"}", "{\"s\":\"\\ud800\"}", "{\"s\":\"\\n\\t\\\\\"}",
-		"{\"s\":\"a\\u0000b\"}", "{\"\\u0061\":1}", "{\"\\ud800\":1}", "{\"k\\n\":1}", "{\"\xd0\xba\xd0\xbb\":1}",
-		"{\"t\":\"2023-07-10T11:42:36Z\"}", "{\"t\":\"2023-07-10T11:42:36+00:00\"}", "{\"t\":\"yesterday\"}", "{\"t\":\"2023-07-10T11:42:36.120Z\"}",
-		"[1,2,3]", "[{\"a\":1},{\"a\":2}]", "[[1,2],[3]]", "[[1,2],[\"x\"]]", "[[[[1]]]]", "{\"m\":[[1,2],[3,4]]}", "{\"m\":[[1],{}]}", "\"\"",
-		"{\"a\":[1,null,2]}", "{\"a\":[1.5,2]}", "{\"a\":[true]}", "{\"a\":[\"x\",\"y\"],\"b\":[]}", "{\"a\":{\"b\":{\"c\":[{\"d\":[{\"e\":1}]}]}}}",
+		"{}",
+		"[]",
+		"null",
+		"true",
+		"1",
+		"\"x\"",
+		"-0",
+		"1e2",
+		"1.0",
+		"[1,\"a\",{}]",
+		"{ }",
+		"[ ]",
+		"[[]]",
+		"[{}]",
+		"[null]",
+		"[null,null]",
+		"{\"a\":{}}",
+		"{\"a\":[]}",
+		"{\"a\":null}",
+		"{\"a\":[{}]}",
+		"{\"a\":[{},{}]}",
+		"{\"a\":[null,{}]}",
+		"{\"a\":[[],[[]]]}",
+		"{\"\":1}",
+		"{\"\":{\"\":{}}}",
+		"{\"a\":1,\"A\":2}",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\":1,\"a\":\"x\"}",
+		"{\"a\":{\"b\":1},\"a\":{\"c\":2}}",
+		"{\"a.b\":1,\"a\":{\"b\":2}}",
+		"{\"year\":1,\"month\":2,\"day\":3,\"hour\":4}",
+		"{\"__typename\":\"T\",\"x__double\":1.5,\"x\":1}",
+		"{\"x\":1}",
+		"{\"x\":1.5}",
+		"{\"x\":\"s\"}",
+		"{\"x\":{\"y\":1}}",
+		"{\"x\":[1]}",
+		"{\"x\":[\"a\",1]}",
+		"{\"x\":true}",
+		"{\"x\":null}",
+		"{ \"a\" : 1 , \"b\" : [ 1 , 2 ] }",
+		"{\n  \"a\": {\n    \"b\": [\n      1,\n      2\n    ]\n  }\n}",
+		"{\"a\":[ {\"b\":1},{\"b\":2} ]}",
+		"{\"a\":[{\"b\":1}, {\"b\":2},{\"b\":3}]}",
+		"{\"a\":[{\"b\":1},{\"c\":2},{\"b\":3,\"c\":4}]}",
+		"{\"a\":[{\"b\":1},null,{\"b\":[]}]}",
+		"{\"n\":123456789012345678901234567890}",
+		"{\"n\":-9223372036854775808}",
+		"{\"n\":9223372036854775808}",
+		"{\"n\":1e400}",
+		"{\"n\":0.1234567890123456789}",
+		"{\"n\":12345678901234567890123456789012345678901234567890}",
+		"{\"n\":1E5}",
+		"{\"n\":-0}",
+		"{\"n\":-0.0}",
+		"{\"s\":\"\\u00e9\"}",
+		"{\"s\":\"\\u00E9\"}",
+		"{\"s\":\"\\/\"}",
+		"{\"s\":\"\xc3\xa9\"}",
+		"{\"s\":\"\\ud800\"}",
+		"{\"s\":\"\\n\\t\\\\\"}",
+		"{\"s\":\"a\\u0000b\"}",
+		"{\"\\u0061\":1}",
+		"{\"\\ud800\":1}",
+		"{\"k\\n\":1}",
+		"{\"\xd0\xba\xd0\xbb\":1}",
+		"{\"t\":\"2023-07-10T11:42:36Z\"}",
+		"{\"t\":\"2023-07-10T11:42:36+00:00\"}",
+		"{\"t\":\"yesterday\"}",
+		"{\"t\":\"2023-07-10T11:42:36.120Z\"}",
+		"[1,2,3]",
+		"[{\"a\":1},{\"a\":2}]",
+		"[[1,2],[3]]",
+		"[[1,2],[\"x\"]]",
+		"[[[[1]]]]",
+		"{\"m\":[[1,2],[3,4]]}",
+		"{\"m\":[[1],{}]}",
+		"\"\"",
+		"{\"a\":[1,null,2]}",
+		"{\"a\":[1.5,2]}",
+		"{\"a\":[true]}",
+		"{\"a\":[\"x\",\"y\"],\"b\":[]}",
+		"{\"a\":{\"b\":{\"c\":[{\"d\":[{\"e\":1}]}]}}}",
 	};
 	struct table t;
 	/* All in one batch; then each in a call of its own, twice over; then each with a fresh table. */
@@ -83,19 +152,24 @@ static void add_lines(struct table *t, const char *name)
 static void report(const struct table *t)
 {
 	struct shred_stats st = shredder_stats(t->s);
-	fprintf(stderr, "rows %llu raw %llu (number %llu string %llu dup %llu shape %llu other %llu) rest %llu shapes %llu inferences %llu conflicts %llu mismatches %llu late %llu edges %u leaves %u\n",
-		(unsigned long long)st.rows, (unsigned long long)st.raw_rows, (unsigned long long)st.raw_number, (unsigned long long)st.raw_string,
-		(unsigned long long)st.raw_duplicate, (unsigned long long)st.raw_shape, (unsigned long long)st.raw_other,
-		(unsigned long long)st.rest_rows, (unsigned long long)st.shapes, (unsigned long long)st.inferences,
-		(unsigned long long)st.conflicts, (unsigned long long)st.mismatches, (unsigned long long)st.late, shredder_key_count(t->s),
-		shredder_schema(t->s)->leaf_count);
+	fprintf(stderr,
+		"rows %llu raw %llu (number %llu string %llu dup %llu shape %llu other %llu) rest %llu shapes %llu inferences "
+		"%llu conflicts %llu mismatches %llu late %llu edges %u leaves %u\n",
+		(unsigned long long)st.rows, (unsigned long long)st.raw_rows, (unsigned long long)st.raw_number,
+		(unsigned long long)st.raw_string, (unsigned long long)st.raw_duplicate, (unsigned long long)st.raw_shape,
+		(unsigned long long)st.raw_other, (unsigned long long)st.rest_rows, (unsigned long long)st.shapes,
+		(unsigned long long)st.inferences, (unsigned long long)st.conflicts, (unsigned long long)st.mismatches,
+		(unsigned long long)st.late, shredder_key_count(t->s), shredder_schema(t->s)->leaf_count);
 	if (getenv("SHRED_TEST_SCHEMA"))
 		for (uint32_t i = 0; i < shredder_schema(t->s)->root->child_count; i++) {
 			char type[32] = "…";
 			const struct field *f = shredder_schema(t->s)->root->children[i];
 			if (!type_is_nested(f->type))
 				type_name(f, type);
-			fprintf(stderr, "  %.*s %s %s\n", SLICE_ARG(f->name), type, f->type == TYPE_STRUCT ? "struct" : f->type == TYPE_LIST ? "list" : "");
+			fprintf(stderr, "  %.*s %s %s\n", SLICE_ARG(f->name), type,
+				f->type == TYPE_STRUCT ? "struct"
+				: f->type == TYPE_LIST ? "list"
+						       : "");
 		}
 }
 
@@ -160,10 +234,42 @@ static void gen_space(struct gen *g, bool after)
 static void gen_scalar(struct gen *g)
 {
 	static const char *const scalars[] = {
-		"null", "true", "false", "0", "1", "-1", "10", "10.5", "1.0", "1e2", "-0", "0.10", "0.120", "3.14", "2.50", "1E+2", "1e-7",
-		"9223372036854775807", "9223372036854775808", "123456789012345678901234567890", "9007199254740993", "1e999", "0.30000000000000004",
-		"\"\"", "\"a\"", "\"\\u00e9\"", "\"\xc3\xa9\"", "\"\\n\"", "\"\\/x\"", "\"2024-01-02T03:04:05Z\"", "\"2024-01-02T03:04:05.5Z\"", "\"x y\"",
-		"\"1\"", "\"\\ud83d\\ude00\"", "\"<b>\"", "\"\\u003cb\\u003e\"",
+		"null",
+		"true",
+		"false",
+		"0",
+		"1",
+		"-1",
+		"10",
+		"10.5",
+		"1.0",
+		"1e2",
+		"-0",
+		"0.10",
+		"0.120",
+		"3.14",
+		"2.50",
+		"1E+2",
+		"1e-7",
+		"9223372036854775807",
+		"9223372036854775808",
+		"123456789012345678901234567890",
+		"9007199254740993",
+		"1e999",
+		"0.30000000000000004",
+		"\"\"",
+		"\"a\"",
+		"\"\\u00e9\"",
+		"\"\xc3\xa9\"",
+		"\"\\n\"",
+		"\"\\/x\"",
+		"\"2024-01-02T03:04:05Z\"",
+		"\"2024-01-02T03:04:05.5Z\"",
+		"\"x y\"",
+		"\"1\"",
+		"\"\\ud83d\\ude00\"",
+		"\"<b>\"",
+		"\"\\u003cb\\u003e\"",
 	};
 	buf_append_str(&g->out, scalars[pick(g, sizeof scalars / sizeof *scalars)]);
 }
@@ -172,7 +278,8 @@ static void gen_value(struct gen *g, int depth);
 
 static void gen_object(struct gen *g, int depth)
 {
-	static const char *const keys[] = { "a", "b", "c", "A", "a.b", "", "year", "__t", "x__double", "x", "k k", "\\u0061", "\xc3\xa9", "id", "list" };
+	static const char *const keys[] = { "a",	 "b", "c",   "A",	"a.b",	    "",	  "year", "__t",
+					    "x__double", "x", "k k", "\\u0061", "\xc3\xa9", "id", "list" };
 	uint32_t n = pick(g, 5);
 	buf_byte(&g->out, '{');
 	gen_space(g, false);
@@ -230,8 +337,11 @@ static void generated(uint64_t seed, size_t rows, size_t calls, uint32_t depth, 
 	struct table t;
 	struct gen g = { .state = seed };
 	buf_init(&g.out, BUF_MAX_DEFAULT);
-	table_open_with(&t, (struct shred_options){ .lake = seed & 1, .key_space = 9, .verify_all = true, .typed_depth = depth,
-						    .leaf_budget = budget }, NULL);
+	table_open_with(
+		&t,
+		(struct shred_options){
+			.lake = seed & 1, .key_space = 9, .verify_all = true, .typed_depth = depth, .leaf_budget = budget },
+		NULL);
 	for (size_t i = 0; i < rows; i++) {
 		buf_reset(&g.out);
 		g.style = (int)pick(&g, 3);

@@ -28,33 +28,33 @@
 #include "model/event.h"
 #include "model/schema.h"
 
-#define SHRED_LEAF_BUDGET 1000  /* leaves of payload columns */
-#define SHRED_TYPED_DEPTH 16    /* containers nested deeper become JSON text */
-#define SHRED_SHAPE_MAX 65536   /* bytes of one row's __shape; longer: __raw */
-#define SHRED_TIME_PAST_US ((int64_t)3653 * 86400 * 1000000) /* an event time may be this much older than its receive time */
-#define SHRED_TIME_AHEAD_US ((int64_t)86400 * 1000000)       /* and this much newer; else the receive time is taken */
+#define SHRED_LEAF_BUDGET   1000			      /* leaves of payload columns */
+#define SHRED_TYPED_DEPTH   16				      /* containers nested deeper become JSON text */
+#define SHRED_SHAPE_MAX	    65536			      /* bytes of one row's __shape; longer: __raw */
+#define SHRED_TIME_PAST_US  ((int64_t)3653 * 86400 * 1000000) /* an event time may be this much older than its receive time */
+#define SHRED_TIME_AHEAD_US ((int64_t)86400 * 1000000)	      /* and this much newer; else the receive time is taken */
 
 struct shred_options {
-	bool lake;              /* with __time, __received, __source, __pos, …; false: payload columns, __shape, __raw, __rest (convert) */
-	uint32_t key_space;     /* names this shredder's key table: random and not 0 in a lake, 0 for convert */
+	bool lake; /* with __time, __received, __source, __pos, …; false: payload columns, __shape, __raw, __rest (convert) */
+	uint32_t key_space;	/* names this shredder's key table: random and not 0 in a lake, 0 for convert */
 	const char *time_field; /* declared dotted path of the event time, or NULL: detected once */
-	uint32_t leaf_budget;   /* 0: SHRED_LEAF_BUDGET */
-	uint32_t typed_depth;   /* 0: SHRED_TYPED_DEPTH; at most 64 */
-	struct slice source;    /* `__source` of every row; copied */
-	bool verify_all;        /* re-render every row, not one in 64 */
+	uint32_t leaf_budget;	/* 0: SHRED_LEAF_BUDGET */
+	uint32_t typed_depth;	/* 0: SHRED_TYPED_DEPTH; at most 64 */
+	struct slice source;	/* `__source` of every row; copied */
+	bool verify_all;	/* re-render every row, not one in 64 */
 };
 
 struct shred_stats {
-	uint64_t rows;          /* stored */
-	uint64_t raw_rows;      /* of them, with __raw */
-	uint64_t rest_rows;     /* of them, with __rest */
-	uint64_t quarantined;   /* of them, with a reason */
-	uint64_t shapes;        /* distinct shapes, counted to 65,536 */
-	uint64_t inferences;    /* times that the schema was inferred */
-	uint64_t mismatches;    /* re-rendered rows that differed: a defect, healed by __raw */
-	uint64_t conflicts;     /* values that went to a typed sibling */
-	uint64_t late;          /* rows whose event time was missing or implausible: receive time taken */
-	uint64_t dialects[16];  /* rows by the string dialect they were stored with (json/string.h) */
+	uint64_t rows;	       /* stored */
+	uint64_t raw_rows;     /* of them, with __raw */
+	uint64_t rest_rows;    /* of them, with __rest */
+	uint64_t quarantined;  /* of them, with a reason */
+	uint64_t shapes;       /* distinct shapes, counted to 65,536 */
+	uint64_t inferences;   /* times that the schema was inferred */
+	uint64_t mismatches;   /* re-rendered rows that differed: a defect, healed by __raw */
+	uint64_t conflicts;    /* values that went to a typed sibling */
+	uint64_t late;	       /* rows whose event time was missing or implausible: receive time taken */
+	uint64_t dialects[16]; /* rows by the string dialect they were stored with (json/string.h) */
 	/* why rows carry __raw */
 	uint64_t raw_number, raw_string, raw_duplicate, raw_shape, raw_other;
 };

@@ -27,11 +27,14 @@ static void make_logs(struct buf *b, int rows)
 	for (int i = 0; i < rows; i++) {
 		x = x * 1664525 + 1013904223;
 		buf_printf(b,
-			   "{\"time\":\"2026-11-22T10:%02d:%02dZ\",\"remote_addr\":\"10.%u.%u.%u\",\"method\":\"%s\",\"path\":\"/api/v1/items/%u\",\"status\":%d,"
-			   "\"bytes\":%u,\"request_time\":%u.%03u,\"referer\":\"https://example.com/page/%u\",\"user_agent\":\"Mozilla/5.0 (X11; Linux x86_64) "
+			   "{\"time\":\"2026-11-22T10:%02d:%02dZ\",\"remote_addr\":\"10.%u.%u.%u\",\"method\":\"%s\",\"path\":\"/"
+			   "api/v1/items/%u\",\"status\":%d,"
+			   "\"bytes\":%u,\"request_time\":%u.%03u,\"referer\":\"https://example.com/page/"
+			   "%u\",\"user_agent\":\"Mozilla/5.0 (X11; Linux x86_64) "
 			   "AppleWebKit/537.36\",\"upstream\":null,\"cached\":%s,\"request_id\":\"%08x%08x\"}\n",
 			   i / 60 % 60, i % 60, x >> 24, x >> 16 & 255, x >> 8 & 255, x & 4096 ? "GET" : "POST", x >> 12 & 4095,
-			   x & 65536 ? 200 : 404, x >> 8 & 0xffff, x >> 30, x >> 20 & 511, x >> 22 & 63, x & 1024 ? "true" : "false", x, x * 7);
+			   x & 65536 ? 200 : 404, x >> 8 & 0xffff, x >> 30, x >> 20 & 511, x >> 22 & 63,
+			   x & 1024 ? "true" : "false", x, x * 7);
 	}
 }
 
@@ -56,7 +59,9 @@ int main(int argc, char **argv)
 		size_t end = nl ? (size_t)(nl - text.data) : text.len;
 		if (count % 1024 == 0)
 			events = mem_realloc(events, (count + 1024) * sizeof *events);
-		events[count] = (struct event){ .payload = slice_of(text.data + at, end - at), .received = 1795341600000000, .pos = count };
+		events[count] = (struct event){ .payload = slice_of(text.data + at, end - at),
+						.received = 1795341600000000,
+						.pos = count };
 		count++;
 		bytes += end - at;
 		at = end + 1;
@@ -74,8 +79,9 @@ int main(int argc, char **argv)
 		if (shredder_run(s, events, count, to_batch, &batch, &err) != RC_OK)
 			return 1;
 		t = now() - t;
-		printf("shred %zu rows %.1f MB in %.3f s: %.0f MB/s, %zu bytes of columns, raw %llu\n", count, (double)bytes / 1e6, t,
-		       (double)bytes / 1e6 / t, batch_bytes(&batch), (unsigned long long)shredder_stats(s).raw_rows);
+		printf("shred %zu rows %.1f MB in %.3f s: %.0f MB/s, %zu bytes of columns, raw %llu\n", count,
+		       (double)bytes / 1e6, t, (double)bytes / 1e6 / t, batch_bytes(&batch),
+		       (unsigned long long)shredder_stats(s).raw_rows);
 	}
 	batch_free(&batch);
 	shredder_free(s);

@@ -3,18 +3,18 @@
 #define SHRED_SHRED_INTERNAL_H
 
 #include "base/map.h"
+#include "shred/shred.h"
 #include "json/places.h"
 #include "json/render.h"
 #include "json/shape.h"
 #include "json/string.h"
-#include "shred/shred.h"
 
-#define NO_CHILD UINT32_MAX
-#define NODES_MAX 50000u        /* nodes of the key table that inference makes; further keys live in __rest */
-#define VERIFY_EVERY 64u
-#define SHAPES_COUNTED 65536u
-#define TAPE_MAX (2u << 20)  /* values of one row: 32 MiB of tape */
-#define KEEP_BYTES ((size_t)4 << 20) /* buffers grown beyond by a huge row are given back */
+#define NO_CHILD	  UINT32_MAX
+#define NODES_MAX	  50000u /* nodes of the key table that inference makes; further keys live in __rest */
+#define VERIFY_EVERY	  64u
+#define SHAPES_COUNTED	  65536u
+#define TAPE_MAX	  (2u << 20)				  /* values of one row: 32 MiB of tape */
+#define KEEP_BYTES	  ((size_t)4 << 20)			  /* buffers grown beyond by a huge row are given back */
 #define COLUMN_BYTES_FULL (BUF_MAX_DEFAULT - ((size_t)256 << 20)) /* no further row into a batch with such a column */
 
 /* The tape: a row's values in document order, before any column is touched. Inside a list each entry is one element. */
@@ -27,7 +27,7 @@ enum tape_op {
 	OP_STRUCT, /* entries of its members follow, up to its OP_END */
 	OP_LIST,   /* entries of its elements follow, up to its OP_END */
 	OP_END,
-	OP_SKIP    /* continue at entry `len`: a duplicate key's earlier value */
+	OP_SKIP /* continue at entry `len`: a duplicate key's earlier value */
 };
 
 struct tape_entry {
@@ -39,51 +39,51 @@ struct tape_entry {
 
 /* A node's columns as the parser needs them: child indexes by place, and what a value must be to fit. */
 struct bind {
-	uint32_t child[PLACES];  /* index among the parent struct's children; NO_CHILD */
-	uint32_t element;        /* node of the elements; SHAPE_NONE */
-	uint32_t uniform;        /* EDGE_UNIFORM used last; SHAPE_NONE */
+	uint32_t child[PLACES];	    /* index among the parent struct's children; NO_CHILD */
+	uint32_t element;	    /* node of the elements; SHAPE_NONE */
+	uint32_t uniform;	    /* EDGE_UNIFORM used last; SHAPE_NONE */
 	uint32_t tape_at, tape_end; /* its entries in the object instance `stamp`: to blank them if the key comes again */
 	uint64_t stamp;
-	uint16_t siblings;       /* bit per place: a typed sibling */
+	uint16_t siblings;			 /* bit per place: a typed sibling */
 	uint8_t time_format, scale, double_mask; /* of its timestamp, decimal, double columns (NUM_FORMAT_*) */
-	bool int_to_double;      /* the main column is double: exact integers go there */
-	bool deep;               /* containers here become JSON text */
-	bool event_time;         /* the value is the row's event time */
+	bool int_to_double;			 /* the main column is double: exact integers go there */
+	bool deep;				 /* containers here become JSON text */
+	bool event_time;			 /* the value is the row's event time */
 };
 
 enum raw_reason { RAW_NUMBER = 1, RAW_STRING = 2, RAW_DUPLICATE = 4, RAW_SHAPE = 8, RAW_OTHER = 16 };
 
 struct rest_entry {
 	size_t path_at, path_len; /* in row.paths */
-	struct slice text;        /* in the payload */
+	struct slice text;	  /* in the payload */
 };
 
 /* One row under way; reused from row to row. */
 struct row {
 	const uint8_t *p, *end, *payload;
-	uint64_t seed;          /* of hashes of hostile texts */
+	uint64_t seed; /* of hashes of hostile texts */
 	struct tape_entry *tape;
 	uint32_t tape_count, tape_cap;
-	bool tape_full;         /* more than TAPE_MAX values: the row has no columns, only __raw */
+	bool tape_full; /* more than TAPE_MAX values: the row has no columns, only __raw */
 	struct buf shape;
-	struct buf text;        /* unescaped strings; reserved up front, so addresses in it stay */
-	struct buf paths;       /* of rest entries */
-	struct buf wide;        /* __int128 values */
-	struct buf scratch;     /* literals put together */
+	struct buf text;    /* unescaped strings; reserved up front, so addresses in it stay */
+	struct buf paths;   /* of rest entries */
+	struct buf wide;    /* __int128 values */
+	struct buf scratch; /* literals put together */
 	struct rest_entry *rest;
 	uint32_t rest_count, rest_cap;
-	uint32_t prev;          /* edge stepped over last, for prediction */
-	uint32_t lists;         /* lists around the value */
-	uint32_t marks;         /* JSON_MARK_* of the row's strings */
-	uint8_t raw;            /* enum raw_reason bits */
+	uint32_t prev;	/* edge stepped over last, for prediction */
+	uint32_t lists; /* lists around the value */
+	uint32_t marks; /* JSON_MARK_* of the row's strings */
+	uint8_t raw;	/* enum raw_reason bits */
 	uint64_t conflicts;
-	struct slice time;      /* text of the event time, empty if there was none */
+	struct slice time; /* text of the event time, empty if there was none */
 };
 
 enum outcome {
-	HOME,     /* the value is on the tape, or in the shape alone */
+	HOME,	  /* the value is on the tape, or in the shape alone */
 	HOMELESS, /* no column for such a value: whoever holds it decides; p and tape are to be set back */
-	UNKNOWN   /* something new: infer, then start the row again */
+	UNKNOWN	  /* something new: infer, then start the row again */
 };
 
 struct machinery {
@@ -95,16 +95,16 @@ struct shredder {
 	struct schema *schema;
 	struct shape_keys *keys;
 	struct places places;
-	struct bind *binds;      /* one for each node */
+	struct bind *binds; /* one for each node */
 	uint32_t bind_count, bind_cap;
 	struct machinery own;
 	char *source_text, *time_path; /* time_path: declared or settled; NULL: not yet */
-	uint64_t instances;      /* object instances so far: stamps */
-	bool inferred;           /* in this call */
+	uint64_t instances;	       /* object instances so far: stamps */
+	bool inferred;		       /* in this call */
 	struct row row;
-	struct batch check;      /* one row, rendered and compared */
+	struct batch check; /* one row, rendered and compared */
 	struct renderer *renderer;
-	uint64_t *shapes;        /* set of shape hashes, for the count */
+	uint64_t *shapes; /* set of shape hashes, for the count */
 	struct buf rendered;
 	struct shred_stats stats;
 	const struct batch *full; /* has a column near its limit */
@@ -133,8 +133,8 @@ void evolve_schema(struct shredder *s, struct inference *inf);
 struct row_meta {
 	const struct event *event;
 	int64_t time_us;
-	bool raw;            /* store the payload as __raw */
-	bool has_tape;       /* row.tape, row.rest and, unless raw, row.shape are of this event */
+	bool raw;      /* store the payload as __raw */
+	bool has_tape; /* row.tape, row.rest and, unless raw, row.shape are of this event */
 };
 void append_row(struct shredder *s, struct batch *b, const struct row_meta *meta);
 

@@ -25,7 +25,8 @@ TEST(names_follow_the_rules)
 {
 	struct table t;
 	table_open(&t);
-	add(&t, "{\"a.b\":1,\"a\":{\"b\":2},\"A\":3,\"year\":4,\"__typename\":\"T\",\"x__double\":1.5,\"x\":1,\"1xx\":5,\"\":6,\"user-agent\":\"u\",\"a_b\":7}");
+	add(&t, "{\"a.b\":1,\"a\":{\"b\":2},\"A\":3,\"year\":4,\"__typename\":\"T\",\"x__double\":1.5,\"x\":1,\"1xx\":5,\"\":6,"
+		"\"user-agent\":\"u\",\"a_b\":7}");
 	run(&t, 0);
 	CHECK(type_is(&t, "a_b", "long"));
 	CHECK(type_is(&t, "a.b", "long"));
@@ -52,8 +53,9 @@ TEST(types_settle_over_the_first_call)
 	struct table t;
 	table_open(&t);
 	for (int i = 0; i < 10; i++) {
-		AUTO_MEM char *doc = mem_printf("{\"i\":%d,\"m\":%s,\"p\":%d.%02d,\"s\":\"%d\",\"big\":1234567890123456789012%d,\"f\":%d.5,\"y\":%d.0}", i,
-						i == 3 ? "2.5" : "2", i, i * 10, i, i, i, i);
+		AUTO_MEM char *doc = mem_printf(
+			"{\"i\":%d,\"m\":%s,\"p\":%d.%02d,\"s\":\"%d\",\"big\":1234567890123456789012%d,\"f\":%d.5,\"y\":%d.0}",
+			i, i == 3 ? "2.5" : "2", i, i * 10, i, i, i, i);
 		add(&t, doc);
 	}
 	run(&t, 0);
@@ -75,8 +77,9 @@ TEST(values_of_another_kind_go_to_siblings_and_nothing_pays_raw)
 {
 	struct table t;
 	table_open(&t);
-	static const char *const docs[] = { "{\"x\":1}", "{\"x\":1.5}", "{\"x\":\"s\"}", "{\"x\":{\"k\":1}}", "{\"x\":[1]}", "{\"x\":[1,\"a\"]}", "{\"x\":true}",
-					    "{\"x\":99999999999999999999}", "{\"x\":2}" };
+	static const char *const docs[] = { "{\"x\":1}",   "{\"x\":1.5}",	"{\"x\":\"s\"}", "{\"x\":{\"k\":1}}",
+					    "{\"x\":[1]}", "{\"x\":[1,\"a\"]}", "{\"x\":true}",	 "{\"x\":99999999999999999999}",
+					    "{\"x\":2}" };
 	for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
 		add(&t, docs[i]);
 		run(&t, i);
@@ -213,7 +216,8 @@ TEST(a_big_string_and_a_long_list_come_back)
 TEST(text_bytes_and_quarantine_become_rows)
 {
 	struct table t;
-	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .source = SLICE_LIT("w1"), .verify_all = true }, NULL);
+	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .source = SLICE_LIT("w1"), .verify_all = true },
+			NULL);
 	add(&t, "{\"text\":1}");
 	add_event(&t, PAYLOAD_TEXT, SLICE_LIT("a line"));
 	add_event(&t, PAYLOAD_RAW, SLICE_LIT("\xff\x00\xfe"));
@@ -256,10 +260,43 @@ TEST(event_time_is_detected_once_and_implausible_values_take_the_receive_time)
 	table_close(&t);
 }
 
+TEST(event_time_may_settle_on_a_key_that_is_known_already)
+{
+	struct table t;
+	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .verify_all = true }, NULL);
+	add(&t, "{\"ts\":1}");
+	run(&t, 0);
+	add(&t, "{\"ts\":1795255200}");
+	run(&t, 1);
+	CHECK_INT(t.times[0], NOW_US);
+	CHECK_INT(t.times[1], NOW_US - DAY_US);
+	table_close(&t);
+}
+
+TEST(keys_that_are_ids_do_not_eat_the_budget)
+{
+	struct table t;
+	table_open(&t);
+	for (int i = 0; i < 3000; i++) {
+		AUTO_MEM char *doc =
+			mem_printf("{\"n\":%d,\"users\":{\"id%d\":{\"name\":\"x\",\"age\":%d},\"all\":1}}", i, i, i % 90);
+		add(&t, doc);
+	}
+	run(&t, 0);
+	CHECK(type_is(&t, "users.all", "long"));
+	CHECK(shredder_schema(t.s)->leaf_count < 20);
+	CHECK_INT(shredder_stats(t.s).rest_rows, 3000);
+	CHECK(shredder_key_count(t.s) < 100);
+	CHECK_ALL_RESTORED(&t);
+	CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+	table_close(&t);
+}
+
 TEST(a_declared_time_field_may_be_nested)
 {
 	struct table t;
-	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .verify_all = true, .time_field = "a.b" }, NULL);
+	table_open_with(&t, (struct shred_options){ .lake = true, .key_space = 3, .verify_all = true, .time_field = "a.b" },
+			NULL);
 	add(&t, "{\"ts\":1795341600,\"a\":{\"b\":1795255200000}}");
 	run(&t, 0);
 	CHECK_INT(t.times[0], NOW_US - DAY_US);
@@ -277,8 +314,10 @@ TEST(a_row_without_a_batch_leaves_nothing)
 	struct table t;
 	struct err err;
 	table_open(&t);
-	struct event e[4] = { { .payload = SLICE_LIT("{\"a\":1}") }, { .payload = SLICE_LIT("{\"a\":2,\"b\":[1]}") },
-			      { .payload = SLICE_LIT("{\"b\":[7,8]}") }, { .payload = SLICE_LIT("{\"b\":[]}") } };
+	struct event e[4] = { { .payload = SLICE_LIT("{\"a\":1}") },
+			      { .payload = SLICE_LIT("{\"a\":2,\"b\":[1]}") },
+			      { .payload = SLICE_LIT("{\"b\":[7,8]}") },
+			      { .payload = SLICE_LIT("{\"b\":[]}") } };
 	CHECK_OK(shredder_run(t.s, e, 4, odd_rows, &t.batch, &err), err);
 	CHECK_INT(t.batch.rows, 2);
 	CHECK_INT(shredder_stats(t.s).rows, 2);

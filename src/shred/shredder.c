@@ -4,14 +4,15 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "json/time.h"
 #include "shred/shred_internal.h"
+#include "json/time.h"
 
 #define ROW_TEXT_MAX ((size_t)1 << 31)
 
 /* ---- hydrant's own columns ---- */
 
-static rc_t own_column(struct shredder *s, enum role role, const char *name, enum type type, struct field **ret, struct err *reterr)
+static rc_t own_column(struct shredder *s, enum role role, const char *name, enum type type, struct field **ret,
+		       struct err *reterr)
 {
 	struct field *f = schema_by_role(s->schema, role);
 	if (!f) {
@@ -23,7 +24,9 @@ static rc_t own_column(struct shredder *s, enum role role, const char *name, enu
 		}
 	}
 	if (f->type != type)
-		return err_set(reterr, RC_INVALID, "column %s has a type that hydrant does not write: was the table changed by another program?", name);
+		return err_set(reterr, RC_INVALID,
+			       "column %s has a type that hydrant does not write: was the table changed by another program?",
+			       name);
 	*ret = f;
 	return RC_OK;
 }
@@ -281,7 +284,8 @@ rc_t shredder_run(struct shredder *s, const struct event *events, size_t n, shre
 		if (!b)
 			continue;
 		if (b == s->full && batch_bytes(b) > COLUMN_BYTES_FULL)
-			return err_set(reterr, RC_LIMIT, "a row group holds over 1.7 GiB in one column: seal it before event %zu of the call", i);
+			return err_set(reterr, RC_LIMIT,
+				       "a row group holds over 1.7 GiB in one column: seal it before event %zu of the call", i);
 		append_row(s, b, &m);
 		count_row(s, &m);
 	}

@@ -4,11 +4,11 @@
 
 #include "base/test.h"
 
+#include "shred/shred.h"
 #include "json/json.h"
 #include "json/notes.h"
 #include "json/render.h"
 #include "json/shape.h"
-#include "shred/shred.h"
 
 /* ---- a table in memory ---- */
 
@@ -20,8 +20,8 @@ struct table {
 	struct batch batch;
 	struct event *events;
 	size_t count, cap;
-	struct buf text;      /* payloads, one after the other */
-	int64_t times[64];    /* of the first rows */
+	struct buf text;   /* payloads, one after the other */
+	int64_t times[64]; /* of the first rows */
 };
 
 static inline void table_open_with(struct table *t, struct shred_options opt, const struct schema *start)
@@ -64,8 +64,9 @@ static inline void add_event(struct table *t, enum payload_kind kind, struct sli
 	}
 	size_t at = t->text.len;
 	buf_append_slice(&t->text, payload);
-	t->events[t->count++] = (struct event){ .payload = { (const uint8_t *)(uintptr_t)at, payload.len }, .kind = kind,
-						.received = NOW_US, .pos = t->count };
+	t->events[t->count++] = (struct event){
+		.payload = { (const uint8_t *)(uintptr_t)at, payload.len }, .kind = kind, .received = NOW_US, .pos = t->count
+	};
 }
 
 static inline void add(struct table *t, const char *json)
@@ -129,7 +130,8 @@ static inline size_t rows_wrong(struct table *t)
 			continue;
 		if (wrong++ < 5)
 			fprintf(stderr, "  row %u: %s %s\n    want %.200s\n    got  %.*s\n", i, rc_name(rc), rc ? err.text : "",
-				(const char *)payload_at(t, i).data, (int)(out.len < 200 ? out.len : 200), (const char *)out.data);
+				(const char *)payload_at(t, i).data, (int)(out.len < 200 ? out.len : 200),
+				(const char *)out.data);
 	}
 	return wrong;
 }
@@ -156,11 +158,11 @@ static inline bool type_is(const struct table *t, const char *path, const char *
 	return strcmp(name, want) == 0;
 }
 
-#define CHECK_ALL_RESTORED(t)                                                   \
-	do {                                                                    \
-		CHECK_INT(rows_wrong(t), 0);                                    \
-		CHECK_INT(shredder_stats((t)->s).mismatches, 0);                \
-		CHECK_INT(shredder_stats((t)->s).rows, (t)->count);             \
+#define CHECK_ALL_RESTORED(t)                                       \
+	do {                                                        \
+		CHECK_INT(rows_wrong(t), 0);                        \
+		CHECK_INT(shredder_stats((t)->s).mismatches, 0);    \
+		CHECK_INT(shredder_stats((t)->s).rows, (t)->count); \
 	} while (0)
 
 #endif
