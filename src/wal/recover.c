@@ -339,6 +339,8 @@ static rc_t judge_damage(struct folder *f, struct err *reterr)
 		uint64_t last = f->missing_last ? f->missing_last : w->segs[0]->h.first - 1;
 		damage_push(w, (struct wal_damage){ f->missing, 0, 0, f->missing_first, last });
 	}
+	if (w->segs[0]->h.seq > f->trim && f->trim && f->trim != f->missing) /* the oldest needed one always exists */
+		damage_push(w, (struct wal_damage){ f->trim, 0, 0, 0, w->segs[0]->h.first - 1 });
 	size_t n = 0;
 	for (size_t i = 0; i < w->damage_count; i++)
 		if (w->damages[i].segment >= f->trim) /* what was trimmed nobody misses */
