@@ -122,8 +122,79 @@ static double nearest(const struct parts *n)
 	return n->negative ? -value : value;
 }
 
-/* Has the shortest form of value exactly the text's numeric value? */
-static bool is_lossless(const struct parts *n, double value)
+/* Decimal digits of v, most significant first, into out[20]; returns their number. */
+static size_t put_digits(uint64_t v, char *out)
+{
+	static const char pairs[201] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+	                               "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+	char text[20];
+	size_t at = sizeof text;
+	while (v >= 100) {
+		at -= 2;
+		memcpy(text + at, pairs + v % 100 * 2, 2);
+		v /= 100;
+	}
+	if (v >= 10) {
+		at -= 2;
+		memcpy(text + at, pairs + v * 2, 2);
+	} else {
+		text[--at] = (char)('0' + v);
+	}
+	memcpy(out, text + at, sizeof text - at);
+	return sizeof text - at;
+}
+
+/* ECMAScript 2024, 6.1.6.1.20 Number::toString; Python's float_repr_style 'short' (repr). Both: digits d1 … dk, value 0.d1…dk × 10^point. */
+static size_t put_double(struct decimal d, bool negative, bool dot, char out[JSON_DOUBLE_CHARS])
+{
+	size_t len = 0;
+	if (negative)
+		out[len++] = '-';
+	if (d.digits == 0) {
+		memcpy(out + len, "0.0", 3);
+		return len + (dot ? 3 : 1);
+	}
+	char digits[20];
+	int k = (int)put_digits(d.digits, digits), point = k + d.exponent;
+	if (dot ? point <= -4 || point > 16 : point <= -6 || point > 21) {
+		out[len++] = digits[0];
+		if (k > 1) {
+			out[len++] = '.';
+			memcpy(out + len, digits + 1, (size_t)k - 1);
+			len += (size_t)k - 1;
+		}
+		int e = point - 1;
+		out[len++] = 'e';
+		out[len++] = e < 0 ? '-' : '+';
+		e = e < 0 ? -e : e;
+		if (dot && e < 10)
+			out[len++] = '0';
+		return len + put_digits((uint64_t)e, out + len);
+	}
+	if (point <= 0) {
+		memcpy(out + len, "0.00000", (size_t)(2 - point));
+		len += (size_t)(2 - point);
+		memcpy(out + len, digits, (size_t)k);
+		return len + (size_t)k;
+	}
+	size_t whole = (size_t)(k < point ? k : point);
+	memcpy(out + len, digits, whole);
+	len += whole;
+	for (; whole < (size_t)point; whole++)
+		out[len++] = '0';
+	if (k > point) {
+		out[len++] = '.';
+		memcpy(out + len, digits + point, (size_t)(k - point));
+		len += (size_t)(k - point);
+	} else if (dot) {
+		memcpy(out + len, ".0", 2);
+		len += 2;
+	}
+	return len;
+}
+
+/* Has the shortest form of the value exactly the text's numeric value? */
+static bool is_lossless(const struct parts *n, double value, struct decimal shortest)
 {
 	if (n->significant == 0)
 		return true;
@@ -135,32 +206,36 @@ static bool is_lossless(const struct parts *n, double value)
 		w /= 10;
 		exponent++;
 	}
-	struct decimal d = double_shortest(value);
-	return d.digits == w && d.exponent == exponent;
+	return shortest.digits == w && shortest.exponent == exponent;
 }
 
-static uint8_t formats_by_trial(struct slice text, double value)
+static uint8_t formats_by_trial(struct slice text, double value, struct decimal shortest)
 {
-	return (uint8_t)((json_number_restores(text, value, FORMAT_DOUBLE_SHORT) ? NUM_FORMAT_SHORT : 0) |
-	                 (json_number_restores(text, value, FORMAT_DOUBLE_DOT) ? NUM_FORMAT_DOT : 0));
+	char out[JSON_DOUBLE_CHARS];
+	bool negative = __builtin_signbit(value);
+	if (text.len >= JSON_DOUBLE_CHARS || !__builtin_isfinite(value))
+		return 0;
+	bool is_short = slice_eq(text, slice_of(out, put_double(shortest, negative, false, out)));
+	bool is_dot = slice_eq(text, slice_of(out, put_double(shortest, negative, true, out)));
+	return (uint8_t)((is_short ? NUM_FORMAT_SHORT : 0) | (is_dot ? NUM_FORMAT_DOT : 0));
 }
 
 /* digits '.' digits. With at most 15 significant digits every decimal is the shortest form of its double, if no digit can be
  * dropped: then the answer is a matter of syntax. */
-static uint8_t fraction_formats(const struct parts *n, double value)
+static uint8_t fraction_formats(const struct parts *n, double value, struct decimal shortest)
 {
 	size_t leading = n->fraction_digits - n->significant; /* zeros behind the point, if the integer part is 0 */
 	bool small = n->significant <= n->fraction_digits;
 	if (n->significant == 0) /* 0.0 or -0.0; others are odd */
 		return n->fraction_digits == 1 ? NUM_FORMAT_DOT : 0;
 	if (n->last_nonzero > 15 || n->int_digits > 15)
-		return formats_by_trial(n->text, value);
+		return formats_by_trial(n->text, value, shortest);
 	if (n->last_nonzero < n->significant) /* a zero at the end: only x.0 is anybody's habit */
 		return n->fraction_digits == 1 ? NUM_FORMAT_DOT : 0;
 	return (uint8_t)((!small || leading <= 5 ? NUM_FORMAT_SHORT : 0) | (!small || leading <= 3 ? NUM_FORMAT_DOT : 0));
 }
 
-static void classify_integer(const struct parts *n, struct json_number *r)
+static void classify_integer(const struct parts *n, struct decimal shortest, struct json_number *r)
 {
 	const uint64_t limit = (uint64_t)INT64_MAX + n->negative;
 	if (n->significant == 0 && n->negative) { /* -0 */
@@ -170,7 +245,7 @@ static void classify_integer(const struct parts *n, struct json_number *r)
 	}
 	if (n->cut || n->w > limit) {
 		r->kind = NUM_BIGINT;
-		r->formats = formats_by_trial(n->text, r->f64);
+		r->formats = formats_by_trial(n->text, r->f64, shortest);
 		return;
 	}
 	r->kind = NUM_INT64;
@@ -178,17 +253,73 @@ static void classify_integer(const struct parts *n, struct json_number *r)
 	r->formats = n->w <= (uint64_t)1 << 53 ? NUM_FORMAT_SHORT : 0;
 }
 
+/* At most 18 digits, no exponent, at most 15 significant digits if there is a fraction: nearly every number there is, in one pass. False
+ * for others, and for -0 in any form. */
+static bool parse_plain(struct slice text, struct json_number *r)
+{
+	static const double powers[] = { 1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18 };
+	const uint8_t *p = text.data, *end = p + text.len;
+	bool negative = p < end && *p == '-';
+	uint64_t w = 0;
+	unsigned leading = 0; /* zeros in front of the first other digit, the integer part's included */
+	if (text.len > 20)
+		return false;
+	p += negative;
+	const uint8_t *from = p;
+	for (; p < end && (uint8_t)(*p - '0') < 10; p++)
+		w = w * 10 + (*p - '0');
+	unsigned ints = (unsigned)(p - from), fractions = 0;
+	leading = w == 0 ? ints : 0;
+	if (p < end && *p == '.') {
+		for (p++; p < end && (uint8_t)(*p - '0') < 10; p++) {
+			w = w * 10 + (*p - '0');
+			leading += w == 0;
+		}
+		fractions = (unsigned)(p - from) - ints - 1;
+	}
+	if (p < end || ints + fractions > 18 || (negative && w == 0))
+		return false;
+	unsigned significant = ints + fractions - leading;
+	r->i64 = negative ? -(int64_t)w : (int64_t)w;
+	if (fractions == 0) {
+		if (w > (uint64_t)1 << 53 || ints == 0)
+			return false;
+		r->kind = NUM_INT64;
+		r->digits = (uint8_t)ints;
+		r->formats = NUM_FORMAT_SHORT;
+		r->f64 = (double)r->i64;
+		r->lossless = true;
+		return true;
+	}
+	if (significant > 15)
+		return false;
+	r->kind = NUM_DECIMAL;
+	r->digits = (uint8_t)(significant > fractions ? significant : fractions);
+	r->scale = (uint8_t)fractions;
+	r->f64 = (double)r->i64 / powers[fractions]; /* both exact: one rounding */
+	r->lossless = true;
+	if (end[-1] == '0') /* a zero at the end: only x.0 is anybody's habit */
+		r->formats = fractions == 1 ? NUM_FORMAT_DOT : 0;
+	else
+		r->formats = (uint8_t)((leading <= 6 ? NUM_FORMAT_SHORT : 0) | (leading <= 4 ? NUM_FORMAT_DOT : 0));
+	return true;
+}
+
 struct json_number json_number_parse(struct slice text)
 {
+	struct json_number r = { 0 };
+	if (parse_plain(text, &r))
+		return r;
 	struct parts n = take_apart(text);
-	struct json_number r = { .f64 = nearest(&n) };
+	r = (struct json_number){ .f64 = nearest(&n) };
+	struct decimal shortest = __builtin_isfinite(r.f64) ? double_shortest(r.f64) : (struct decimal){ 0, 0 };
 	size_t digits = n.significant > n.fraction_digits ? n.significant : n.fraction_digits;
 	r.digits = digits > 255 ? 255 : digits ? (uint8_t)digits : 1;
 	if (n.has_exponent) {
-		r.formats = formats_by_trial(text, r.f64);
+		r.formats = formats_by_trial(text, r.f64, shortest);
 		r.kind = r.formats ? NUM_DOUBLE : NUM_ODD;
 	} else if (n.has_point) {
-		r.formats = fraction_formats(&n, r.f64);
+		r.formats = fraction_formats(&n, r.f64, shortest);
 		if (digits <= 18 && (!n.negative || n.significant)) {
 			r.kind = NUM_DECIMAL;
 			r.scale = (uint8_t)n.fraction_digits;
@@ -197,10 +328,9 @@ struct json_number json_number_parse(struct slice text)
 			r.kind = r.formats ? NUM_DOUBLE : NUM_ODD;
 		}
 	} else {
-		classify_integer(&n, &r);
+		classify_integer(&n, shortest, &r);
 	}
-	bool short_normal = n.last_nonzero <= 15 && n.exponent > -300 && n.exponent < 280;
-	r.lossless = (short_normal && n.significant <= 19) || is_lossless(&n, r.f64);
+	r.lossless = is_lossless(&n, r.f64, shortest);
 	return r;
 }
 
@@ -273,28 +403,6 @@ bool json_number_restores(struct slice text, double value, enum format format)
 	       slice_eq(text, slice_of(out, json_number_format_double(value, format, out)));
 }
 
-/* Decimal digits of v, most significant first, into out[20]; returns their number. */
-static size_t put_digits(uint64_t v, char *out)
-{
-	static const char pairs[201] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
-	                               "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
-	char text[20];
-	size_t at = sizeof text;
-	while (v >= 100) {
-		at -= 2;
-		memcpy(text + at, pairs + v % 100 * 2, 2);
-		v /= 100;
-	}
-	if (v >= 10) {
-		at -= 2;
-		memcpy(text + at, pairs + v * 2, 2);
-	} else {
-		text[--at] = (char)('0' + v);
-	}
-	memcpy(out, text + at, sizeof text - at);
-	return sizeof text - at;
-}
-
 size_t json_number_format_int(int64_t value, char out[JSON_INT_CHARS])
 {
 	if (value >= 0)
@@ -331,57 +439,11 @@ size_t json_format_decimal(__int128 unscaled, unsigned scale, char out[JSON_DECI
 	return len;
 }
 
-/* ECMAScript 2024, 6.1.6.1.20 Number::toString; Python's float_repr_style 'short' (repr). Both: digits d1 … dk, value 0.d1…dk × 10^point. */
 size_t json_number_format_double(double value, enum format format, char out[JSON_DOUBLE_CHARS])
 {
 	if (!__builtin_isfinite(value)) {
 		memcpy(out, "null", 4);
 		return 4;
 	}
-	bool dot = format == FORMAT_DOUBLE_DOT;
-	size_t len = 0;
-	if (__builtin_signbit(value))
-		out[len++] = '-';
-	if (value == 0) {
-		memcpy(out + len, "0.0", 3);
-		return len + (dot ? 3 : 1);
-	}
-	struct decimal d = double_shortest(value);
-	char digits[20];
-	int k = (int)put_digits(d.digits, digits), point = k + d.exponent;
-	if (dot ? point <= -4 || point > 16 : point <= -6 || point > 21) {
-		out[len++] = digits[0];
-		if (k > 1) {
-			out[len++] = '.';
-			memcpy(out + len, digits + 1, (size_t)k - 1);
-			len += (size_t)k - 1;
-		}
-		int e = point - 1;
-		out[len++] = 'e';
-		out[len++] = e < 0 ? '-' : '+';
-		e = e < 0 ? -e : e;
-		if (dot && e < 10)
-			out[len++] = '0';
-		return len + put_digits((uint64_t)e, out + len);
-	}
-	if (point <= 0) {
-		memcpy(out + len, "0.00000", (size_t)(2 - point));
-		len += (size_t)(2 - point);
-		memcpy(out + len, digits, (size_t)k);
-		return len + (size_t)k;
-	}
-	size_t whole = (size_t)(k < point ? k : point);
-	memcpy(out + len, digits, whole);
-	len += whole;
-	for (; whole < (size_t)point; whole++)
-		out[len++] = '0';
-	if (k > point) {
-		out[len++] = '.';
-		memcpy(out + len, digits + point, (size_t)(k - point));
-		len += (size_t)(k - point);
-	} else if (dot) {
-		memcpy(out + len, ".0", 2);
-		len += 2;
-	}
-	return len;
+	return put_double(double_shortest(value), __builtin_signbit(value), format == FORMAT_DOUBLE_DOT, out);
 }
