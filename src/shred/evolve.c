@@ -31,6 +31,14 @@ struct evolve {
 	struct names names;
 };
 
+/* __rest has no place for keys of list elements: without a column their rows would pay __raw. */
+static bool in_list(const struct inode *n)
+{
+	while (n && !n->element)
+		n = n->parent;
+	return n != NULL;
+}
+
 /* May a column with so many values be made? */
 static bool earns(const struct evolve *ev, const struct inode *parent, uint64_t values)
 {
@@ -41,7 +49,7 @@ static bool earns(const struct evolve *ev, const struct inode *parent, uint64_t 
 		return true;
 	if (parent && parent->children > MAP_LIKE_CHILDREN && values * 100 < parent->seen[GROUP_OBJECT])
 		return false;
-	if (used < budget / 2)
+	if (used < budget / 2 || in_list(parent))
 		return true;
 	/* In a small call 0.1 % is one row, and every key that comes once and never again would earn a column. */
 	return values >= 2 && values * 1000 >= ev->inf->rows;
