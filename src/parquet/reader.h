@@ -6,10 +6,11 @@
  * Values are normalised to the model's types:
  *   INT32 of any width up to 32 bits, signed, and uint8, uint16 → int32; uint32 → int64; uint64 → decimal(20, 0);
  *   decimals of every physical type → int64 (precision ≤ 18) or __int128; float16 → float;
- *   times and timestamps of ms, µs and ns → µs (ns are cut down to µs, towards the past); INT96 → timestamp, without zone;
+ *   times and timestamps of ms, µs and ns → µs (ns are cut down to µs, towards the past); INT96 → timestamp, without zone (it wraps
+ *   around outside of 64-bit µs, as in Spark);
  *   UTF8, ENUM, JSON → string; BSON, GEOMETRY, GEOGRAPHY, unannotated BYTE_ARRAY → binary; UNKNOWN (null) → its physical type.
- *   Lists of both the 3-level and the older 2-level forms and bare repeated fields → list ("element"); maps → map ("key", "value"; a map
- *   without value column has one child only). Strings are not checked for valid UTF-8.
+ *   Lists of both the 3-level and the older 2-level forms and bare repeated fields → list ("element"); maps → map ("key", "value"); a map
+ *   without value column → list of its keys. Strings are not checked for valid UTF-8.
  * Refused when projected: INTERVAL, VARIANT and unknown logical types, decimals over 38 digits, brotli and LZO; when opened: encryption.
  * Not promised: bloom filters, files split over several paths.
  * Ownership: the source's ctx is borrowed until parquet_reader_free; schema, metadata and bounds belong to the reader.

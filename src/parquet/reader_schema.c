@@ -166,9 +166,11 @@ static void set_bytes(struct leaf *l, struct field *f, const struct meta_schema_
 	f->length = l->width;
 	if (is_logical(e, LOGICAL_UUID) && l->width == 16) {
 		f->type = TYPE_UUID;
+		f->length = 0;
 		l->is_unsigned = true;
 	} else if (is_logical(e, LOGICAL_FLOAT16) && l->width == 2) {
 		f->type = TYPE_FLOAT;
+		f->length = 0;
 		l->convert = CONVERT_HALF;
 	} else if (is_type(e, 0, CONVERTED_INTERVAL)) {
 		l->refused = "logical type INTERVAL";
@@ -191,8 +193,6 @@ static void leaf_type(struct leaf *l, struct field *f, const struct meta_schema_
 	if (l->physical == PARQUET_INT96)
 		l->convert = CONVERT_INT96;
 	if (is_type(e, LOGICAL_DECIMAL, CONVERTED_DECIMAL) && (numeric || bytes)) {
-		if (bytes)
-			f->length = l->width;
 		set_decimal(l, f, e);
 	} else if (bytes) {
 		set_bytes(l, f, e);
