@@ -118,11 +118,16 @@ static uint64_t drive(const char *address, uint16_t port, size_t body, unsigned 
 	return done;
 }
 
+static size_t number(int argc, char **argv, int index, size_t otherwise)
+{
+	size_t n = index < argc ? strtoul(argv[index], NULL, 10) : otherwise;
+	return n ? n : otherwise;
+}
+
 int main(int argc, char **argv)
 {
-	size_t body = argc > 1 ? (size_t)atol(argv[1]) : 500;
-	unsigned conns = argc > 2 ? (unsigned)atoi(argv[2]) : 32, depth = argc > 3 ? (unsigned)atoi(argv[3]) : 1;
-	int seconds = argc > 4 ? atoi(argv[4]) : 2;
+	size_t body = number(argc, argv, 1, 500), seconds = number(argc, argv, 4, 2);
+	unsigned conns = (unsigned)number(argc, argv, 2, 32), depth = (unsigned)number(argc, argv, 3, 1);
 	struct http_server_options o;
 	struct http_server *s = NULL;
 	struct err err;

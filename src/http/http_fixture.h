@@ -305,7 +305,7 @@ static inline bool client_read(int fd, struct answer *a, bool head_only)
 	size_t head = (size_t)(end - (char *)a->rest.data) + 4;
 	snprintf(a->head, sizeof(a->head), "%.*s", (int)head, (char *)a->rest.data);
 	drop(a, head);
-	a->status = atoi(a->head + 9);
+	a->status = (int)strtoul(a->head + 9, NULL, 10);
 	a->close = strstr(a->head, "Connection: close\r\n") != NULL;
 	if (head_only || a->status == 100 || a->status == 204)
 		return true;

@@ -232,6 +232,11 @@ TEST(http_drain_finishes_running_requests_and_closes_the_rest)
 					  "POST /hold HTTP/1.1\r\n" HOST "Content-Length: 1\r\n\r\n2")));
 	CHECK(client_send(reading, SLICE_LIT("POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\na")));
 	CHECK(fixture_wait_held(f, 2));
+	struct http_server_stats st = { 0 };
+	for (int i = 0; i < 1000 && st.requests < 4; i++) { /* the head of the last one, too */
+		clock_sleep_us(2000);
+		http_server_get_stats(f->server, &st);
+	}
 	CHECK_RC(http_server_drain(f->server, clock_mono_us() + 200000, &err), RC_AGAIN);
 	CHECK(client_at_end(idle, &a));
 	close(idle);

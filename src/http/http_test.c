@@ -6,90 +6,91 @@
 
 #define HOST "Host: localhost\r\n"
 
+static const struct {
+	const char *request;
+	int status;
+	const char *code;
+} bad_requests[] = {
+	{ "GET / HTTP/1.1\r\n\r\n", 400, "bad_request" }, /* no Host */
+	{ "GET / HTTP/1.1\r\n" HOST HOST "\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\nabc", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: -3\r\n\r\nabc", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: +3\r\n\r\nabc", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x3\r\n\r\nabc", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\nabc", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999999\r\n\r\n", 413, "body_too_large" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551617\r\n\r\n", 413, "body_too_large" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 67108865\r\n\r\n", 413, "body_too_large" },
+	{ "GET / HTTP/1.1\nHost: x\n\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\nHost: x\n\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\n" HOST "A: b\r\n c\r\n\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\n A: b\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\n" HOST "A : b\r\n\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\n" HOST ": b\r\n\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\n" HOST "novalue\r\n\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\n" HOST "A: b\x01\r\n\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\n" HOST "A: b\rc\r\n\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1\r\n" HOST "A\x80: b\r\n\r\n", 400, "bad_request" },
+	{ "GET  / HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /  HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.1 \r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET / http/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET / HTTP/1.10\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET path HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET ftp://x/ HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET * HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /a#b HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /\xc3\xa4 HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /%4 HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /?a=%zz HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /a%00b HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /a/../b HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /a/%2e%2E/b HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "GET /a/. HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
+	{ "\x16\x03\x01\x02", 400, "bad_request" }, /* TLS */
+	{ "\nGET / HTTP/1.1\r\n", 400, "bad_request" },
+	{ "GET / HTTP/2.0\r\n" HOST "\r\n", 505, "http_version" },
+	{ "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http_version" },
+	{ "GET / HTTP/1.2\r\n" HOST "\r\n", 505, "http_version" },
+	{ "GET / HTTP/0.9\r\n" HOST "\r\n", 505, "http_version" },
+	{ "CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 501, "not_implemented" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", 501, "transfer_encoding" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n", 501, "transfer_encoding" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n", 400, "bad_request" },
+	{ "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "bad_chunk" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 400, "bad_chunk" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx", 415, "unsupported_encoding" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: gzip, zstd\r\nContent-Length: 1\r\n\r\nx", 415, "unsupported_encoding" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nplain", 400, "corrupt_body" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: zstd\r\nContent-Length: 5\r\n\r\nplain", 400, "corrupt_body" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b", 400, "corrupt_body" },
+	{ "POST / HTTP/1.1\r\n" HOST "Expect: wonders\r\nContent-Length: 1\r\n\r\nx", 417, "expectation_failed" },
+	{ "POST /small HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n", 413, "body_too_large" },
+	{ "POST /small HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n6\r\nabcdef\r\n", 413, "body_too_large" },
+};
+
 TEST(http_bad_request_gets_its_exact_status)
 {
-	static const struct {
-		const char *request;
-		int status;
-		const char *code;
-	} cases[] = {
-		{ "GET / HTTP/1.1\r\n\r\n", 400, "bad_request" }, /* no Host */
-		{ "GET / HTTP/1.1\r\n" HOST HOST "\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\nabc", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: -3\r\n\r\nabc", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: +3\r\n\r\nabc", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 0x3\r\n\r\nabc", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\nabc", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999999999\r\n\r\n", 413, "body_too_large" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551617\r\n\r\n", 413, "body_too_large" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 67108865\r\n\r\n", 413, "body_too_large" },
-		{ "GET / HTTP/1.1\nHost: x\n\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\nHost: x\n\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\n" HOST "A: b\r\n c\r\n\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\n A: b\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\n" HOST "A : b\r\n\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\n" HOST ": b\r\n\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\n" HOST "novalue\r\n\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\n" HOST "A: b\x01\r\n\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\n" HOST "A: b\rc\r\n\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1\r\n" HOST "A\x80: b\r\n\r\n", 400, "bad_request" },
-		{ "GET  / HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /  HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.1 \r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET / http/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET / HTTP/1.10\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET path HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET ftp://x/ HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET * HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /a#b HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /\xc3\xa4 HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /%4 HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /?a=%zz HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /a%00b HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /a/../b HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /a/%2e%2E/b HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "GET /a/. HTTP/1.1\r\n" HOST "\r\n", 400, "bad_request" },
-		{ "\x16\x03\x01\x02", 400, "bad_request" }, /* TLS */
-		{ "\nGET / HTTP/1.1\r\n", 400, "bad_request" },
-		{ "GET / HTTP/2.0\r\n" HOST "\r\n", 505, "http_version" },
-		{ "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http_version" },
-		{ "GET / HTTP/1.2\r\n" HOST "\r\n", 505, "http_version" },
-		{ "GET / HTTP/0.9\r\n" HOST "\r\n", 505, "http_version" },
-		{ "CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", 501, "not_implemented" },
-		{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", 501, "transfer_encoding" },
-		{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n", 501, "transfer_encoding" },
-		{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n", 400, "bad_request" },
-		{ "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request" },
-		{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "bad_chunk" },
-		{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 400, "bad_chunk" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx", 415, "unsupported_encoding" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: gzip, zstd\r\nContent-Length: 1\r\n\r\nx", 415, "unsupported_encoding" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nplain", 400, "corrupt_body" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: zstd\r\nContent-Length: 5\r\n\r\nplain", 400, "corrupt_body" },
-		{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b", 400, "corrupt_body" },
-		{ "POST / HTTP/1.1\r\n" HOST "Expect: wonders\r\nContent-Length: 1\r\n\r\nx", 417, "expectation_failed" },
-		{ "POST /small HTTP/1.1\r\n" HOST "Content-Length: 11\r\n\r\n", 413, "body_too_large" },
-		{ "POST /small HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n6\r\nabcdef\r\n", 413, "body_too_large" },
-	};
 	struct fixture *f = fixture_new();
 	fixture_start(f);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+	for (size_t i = 0; i < sizeof(bad_requests) / sizeof(bad_requests[0]); i++) {
 		struct answer a;
 		char want[64];
 		answer_init(&a);
-		int status = ask(f, slice_str(cases[i].request), &a);
-		snprintf(want, sizeof(want), "{\"error\":{\"code\":\"%s\",\"message\":\"", cases[i].code);
+		int status = ask(f, slice_str(bad_requests[i].request), &a);
+		snprintf(want, sizeof(want), "{\"error\":{\"code\":\"%s\",\"message\":\"", bad_requests[i].code);
 		bool form = strncmp(buf_cstr(&a.body), want, strlen(want)) == 0 && strstr(a.head, "Content-Type: application/json\r\n");
-		if (status != cases[i].status || !form)
-			fprintf(stderr, "  case %zu: %s", i, cases[i].request);
-		CHECK_INT(status, cases[i].status);
+		if (status != bad_requests[i].status || !form)
+			fprintf(stderr, "  case %zu: %s", i, bad_requests[i].request);
+		CHECK_INT(status, bad_requests[i].status);
 		CHECK(form);
 		answer_free(&a);
 	}

@@ -52,8 +52,8 @@ static size_t gather(struct conn *c, struct iovec *iov, int *ret_count)
 			announce_end(c, r);
 		if (r->sent < r->out.len)
 			add_piece(iov, ret_count, &total, r->out.data + r->sent, r->out.len - r->sent);
-		size_t of_body = r->sent > r->out.len ? r->sent - r->out.len : 0;
-		add_piece(iov, ret_count, &total, r->out_body.data + of_body, r->out_body.len - of_body);
+		struct slice body = slice_skip(buf_slice(&r->out_body), r->sent > r->out.len ? r->sent - r->out.len : 0);
+		add_piece(iov, ret_count, &total, body.data, body.len);
 		if (r->state != REQUEST_ANSWERED || r->close)
 			break;
 	}

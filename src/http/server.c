@@ -60,7 +60,8 @@ static void clamp_options(struct http_server_options *o)
 static bool split_listen(const char *text, char host[256], char port[8])
 {
 	const char *colon = strrchr(text, ':'), *from = text, *to = colon;
-	if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
+	if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
+	    strtoul(colon + 1, NULL, 10) > 65535)
 		return false;
 	if (text[0] == '[') {
 		if (colon[-1] != ']')
@@ -100,7 +101,7 @@ static rc_t bind_one(struct http_server *s, const struct addrinfo *ai, struct er
 		close(fd);
 		return err_set(reterr, RC_IO, "cannot listen on %s: the system does not tell the port", text);
 	}
-	s->port = (uint16_t)atoi(port);
+	s->port = (uint16_t)strtoul(port, NULL, 10);
 	snprintf(s->address, sizeof(s->address), at.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 	s->listen_fd = fd;
 	return RC_OK;
