@@ -121,7 +121,7 @@ rc_t check_open_locked(struct wal *w, struct err *reterr)
 	if (w->readonly)
 		return err_set(reterr, RC_UNSUPPORTED, "the log in %s is open for reading only", w->opt.dir);
 	if (w->failed && w->error.rc == RC_LIMIT && !w->flushing &&
-	    (clock_mono_us() - w->failed_at >= REOPEN_EVERY_US || w->spare_count || w->trimmed_count))
+	    (!w->failed_at || w->spare_count || clock_mono_us() - w->failed_at >= REOPEN_EVERY_US))
 		reopen_locked(w, NULL);
 	if (w->failed) {
 		if (reterr)
@@ -263,12 +263,12 @@ static rc_t wait_room_locked(struct wal *w, uint64_t size)
 	return RC_AGAIN;
 }
 
-/* Waits until the active segment has a file and room. */
+/* Waits until the active segment has a file and room, and nobody else writes there. */
 static rc_t wait_file_locked(struct wal *w, uint64_t size, struct err *reterr)
 {
 	struct segment *s = active(w);
 	bool room = s->append_end + size <= s->capacity;
-	if (room && s->created)
+	if (room && s->created && w->filling != s)
 		return RC_OK;
 	if (!room)
 		TRY(rotate_locked(w, size, 0, false, reterr));

@@ -324,6 +324,8 @@ static void forget_locked(struct wal *w, struct collection *c, uint64_t position
 	if (index_commit(w, c, position))
 		index_split_locked(w, c);
 	cur_group(w)->work = true; /* the flusher trims behind a group, even an empty one */
+	if (w->failed)
+		w->failed_at = 0; /* a full disk may have a segment for reuse now: the next append tries */
 	kick_locked(w);
 }
 

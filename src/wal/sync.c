@@ -69,6 +69,8 @@ static rc_t advance(struct wal *w, struct group *g, struct err *reterr)
 	TRY(file_sync(s->fd, s->path, reterr));
 	pthread_mutex_lock(&w->lock);
 	settle_locked(w, g, s);
+	if (s->append_end > s->written_out)
+		s->written_out = s->append_end;
 	for (size_t i = w->seg_count; i-- > 1 && !next;)
 		if (w->segs[i - 1] == s)
 			next = w->segs[i];
@@ -89,6 +91,25 @@ static rc_t advance(struct wal *w, struct group *g, struct err *reterr)
 	return RC_OK;
 }
 
+/* Keeps the file written out ahead of its records. Behind `end`, appenders of the next group may be writing big records already: the
+ * zeros go behind everything that has a place by now, and who gets a place there meanwhile waits. */
+static rc_t write_out_ahead(struct wal *w, struct segment *s, uint64_t end, struct err *reterr)
+{
+	if (end <= s->written_out)
+		return RC_OK;
+	pthread_mutex_lock(&w->lock);
+	uint64_t from = s->append_end > s->written_out ? s->append_end : s->written_out;
+	w->filling = s;
+	pthread_mutex_unlock(&w->lock);
+	s->written_out = from;
+	rc_t rc = segment_write_out(s, from, reterr);
+	pthread_mutex_lock(&w->lock);
+	w->filling = NULL;
+	pthread_cond_broadcast(&w->done);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
+}
+
 /* Writes and syncs the group, up to `end` in the target segment. Not locked. */
 static rc_t write_group(struct wal *w, struct group *g, struct segment *target, uint64_t end, struct err *reterr)
 {
@@ -97,15 +118,11 @@ static rc_t write_group(struct wal *w, struct group *g, struct segment *target, 
 		while (w->file_seg != r->seg)
 			TRY(advance(w, g, reterr));
 		TRY(file_pwrite(r->seg->fd, r->seg->path, g->bytes.data + r->from, r->len, r->offset, reterr));
-		if (r->offset + r->len > r->seg->written_out)
-			r->seg->written_out = r->offset + r->len;
 	}
 	while (w->file_seg != target)
 		TRY(advance(w, g, reterr));
-	if (end > target->written_out)
-		target->written_out = end; /* by an appender itself */
 	fault_point("wal.before_sync");
-	TRY(segment_write_out(target, target->written_out, reterr));
+	TRY(write_out_ahead(w, target, end, reterr));
 	TRY(file_sync(target->fd, target->path, reterr));
 	fault_point("wal.after_sync");
 	return RC_OK;

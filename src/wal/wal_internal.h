@@ -127,6 +127,7 @@ struct wal {
 	bool has_thread, stop;
 	bool closing;        /* nothing is trimmed any more: the SEAL is the last record */
 	bool flushing;       /* somebody is the flusher: writes the other group, makes or recycles segments */
+	struct segment *filling; /* zeros are being written behind this segment's append_end: no appender may write there itself */
 	struct segment *file_seg; /* the segment being written; belongs to the flusher */
 	bool calling;        /* listeners are being called */
 
