@@ -24,7 +24,7 @@
  *   2  { or [ : the line is one whole value, and more follows ndjson
  *   3  {                                                      json, whatever may be wrong with it: a typo must not become text (ndjson if the
  *                                                             value is broken, but a later line of the first 64 KiB is a whole object)
- *   4  [ and the array is whole (or cut off by the end), with no word behind it on its last line; or its first element is whole and
+ *   4  [ and the array is whole (or cut off by the end, or too deep), with no word behind it on its last line; or its first element is whole and
  *      a comma follows; or { and then " or }; or the input is one line whose first [ is closed by its last byte            json
  *   5  a value of another kind, alone in the input            json;   one on every line of the first 64 KiB              ndjson
  *   6  all UTF-8 without NUL (of a file: its first 1 MiB)     text

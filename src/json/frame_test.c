@@ -98,6 +98,26 @@ TEST(sniffing_follows_the_written_rule)
 	seen_free(&s);
 }
 
+TEST(arrays_nested_too_deeply_are_refused_not_taken_for_text)
+{
+	struct seen s;
+	struct frame_counts counts;
+	AUTO_BUF struct buf b;
+	buf_init(&b, 1 << 20);
+	seen_init(&s);
+	for (int i = 0; i < 200; i++)
+		buf_byte(&b, '[');
+	for (int i = 0; i < 200; i++)
+		buf_byte(&b, ']');
+	for (int one = 0; one < 2; one++) {
+		framed(&s, buf_slice(&b), FRAME_AUTO, one, &counts);
+		CHECK_INT(counts.format, FRAME_JSON);
+		CHECK_INT(counts.events, 1);
+		CHECK_INT(counts.invalid, 1);
+	}
+	seen_free(&s);
+}
+
 TEST(formats_that_are_asked_for_are_kept)
 {
 	static const struct { const char *body; enum frame_format format; bool one; const char *events; } cases[] = {

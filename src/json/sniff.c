@@ -40,9 +40,10 @@ static bool array_is_meant(const uint8_t *p, const uint8_t *end, bool whole)
 {
 	struct json_error e = { 0 };
 	size_t behind;
-	if (json_validate(from_to(p, end), NULL, &behind, &e) == RC_OK)
+	rc_t rc = json_validate(from_to(p, end), NULL, &behind, &e);
+	if (rc == RC_OK)
 		return json_goes_on(p + behind, end);
-	if (e.truncated)
+	if (rc == RC_LIMIT || e.truncated) /* nobody opens so many brackets by chance */
 		return true;
 	const uint8_t *first = json_space(p + 1, end);
 	if (*first == '{') { /* objects with a slip in one of them */
