@@ -139,6 +139,19 @@ size_t batch_bytes(const struct batch *b)
 	return column_bytes(&b->root);
 }
 
+static size_t column_memory(const struct column *c)
+{
+	size_t bytes = c->data.cap + c->present_cap * 8 + c->offsets_cap * sizeof *c->offsets + c->child_count * sizeof *c;
+	for (uint32_t i = 0; i < c->child_count; i++)
+		bytes += column_memory(&c->children[i]);
+	return bytes;
+}
+
+size_t batch_memory(const struct batch *b)
+{
+	return column_memory(&b->root);
+}
+
 struct column *batch_column(struct batch *b, const struct field *f)
 {
 	if (!f->parent)

@@ -45,6 +45,7 @@ void batch_adopt_schema(struct batch *b);
 /* Makes slots exact in the whole tree (rows = b->rows). */
 void batch_seal(struct batch *b);
 size_t batch_bytes(const struct batch *b); /* memory held by values, bitmaps, offsets in use (not capacity) */
+size_t batch_memory(const struct batch *b); /* … and what is allocated for them */
 struct column *batch_column(struct batch *b, const struct field *f); /* by walking f's parents; NULL if not there yet */
 
 void column_init(struct column *c, const struct field *f);

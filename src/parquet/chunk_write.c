@@ -50,6 +50,20 @@ rc_t encoder_flush(struct encoder *e, size_t above, struct err *reterr)
 	return RC_OK;
 }
 
+rc_t encoder_rest(struct encoder *e, struct err *reterr)
+{
+	TRY(encoder_flush(e, 0, reterr));
+	struct buf *bufs[] = { &e->out, &e->body, &e->packed, &e->convert, &e->trial, &e->trial_best, &e->pages,
+			       &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->first, &e->indices };
+	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
+		buf_free(bufs[i]);
+	arena_free(&e->brief);
+	arena_init(&e->brief);
+	codec_ctx_free(e->codec);
+	e->codec = codec_ctx_new();
+	return RC_OK;
+}
+
 /* ---- pages -------------------------------------------------------------------------------------------------------- */
 
 /* Bytes that a page of those entries and values takes before compression, about. */

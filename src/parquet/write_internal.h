@@ -176,6 +176,8 @@ static inline int64_t encoder_position(const struct encoder *e)
 }
 rc_t encoder_flush(struct encoder *e, size_t above, struct err *reterr); /* to the sink, if more than `above` bytes wait */
 
+rc_t encoder_rest(struct encoder *e, struct err *reterr); /* flushes, and frees all scratch memory */
+
 /* choose.c */
 void choose_plan(struct encoder *e, const struct values *v, struct plan *ret);
 /* Appends the values first .. first + n in the plan's encoding; for a dictionary the indices. */

@@ -90,6 +90,15 @@ int64_t parquet_writer_rows(const struct parquet_writer *w)
 	return w->rows;
 }
 
+rc_t parquet_writer_rest(struct parquet_writer *w, struct err *reterr)
+{
+	if (w->failed)
+		return err_set(reterr, RC_INVALID, "the Parquet writer has failed before");
+	rc_t rc = encoder_rest(&w->enc, reterr);
+	w->failed = rc != RC_OK;
+	return rc;
+}
+
 size_t parquet_writer_memory(const struct parquet_writer *w)
 {
 	size_t bytes = encoder_memory(&w->enc) + w->arena.bytes;

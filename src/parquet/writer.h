@@ -85,6 +85,8 @@ rc_t parquet_writer_finish(struct parquet_writer *w, const struct schema *final,
 void parquet_writer_free(struct parquet_writer *w);
 AUTO_DEFINE(parquet_writer, parquet_writer_free)
 
+/* Gives the sink what waits and frees scratch memory, for a writer that will not be used for a while. */
+rc_t parquet_writer_rest(struct parquet_writer *w, struct err *reterr);
 int64_t parquet_writer_bytes(const struct parquet_writer *w); /* of the file so far, without what finish will add */
 int64_t parquet_writer_rows(const struct parquet_writer *w);
 size_t parquet_writer_memory(const struct parquet_writer *w); /* held now, for budgets */

@@ -15,6 +15,7 @@
 
 #define GROUP_BYTES ((size_t)64 << 20)      /* a row group is sealed at this many buffered bytes */
 #define GROUP_DECENT ((size_t)12 << 20)     /* worth sealing when memory is short */
+#define KEEP_WARM 4u                        /* with so few partitions their memory is kept from row group to row group */
 #define PARTS_MAX 60000u                    /* partition numbers are two bytes */
 #define EVENTS_MAX ((size_t)64 << 20)       /* of one cut: bounds the index of partition numbers */
 #define PART_MEMO 4096u                     /* more days than an event time may be old: no two plausible days share a place */
@@ -42,7 +43,8 @@ struct part {
 	struct batch batch;
 	uint64_t batch_events;
 	struct hash128 batch_hash;
-	size_t batch_bytes; /* as last measured */
+	size_t batch_bytes;  /* of values, as last measured */
+	size_t batch_memory; /* allocated for them */
 	uint64_t payload_bytes;
 	struct part_file *open; /* takes the next row group; NULL: none yet, or full */
 	uint16_t number;
@@ -62,7 +64,7 @@ struct builder {
 	struct part_file **files;
 	size_t file_count, file_cap;
 	struct data_file *result;
-	size_t memory; /* sum of batch_bytes */
+	size_t memory; /* sum of batch_memory */
 	uint64_t events, left_out;
 	struct hash128 hash;
 	char *stem;
@@ -213,6 +215,17 @@ static rc_t file_begin(struct builder *b, struct part *p, struct err *reterr)
 	return RC_OK;
 }
 
+static void part_drop_batch(struct builder *b, struct part *p)
+{
+	if (p->has_batch)
+		batch_free(&p->batch);
+	p->has_batch = false;
+	b->memory -= p->batch_memory;
+	p->batch_memory = p->batch_bytes = 0;
+	p->batch_events = 0;
+	p->batch_hash = (struct hash128){ 0 };
+}
+
 /* The partition's buffered rows become a row group of its file. */
 static rc_t part_seal(struct builder *b, struct part *p, struct err *reterr)
 {
@@ -228,21 +241,12 @@ static rc_t part_seal(struct builder *b, struct part *p, struct err *reterr)
 	hash128_add(&p->open->hash, p->batch_hash);
 	p->batch_events = 0;
 	p->batch_hash = (struct hash128){ 0 };
-	b->memory -= p->batch_bytes;
 	p->batch_bytes = 0;
 	batch_reset(&p->batch);
-	return RC_OK;
-}
-
-static void part_drop_batch(struct builder *b, struct part *p)
-{
-	if (p->has_batch)
-		batch_free(&p->batch);
-	p->has_batch = false;
-	b->memory -= p->batch_bytes;
-	p->batch_bytes = 0;
-	p->batch_events = 0;
-	p->batch_hash = (struct hash128){ 0 };
+	if (b->part_count <= KEEP_WARM)
+		return RC_OK;
+	part_drop_batch(b, p); /* the next may be long in coming */
+	return parquet_writer_rest(p->open->writer, reterr);
 }
 
 /* ---- routing ---- */
@@ -304,16 +308,17 @@ static void measure(struct builder *b)
 		struct part *p = b->parts[i];
 		if (!p->touched)
 			continue;
-		size_t now = batch_bytes(&p->batch);
-		b->memory += now - p->batch_bytes;
-		p->batch_bytes = now;
+		size_t now = batch_memory(&p->batch);
+		b->memory += now - p->batch_memory;
+		p->batch_memory = now;
+		p->batch_bytes = batch_bytes(&p->batch);
 		p->touched = false;
 	}
 }
 
 static int by_bytes(const void *a, const void *b)
 {
-	size_t x = (*(struct part *const *)a)->batch_bytes, y = (*(struct part *const *)b)->batch_bytes;
+	size_t x = (*(struct part *const *)a)->batch_memory, y = (*(struct part *const *)b)->batch_memory;
 	return (x > y) - (x < y);
 }
 
@@ -347,8 +352,12 @@ static rc_t keep_within_memory(struct builder *b, bool may_defer, struct err *re
 		size_t before = b->memory;
 		if (may_defer && largest->batch_bytes < GROUP_DECENT)
 			defer_half(b);
-		if (b->memory == before)
-			TRY(part_seal(b, largest, reterr));
+		if (b->memory < before)
+			continue;
+		TRY(part_seal(b, largest, reterr));
+		part_drop_batch(b, largest);
+		if (b->memory >= before)
+			return RC_OK; /* nothing more to give back */
 	}
 	return RC_OK;
 }
@@ -426,6 +435,8 @@ static rc_t finish_parts(struct builder *b, enum part_state state, struct err *r
 			continue;
 		TRY(part_seal(b, p, reterr));
 		part_drop_batch(b, p);
+		if (p->open)
+			TRY(parquet_writer_rest(p->open->writer, reterr));
 		p->state = PART_DONE;
 	}
 	return RC_OK;
