@@ -44,6 +44,14 @@ static bool base_gone(const struct table *t)
 	return rc == RC_NOT_FOUND || (rc == RC_OK && (size != t->state.size || mtime != t->state.mtime));
 }
 
+/* A put of the hint in the same folder that succeeds says that the folder with the version's name in it has been synced. */
+static rc_t confirm(struct table *t, int64_t version, struct err *reterr)
+{
+	AUTO_MEM char *key = table_key(t, HINT_PATH);
+	AUTO_MEM char *text = mem_printf("%lld", (long long)version);
+	return store_put(t->store, key, slice_str(text), STORE_REPLACE, reterr);
+}
+
 /* Creates the version's file. Whatever the put says, what stands in the store decides. */
 static rc_t create_version(struct table *t, int64_t version, struct slice text, struct err *reterr)
 {
@@ -54,12 +62,14 @@ static rc_t create_version(struct table *t, int64_t version, struct slice text, 
 		return err_set(reterr, RC_CONFLICT, "%s was committed by another writer", gzip);
 	fault_point("table.before_commit");
 	rc_t rc = store_put(t->store, key, text, STORE_CREATE, &e);
-	if (rc == RC_CONFLICT || rc == RC_IO || rc == RC_AGAIN) {
+	if (rc != RC_OK) {
 		rc_t seen = look(t, key, text, NULL);
-		if (seen == RC_OK || seen == RC_CONFLICT)
+		if (seen == RC_OK && rc != RC_CONFLICT)
+			rc = confirm(t, version, &e); /* it is there, but was it durable when the put failed? */
+		else if (seen == RC_OK || seen == RC_CONFLICT)
 			rc = seen;
-		else
-			rc = RC_IO; /* nobody's, or cannot be told: the caller reloads and looks at its positions */
+		else if (rc == RC_CONFLICT)
+			rc = RC_IO; /* taken, and yet not to be read: the caller reloads and looks at its positions */
 	}
 	if (rc == RC_CONFLICT)
 		return err_set(reterr, rc, "%s was committed by another writer", key);

@@ -169,8 +169,8 @@ static void settle(struct schema *want, struct pair *pairs, size_t count, const 
 static rc_t evolve_once(struct table *t, struct schema *want, struct err *reterr)
 {
 	AUTO(schema) *next = schema_copy(t->state.schema);
-	struct pair *pairs;
-	size_t count, added;
+	struct pair *pairs = NULL;
+	size_t count = 0, added = 0;
 	TRY(meet(t, next, want, &pairs, &count, &added, reterr));
 	AUTO_MEM struct pair *owned = pairs;
 	if (added) {

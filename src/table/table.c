@@ -283,7 +283,7 @@ rc_t table_reload(struct table *t, bool *ret_changed, struct err *reterr)
 	AUTO_MEM char *plain = table_version_key(t, t->state.version, false);
 	AUTO_MEM char *gzip = table_version_key(t, t->state.version, true);
 	uint64_t size = 0;
-	int64_t mtime = 0, newest;
+	int64_t mtime = 0, newest = 0;
 	struct table_state fresh;
 	rc_t rc = store_size(t->store, plain, &size, &mtime, reterr);
 	if (rc == RC_NOT_FOUND)

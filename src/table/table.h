@@ -12,6 +12,8 @@
  *   failure does not fail them). Row-level deletes of other engines are not applied: table_files refuses the table by name.
  * Ownership: a table borrows the store, which outlives it. What accessors return lives until the next call that may change the table
  *   (reload, evolve, append, expire) or table_free.
+ * A table object is a view of one version: one that has been held for hours may name files that have expired (RC_CORRUPT, they are "lacking"):
+ *   table_reload before reading.
  * Threads: one table, one thread at a time; any number of tables (also of the same collection, in any number of processes) at once.
  */
 #ifndef TABLE_TABLE_H

@@ -228,7 +228,7 @@ TEST(hostile_metadata_never_crashes)
 	static const char alphabet[] = "0123456789-\"{}[],:truefalsn null";
 	uint64_t seed = 99;
 	int parsed = 0;
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 6000; i++) {
 		memcpy(copy, text, len);
 		for (uint64_t k = next_random(&seed) % 3 + 1; k; k--)
 			copy[next_random(&seed) % len] = alphabet[next_random(&seed) % (sizeof alphabet - 1)];
@@ -255,7 +255,7 @@ TEST(hostile_metadata_never_crashes)
 		buf_free(&b);
 		state_free(&broken.state);
 	}
-	CHECK(parsed > 100);
+	CHECK(parsed > 50);
 	teardown();
 }
 
@@ -364,7 +364,8 @@ TEST(kill_at_every_step_leaves_a_readable_table)
 	AUTO(table) *t = new_table("trail");
 	int at = 0;
 	for (size_t p = 0; p < sizeof points / sizeof *points; p++) {
-		for (int nth = 1; nth <= 5; nth++) {
+		int most = strncmp(points[p], "store.", 6) ? 2 : 6; /* an append puts five or six objects */
+		for (int nth = 1; nth <= most; nth++) {
 			char fault[64];
 			snprintf(fault, sizeof fault, "%s:%d", points[p], nth);
 			int status;

@@ -165,8 +165,8 @@ static rc_t next_block(struct avro_reader *r, struct err *reterr)
 	r->block_pos = 0;
 	if (r->pos == r->file.len)
 		return RC_EOF;
-	int64_t count;
-	struct slice data;
+	int64_t count = 0;
+	struct slice data = { NULL, 0 };
 	if (!get_long(r->file, &r->pos, &count) || count < 0 || !get_bytes(r->file, &r->pos, &data))
 		return corrupt(reterr, "is cut off or has a broken block");
 	if (r->file.len - r->pos < 16 || memcmp(r->file.data + r->pos, r->sync, 16) != 0)
@@ -236,7 +236,7 @@ static rc_t decode_raw(struct avro_reader *r, size_t size, struct slice *ret, st
 
 static rc_t decode_number(struct avro_reader *r, const struct avro_type *t, struct avro_value *v, struct err *reterr)
 {
-	struct slice raw;
+	struct slice raw = { NULL, 0 };
 	float f;
 	if (t->kind == AVRO_BOOL) {
 		TRY(decode_raw(r, 1, &raw, reterr));
@@ -261,7 +261,7 @@ static rc_t decode_number(struct avro_reader *r, const struct avro_type *t, stru
 
 static rc_t decode(struct avro_reader *r, const struct avro_type *t, struct avro_value *v, struct err *reterr)
 {
-	int64_t branch;
+	int64_t branch = 0;
 	if (r->budget == 0 || r->record_budget == 0)
 		return corrupt(reterr, "has more values than its bytes or the limit of a record allow");
 	r->budget--;

@@ -87,7 +87,7 @@ static rc_t parse_record(struct parse *p, json_t *j, struct avro_type **ret)
 	size_t n = json_array_size(fields);
 	if (n > AVRO_TYPES_MAX)
 		return bad(p, "has too many types");
-	struct avro_type *t;
+	struct avro_type *t = NULL;
 	TRY(new_type(p, AVRO_RECORD, (uint32_t)n, &t));
 	t->names = arena_zalloc(p->arena, n * sizeof *t->names + 1);
 	t->ids = arena_zalloc(p->arena, n * sizeof *t->ids + 1);
@@ -114,7 +114,7 @@ static rc_t parse_object(struct parse *p, json_t *j, struct avro_type **ret)
 	if (!json_is_string(type))
 		return bad(p, "has an object without a type");
 	const char *name = json_string_value(type);
-	struct avro_type *t;
+	struct avro_type *t = NULL;
 	if (!strcmp(name, "record"))
 		return parse_record(p, j, ret);
 	if (!strcmp(name, "array") || !strcmp(name, "map")) {
@@ -144,7 +144,7 @@ static rc_t parse_union(struct parse *p, json_t *j, struct avro_type **ret)
 	size_t n = json_array_size(j);
 	if (n == 0 || n > 256)
 		return bad(p, "has a union of no or too many branches");
-	struct avro_type *t;
+	struct avro_type *t = NULL;
 	TRY(new_type(p, AVRO_UNION, (uint32_t)n, &t));
 	for (uint32_t i = 0; i < n; i++) {
 		TRY(parse_child(p, json_array_get(j, i), t, i));

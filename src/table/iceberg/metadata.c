@@ -93,7 +93,7 @@ static rc_t check_document(const json_t *meta, struct err *reterr)
 rc_t state_from_json(json_t *meta, int64_t version, struct table_state *ret, struct err *reterr)
 {
 	TRY(check_document(meta, reterr));
-	struct schema *s;
+	struct schema *s = NULL;
 	TRY(schema_from_json(current_schema(meta), &s, reterr));
 	int64_t last = meta_int(meta, "last-column-id", 0);
 	if (last > s->last_id && last < INT32_MAX)
