@@ -264,6 +264,17 @@ static void consider(struct plan *best, struct outcome *best_outcome, const stru
 	}
 }
 
+/* Whether compression saves 2 % of a page: small samples hardly compress, so that they only raise the question. */
+static bool pays(struct encoder *e, const struct plan *plan, const struct values *v)
+{
+	struct sample first = { .count = { v->count < e->opts.page_rows ? v->count : e->opts.page_rows }, .runs = 1 };
+	while (first.count[0] > 1 && values_plain_bytes(v, 0, first.count[0]) > e->opts.page_bytes)
+		first.count[0] /= 2;
+	first.plain = values_plain_bytes(v, 0, first.count[0]);
+	struct outcome o = trial_run(e, plan, v, &first);
+	return o.stored < o.coded * 0.98;
+}
+
 void choose_plan(struct encoder *e, const struct values *v, struct plan *ret)
 {
 	struct plan best = { .encoding = ENCODING_PLAIN, .codec = e->opts.codec, .coded_per_plain = 1 };
@@ -296,7 +307,7 @@ void choose_plan(struct encoder *e, const struct values *v, struct plan *ret)
 	}
 	if (e->opts.delta && bytes) {
 		plan.encoding = ENCODING_DELTA_LENGTH_BYTE_ARRAY;
-		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample), 0.02);
+		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample), 0);
 		plan.encoding = ENCODING_DELTA_BYTE_ARRAY;
 		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample), 0.04);
 	}
@@ -305,7 +316,7 @@ void choose_plan(struct encoder *e, const struct values *v, struct plan *ret)
 		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample), 0.03);
 	}
 	best.coded_per_plain = outcome.coded;
-	if (outcome.stored > outcome.coded * 0.98 && best.encoding != ENCODING_RLE_DICTIONARY)
+	if (best.encoding != ENCODING_RLE_DICTIONARY && outcome.stored > outcome.coded * 0.95 && !pays(e, &best, v))
 		best.codec = PARQUET_UNCOMPRESSED;
 	*ret = best;
 }

@@ -317,7 +317,7 @@ def check_file(path, encodings):
     compare(name + "/pyarrow", [read(r, schema, present) for r in file.read().to_pylist()], want)
     con = duckdb.connect()
     con.execute("set timezone='UTC'")
-    result = con.execute("select * from read_parquet('%s')" % path)
+    result = con.sql("select * from read_parquet('%s')" % path)
     # as Python values DuckDB would want pytz; the name of the call depends on its version
     table = next(getattr(result, m) for m in ("to_arrow_table", "fetch_arrow_table") if hasattr(result, m))()
     compare(name + "/duckdb", [read(r, schema, present) for r in table.to_pylist()], want)
