@@ -53,7 +53,7 @@ rc_t encoder_flush(struct encoder *e, size_t above, struct err *reterr)
 rc_t encoder_rest(struct encoder *e, struct err *reterr)
 {
 	TRY(encoder_flush(e, 0, reterr));
-	struct buf *bufs[] = { &e->out, &e->body, &e->packed, &e->convert, &e->trial, &e->trial_best, &e->pages,
+	struct buf *bufs[] = { &e->out, &e->body, &e->packed, &e->convert, &e->trial, &e->pages,
 			       &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->first, &e->indices };
 	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
 		buf_free(bufs[i]);

@@ -162,7 +162,7 @@ struct encoder {
 	struct buf column_indexes, offset_indexes; /* thrift, ready but for their place in the file */
 	struct buf body, packed;      /* a page's bytes before and after compression */
 	struct buf convert;           /* values in file byte order, where the column's differ */
-	struct buf trial, trial_best; /* choose.c */
+	struct buf trial; /* choose.c */
 	struct buf lengths, prefixes; /* int32 scratch of the delta encodings */
 	struct dict dict;             /* of the present chunk; its tables: */
 	struct buf slots[2], first, indices;
