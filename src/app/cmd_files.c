@@ -96,7 +96,6 @@ int cmd_ingest(int argc, char **argv)
 
 static void print_stats(const struct convert_result *r)
 {
-	static const char *const dialects[] = { "minimal", "1", "2", "3", "4", "5", "6", "7" };
 	const struct shred_stats *s = &r->stats;
 	double rows = r->events ? (double)r->events : 1;
 	char in[16], out[16], rate[16];
@@ -119,9 +118,9 @@ static void print_stats(const struct convert_result *r)
 	printf("bytes of shapes %llu, of __raw %llu (%.2f %% of the file)\n", (unsigned long long)r->shape_bytes, (unsigned long long)r->raw_bytes,
 	       r->bytes_out ? (double)(r->shape_bytes + r->raw_bytes) / (double)r->bytes_out * 100 : 0);
 	printf("mismatches      %llu\n", (unsigned long long)s->mismatches);
-	for (unsigned d = 0; d < 8; d++)
+	for (unsigned d = 0; d < sizeof s->dialects / sizeof *s->dialects; d++)
 		if (s->dialects[d])
-			printf("dialect %-7s %llu rows\n", dialects[d], (unsigned long long)s->dialects[d]);
+			printf("string dialect %-2u %llu rows\n", d, (unsigned long long)s->dialects[d]);
 	printf("time            %.3f s (%s/s)\n", (double)r->took_us / 1e6, rate);
 }
 

@@ -6,6 +6,7 @@
 
 struct gather {
 	struct ingest_reply *reply;
+	const struct ingest_request *req;
 	struct event *events;
 	size_t count, cap;
 	struct arena arena;
@@ -22,6 +23,8 @@ static rc_t gather_event(void *ctx, const struct frame_event *e, struct err *ret
 	}
 	struct event *ev = &g->events[g->count++];
 	*ev = (struct event){ .payload = e->payload, .kind = e->kind };
+	if (g->req->body_is_event && e->kind == PAYLOAD_JSON)
+		ev->payload = slice_skip(g->req->body, e->gap.len && e->gap.data[0] == 0xef ? 3 : 0); /* with the white space around it */
 	if (!e->invalid)
 		return RC_OK;
 	ev->reason = slice_str(arena_printf(&g->arena, "%s (line %llu, column %llu)", e->message, (unsigned long long)e->line,
@@ -127,7 +130,7 @@ rc_t pipeline_ingest(struct pipeline *p, const struct ingest_request *req, struc
 		if (rc != RC_NOT_FOUND)
 			return rc;
 	}
-	struct gather g = { .reply = ret };
+	struct gather g = { .reply = ret, .req = req };
 	arena_init(&g.arena);
 	struct frame_counts counts;
 	rc_t rc = frame_body(req->body, req->format, req->body_is_event, NULL, gather_event, &g, &counts, reterr);

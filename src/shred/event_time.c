@@ -25,7 +25,8 @@ static bool time_of_text(struct slice text, int64_t received, int64_t *ret_us)
 /* Counts, for the members of one object, those candidates that hold a plausible time. */
 static void sample_event(const struct event *e, uint32_t *times)
 {
-	const uint8_t *p = e->payload.data, *end = p + e->payload.len;
+	struct slice object = event_value(e);
+	const uint8_t *p = object.data, *end = p + object.len;
 	uint32_t marks;
 	int64_t us;
 	p = json_space(p + 1, end);
@@ -52,7 +53,7 @@ void event_time_settle(struct shredder *s, const struct event *events, size_t n)
 	if (s->time_path || !s->opt.lake)
 		return;
 	for (size_t i = 0; i < n && rows < SAMPLE_ROWS; i++) {
-		if (events[i].kind != PAYLOAD_JSON || events[i].reason.len || events[i].payload.data[0] != '{')
+		if (events[i].kind != PAYLOAD_JSON || events[i].reason.len || event_value(&events[i]).data[0] != '{')
 			continue;
 		rows++;
 		sample_event(&events[i], times);

@@ -233,8 +233,9 @@ void shred_infer(struct shredder *s, const struct event *events, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (events[i].kind != PAYLOAD_JSON || events[i].reason.len || !events[i].payload.len)
 			continue;
-		const uint8_t *p = events[i].payload.data;
-		inf.end = p + events[i].payload.len;
+		struct slice value = event_value(&events[i]);
+		const uint8_t *p = value.data;
+		inf.end = p + value.len;
 		inf.rows++;
 		count_value(&inf, inf.root, &p);
 	}

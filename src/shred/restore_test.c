@@ -385,13 +385,12 @@ static void suite_file(const char *folder, const char *name, int *ret_valid)
 	buf_reserve(&text, 1 << 20);
 	text.len = fread(text.data, 1, 1 << 20, f);
 	fclose(f);
-	struct slice value;
-	if (json_validate_all(buf_slice(&text), NULL, &value, NULL) != RC_OK)
+	if (json_validate_all(buf_slice(&text), NULL, NULL, NULL) != RC_OK)
 		return;
 	++*ret_valid;
 	struct table t;
 	table_open(&t);
-	add_event(&t, PAYLOAD_JSON, value);
+	add_event(&t, PAYLOAD_JSON, buf_slice(&text)); /* with the white space around the value */
 	run(&t, 0);
 	if (rows_wrong(&t) || shredder_stats(t.s).mismatches) {
 		fprintf(stderr, "  %s\n", name);

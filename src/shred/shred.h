@@ -9,6 +9,7 @@
  *   the first call that shows a key); columns for all keys (past the budget they live in `__rest`).
  * Ownership: the shredder owns the schema and the key table; batches are the caller's, made with batch_init(b, shredder_schema(s)).
  *   Payloads are read during shredder_run only. PAYLOAD_JSON must be *valid* JSON (json/scan.h has checked it): that is not checked again.
+ *   White space around the value is part of the payload (such a row carries `__raw`).
  * Threads: one thread at a time.
  *
  * Where things go, beyond DESIGN 'In the lake' and TABLES 'Names', 'Types':

@@ -141,6 +141,8 @@ void append_row(struct shredder *s, struct batch *b, const struct row_meta *meta
 /* event_time.c */
 void event_time_settle(struct shredder *s, const struct event *events, size_t n);
 /* The row's time: the event time if it is plausible, else the receive time (counted). */
+/* A JSON payload without the white space around it. */
+struct slice event_value(const struct event *e);
 int64_t event_time_of(struct shredder *s, const struct event *e);
 
 static inline void parse_emit(struct row *r, uint32_t edge)

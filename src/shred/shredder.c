@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "shred/shred_internal.h"
+#include "json/scan.h"
 #include "json/time.h"
 
 #define ROW_TEXT_MAX ((size_t)1 << 31)
@@ -242,6 +243,16 @@ static void count_row(struct shredder *s, const struct row_meta *m)
 	st->raw_other += s->row.raw & RAW_OTHER ? 1 : 0;
 }
 
+struct slice event_value(const struct event *e)
+{
+	struct slice v = e->payload;
+	while (v.len && json_is_space(v.data[0]))
+		v = slice_skip(v, 1);
+	while (v.len && json_is_space(v.data[v.len - 1]))
+		v.len--;
+	return v;
+}
+
 /* Parses events[i] to the row, inferring first if it holds something new. */
 static void shred_event(struct shredder *s, const struct event *events, size_t i, size_t n, struct row_meta *m)
 {
@@ -258,11 +269,14 @@ static void shred_event(struct shredder *s, const struct event *events, size_t i
 		return;
 	}
 	m->has_tape = true;
-	if (parse_row(s, e->payload) != HOME) {
+	struct slice value = event_value(e);
+	if (parse_row(s, value) != HOME) {
 		s->inferred = true;
 		shred_infer(s, events + i, n - i);
-		parse_row(s, e->payload);
+		parse_row(s, value);
 	}
+	if (value.len != e->payload.len)
+		s->row.raw |= RAW_OTHER;
 	m->raw = s->row.raw != 0;
 	if (!m->raw && (s->opt.verify_all || s->stats.rows % VERIFY_EVERY == 0) && !row_restores(s, e)) {
 		m->raw = true;
