@@ -148,7 +148,7 @@ TEST(old_bit_packed_levels_have_the_most_significant_bit_first)
 
 TEST(split_streams_are_woven_together)
 {
-	uint8_t in[30 + DECODE_PAD], out[30 + DECODE_PAD];
+	AUTO_MEM uint8_t *in = mem_alloc(30), *out = mem_alloc(30);
 	for (unsigned width = 1; width <= 10; width++) {
 		size_t n = 30 / width;
 		for (size_t i = 0; i < n * width; i++)
