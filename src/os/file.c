@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/random.h"
+
 rc_t file_open(const char *path, enum file_mode mode, int *ret_fd, struct err *reterr)
 {
 	static const int flags[] = {
@@ -132,8 +134,9 @@ rc_t file_read_all(const char *path, struct buf *ret, struct err *reterr)
 
 char *file_temp_name(const char *path)
 {
-	static unsigned counter;
-	return mem_printf("%s.tmp-%d-%u", path, (int)getpid(), __atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED));
+	char name[13]; /* random: a pid comes again in a container, and may meet what a crashed run left */
+	random_name(name, 12);
+	return mem_printf("%s.tmp-%s", path, name);
 }
 
 /* The folder part of path, "." if there is none. Caller frees. */

@@ -50,7 +50,7 @@ rc_t file_open_unnamed(const char *dir, int *ret_fd, struct err *reterr);
 /* Exclusive advisory lock on path (made if absent), held until the fd is closed. Taken: RC_CONFLICT, the holder's text (what it wrote
  * with file_pwrite) in *reterr. */
 rc_t file_lock(const char *path, int *ret_fd, struct err *reterr);
-/* Unique name for a temporary file in the folder of `path`: "<path>.tmp-<pid>-<n>". Caller frees. */
+/* Unique name for a temporary file in the folder of `path`: "<path>.tmp-<random>". Caller frees. */
 char *file_temp_name(const char *path);
 
 #endif
