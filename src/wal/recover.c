@@ -77,7 +77,7 @@ static void count_spares(struct wal *w)
 	w->spare_count = 0;
 	w->spare_total = 0;
 	for (size_t i = 0; i < n; i++) {
-		uint64_t seq = w->spares[i], size;
+		uint64_t seq = w->spares[i], size = 0;
 		AUTO_MEM char *path = segment_path(w, seq, "spare");
 		if (seq > w->last_seq)
 			w->last_seq = seq;

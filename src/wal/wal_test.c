@@ -49,6 +49,8 @@ TEST(wal_gives_back_what_was_appended)
 	CHECK_INT(r.first, 2);
 	CHECK_SLICE(r.events[0].key, SLICE_LIT("k"));
 	CHECK_RC(wal_cursor_next(c, &r, &err), RC_EOF);
+	wal_cursor_close(c);
+	c = NULL;
 	CHECK_OK(wal_close(w, &err), err);
 }
 
