@@ -170,7 +170,10 @@ static rc_t hot_update(struct pipeline *p, struct collection *c, const char *nam
 	}
 	if (h->count && (h->chunks[0]->after < position || h->count >= CHUNKS_MAX))
 		hot_drop_chunks(h);
-	uint64_t after = h->count ? h->chunks[h->count - 1]->upto : position;
+	/* What the log calls committed or dropped may still be in it; and a quarantine table lags behind when nothing comes for it. */
+	uint64_t after = pending.first && pending.first - 1 > position ? pending.first - 1 : position;
+	if (h->count)
+		after = h->chunks[h->count - 1]->upto;
 	if (!pending.events || pending.last <= after)
 		return RC_OK;
 	if (!h->shredder) {
@@ -228,6 +231,18 @@ static rc_t view_fill(struct pipeline *p, struct collection *c, const char *name
 	return RC_OK;
 }
 
+/* Asked before an entry is made for a name: names come from outside. */
+static bool collection_exists(struct pipeline *p, const char *base)
+{
+	struct wal_pending pending = { 0 };
+	if (p->wal)
+		wal_pending(p->wal, slice_str(base), &pending);
+	if (pending.events)
+		return true;
+	AUTO(table) *t = NULL;
+	return table_open(p->store, base, &t, NULL) != RC_NOT_FOUND;
+}
+
 rc_t view_open(struct pipeline *p, const char *collection, struct view **ret, struct err *reterr)
 {
 	struct slice name = slice_str(collection);
@@ -236,6 +251,8 @@ rc_t view_open(struct pipeline *p, const char *collection, struct view **ret, st
 	size_t suffix = sizeof QUARANTINE_SUFFIX - 1;
 	bool quarantine = name.len > suffix && !strcmp(collection + name.len - suffix, QUARANTINE_SUFFIX);
 	AUTO_MEM char *base = mem_printf("%.*s", (int)(name.len - (quarantine ? suffix : 0)), collection);
+	if (!collection_exists(p, base))
+		return err_set(reterr, RC_NOT_FOUND, "there is no collection '%s'; `hydrant collections` lists those there are", collection);
 	struct collection *c = collection_get(p, base);
 	struct view *v = NEW(struct view);
 	pthread_mutex_lock(&c->lock);
