@@ -178,7 +178,7 @@ static rc_t sum_lengths(struct wal_cursor *c, uint64_t table, uint64_t i, uint64
 	uint64_t sum = 0;
 	while (n) {
 		uint64_t k = n < 65536 ? n : 65536;
-		const uint8_t *p;
+		const uint8_t *p = NULL;
 		TRY(load(c, table + 4 * i, 4 * k, &p, reterr));
 		for (uint64_t j = 0; j < k; j++)
 			sum += get_u32(p + 4 * j);
@@ -194,7 +194,7 @@ static rc_t sum_lengths(struct wal_cursor *c, uint64_t table, uint64_t i, uint64
 static rc_t begin_events(struct wal_cursor *c, struct err *reterr)
 {
 	static const uint32_t bits[COLUMNS] = { 0, EVENTS_IDS, EVENTS_KEYS, EVENTS_REASONS };
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 	uint64_t n = c->head.count;
 	TRY(load(c, 0, EVENTS_SUB, &p, reterr));
 	c->flags = get_u32(p);
@@ -226,7 +226,7 @@ static rc_t begin_events(struct wal_cursor *c, struct err *reterr)
 static rc_t fill_column(struct wal_cursor *c, int column, uint32_t n, struct event *events, struct err *reterr)
 {
 	struct events_column *col = &c->columns[column];
-	const uint8_t *lengths, *bytes;
+	const uint8_t *lengths = NULL, *bytes = NULL;
 	uint64_t sum = 0;
 	if (!col->there)
 		return RC_OK;
@@ -249,7 +249,7 @@ static rc_t give_piece(struct wal_cursor *c, struct wal_record *ret, struct err 
 {
 	const struct rec_head *r = &c->head;
 	uint64_t left = r->count - c->next, bytes = 0;
-	const uint8_t *lengths, *meta, *kinds = NULL;
+	const uint8_t *lengths = NULL, *meta = NULL, *kinds = NULL;
 	uint32_t n = 0;
 	arena_reset(&c->arena);
 	if (r->first + r->count - 1 > c->upto)
@@ -282,7 +282,7 @@ static rc_t give_piece(struct wal_cursor *c, struct wal_record *ret, struct err 
 static rc_t give_control(struct wal_cursor *c, struct wal_record *ret, struct err *reterr)
 {
 	const struct rec_head *r = &c->head;
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 	*ret = (struct wal_record){ .type = (enum wal_type)r->type, .collection = slice_of(r->name, r->name_len), .received = r->received,
 				    .segment = c->seg->h.seq, .offset = r->offset };
 	if (r->type == WAL_CUT) {
