@@ -143,7 +143,8 @@ static json_t *field_to_json(const struct field *f)
 	json_object_set_new(j, "required", json_boolean(f->required));
 	json_object_set_new(j, "type", type);
 	if ((f->role == ROLE_PAYLOAD || f->role == ROLE_SIBLING) && f->key.len && !slice_eq(f->key, f->name)) {
-		json_t *doc = json_stringn((const char *)f->key.data, f->key.len); /* NULL if no UTF-8: then only the notes have it */
+		/* NULL if no UTF-8, and none with U+0000, which JSON readers (our own too) refuse: then only the notes have the key */
+		json_t *doc = memchr(f->key.data, 0, f->key.len) ? NULL : json_stringn((const char *)f->key.data, f->key.len);
 		if (doc)
 			json_object_set_new(j, "doc", doc);
 	}
