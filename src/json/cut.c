@@ -299,8 +299,8 @@ static rc_t cut_whole(struct cutter *c, struct slice window, bool final, struct 
 		}
 		if (rc != RC_OK)
 			return take_invalid(c, window, from, window.len, window.len, from + e.offset, e.message, ret, reterr);
-		size_t start = (size_t)(json_space(data + from, end) - data);
-		TRY(take(c, window, start, from + behind, window.len, ret, reterr));
+		/* whoever sends a body as one event wants these bytes back: the white space around the value is part of it */
+		TRY(take(c, window, from, window.len, window.len, ret, reterr));
 		ret->kind = PAYLOAD_JSON;
 		return RC_OK;
 	}

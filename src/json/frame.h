@@ -73,8 +73,8 @@ struct frame_counts {
 /* Called for each event in order; anything but RC_OK stops and is returned. */
 typedef rc_t frame_emit(void *ctx, const struct frame_event *e, struct err *reterr);
 
-/* A whole body in memory. body_is_event: the body is one event: json and ndjson then want one value and white space around it (else one invalid
- * event), text takes all bytes but the byte order mark, raw takes all; an empty body is one invalid event. RC_LIMIT with status 413: an event is over event_max. Nothing valid is not an error
+/* A whole body in memory. body_is_event: the body is one event: json and ndjson then want one value with white space around it, which is part of
+ * the payload (else one invalid event), text takes all bytes but the byte order mark, raw takes all; an empty body is one invalid event. RC_LIMIT with status 413: an event is over event_max. Nothing valid is not an error
  * here: see the counts. limits may be NULL. */
 rc_t frame_body(struct slice body, enum frame_format format, bool body_is_event, const struct frame_limits *limits,
                 frame_emit *emit, void *ctx, struct frame_counts *ret, struct err *reterr);

@@ -126,7 +126,7 @@ TEST(formats_that_are_asked_for_are_kept)
 		{ "hello", FRAME_JSON, false, "!1:1<hello>" }, { "[error] x", FRAME_JSON, false, "!1:2<error] x>" }, { "1 2\n3", FRAME_JSON, false, "J<1>J<2>J<3>" },
 		{ "{\"a\":1}\n{\"a\":2}", FRAME_JSON, false, "J<{\"a\":1}>J<{\"a\":2}>" }, { "{\"a\":1} tru\n more\n{\"a\":2}\n", FRAME_JSON, false, "J<{\"a\":1}>!1:12<tru\n more>J<{\"a\":2}>" },
 		{ "{\n\"a\": 1\n}\n{\n\"a\": tru\n}\n{\n}", FRAME_JSON, false, "J<{\n\"a\": 1\n}>!5:9<{\n\"a\": tru\n}>J<{\n}>" },
-		{ "[1,2]", FRAME_AUTO, true, "J<[1,2]>" }, { " [1,2]\n", FRAME_AUTO, true, "J<[1,2]>" }, { "{}\n{}\n", FRAME_AUTO, true, "!2:1<{}\n{}\n>" }, { "a\nb\n", FRAME_AUTO, true, "T<a\nb\n>" },
+		{ "[1,2]", FRAME_AUTO, true, "J<[1,2]>" }, { " [1,2]\n", FRAME_AUTO, true, "J< [1,2]\n>" }, { "{}\n{}\n", FRAME_AUTO, true, "!2:1<{}\n{}\n>" }, { "a\nb\n", FRAME_AUTO, true, "T<a\nb\n>" },
 		{ "", FRAME_AUTO, true, "!1:1<>" }, { "", FRAME_JSON, true, "!1:1<>" }, { " ", FRAME_AUTO, true, "!1:2< >" }, { "\xef\xbb\xbf{}", FRAME_JSON, true, "J<{}>" }, { "\xef\xbb\xbf", FRAME_AUTO, true, "!1:1<>" },
 		{ "x", FRAME_RAW, true, "R<x>" }, { "[1", FRAME_NDJSON, true, "!1:3<[1>" },
 	};
