@@ -7,13 +7,12 @@
 
 #include "base/fault.h"
 #include "wal/wal_fixture.h"
+#include "wal/wal_wrap.h"
 
 static atomic_int fail_syncs;       /* so many file_sync calls fail from now on */
 static atomic_llong space_left = -1; /* bytes that may still be written behind a file's end; -1: unlimited */
 static atomic_int syncs;
 
-rc_t __real_file_sync(int fd, const char *path, struct err *reterr);
-rc_t __wrap_file_sync(int fd, const char *path, struct err *reterr);
 rc_t __wrap_file_sync(int fd, const char *path, struct err *reterr)
 {
 	atomic_fetch_add(&syncs, 1);
@@ -24,8 +23,6 @@ rc_t __wrap_file_sync(int fd, const char *path, struct err *reterr)
 	return __real_file_sync(fd, path, reterr);
 }
 
-rc_t __real_file_pwrite(int fd, const char *path, const void *data, size_t len, uint64_t offset, struct err *reterr);
-rc_t __wrap_file_pwrite(int fd, const char *path, const void *data, size_t len, uint64_t offset, struct err *reterr);
 rc_t __wrap_file_pwrite(int fd, const char *path, const void *data, size_t len, uint64_t offset, struct err *reterr)
 {
 	if (atomic_load(&space_left) >= 0) {

@@ -330,7 +330,23 @@ TEST(wal_damage_in_older_segments_is_found_and_salvage_is_remembered)
 	CHECK_INT(wal_recovery(w)->damage_count, 0); /* trimmed away */
 	wal_free(w);
 	w = NULL;
-	/* A whole segment without a header, and one that is missing. */
+}
+
+TEST(wal_segment_without_a_header_or_missing_is_reported_and_hides_no_other)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	uint8_t seen[300] = { 0 };
+	char path[200];
+	int fd;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (uint64_t i = 0; i < 100; i++)
+		CHECK_OK(append_n(w, "a", i, 1, 3000, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(wal_committed(w, SLICE_LIT("a"), 60, &err), err); /* trims the first three segments */
+	wal_free(w);
+	w = NULL;
 	snprintf(path, sizeof(path), "%s/0000000000000005.wal", o.dir);
 	CHECK_OK(file_open(path, FILE_WRITE, &fd, &err), err);
 	CHECK_OK(file_pwrite(fd, path, "damage", 6, 100, &err), err);

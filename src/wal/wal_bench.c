@@ -42,9 +42,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "wal_bench DIR [threads] [bytes] [seconds]\n");
 		return 2;
 	}
-	unsigned threads = argc > 2 ? (unsigned)atoi(argv[2]) : 4;
-	struct bench b = { .bytes = argc > 3 ? (size_t)atol(argv[3]) : 500 };
-	int64_t seconds = argc > 4 ? atol(argv[4]) : 3;
+	unsigned threads = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 4;
+	struct bench b = { .bytes = argc > 3 ? strtoul(argv[3], NULL, 10) : 500 };
+	int64_t seconds = argc > 4 ? strtol(argv[4], NULL, 10) : 3;
 	struct wal_options o = { .dir = argv[1] };
 	struct err err;
 	pthread_t t[64];
