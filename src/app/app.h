@@ -42,6 +42,9 @@ struct settings {
 	bool insecure;
 };
 extern struct settings settings;
+/* MEMORY, the budget of a process and its query children (default 512 MiB): a quarter for columns being filled, three eighths for SQL, three
+ * sixteenths for request bodies; the rest is for the log's buffers, hot files, and the program itself. */
+#define MEMORY_DEFAULT ((int64_t)512 << 20)
 /* Takes --config, --lake, … out of argv wherever they stand; reads environment and config. EXIT_DONE or EXIT_USAGE. */
 int settings_take(int *argc, char **argv);
 rc_t config_read(const char *path, struct settings *s, struct err *reterr);

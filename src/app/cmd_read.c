@@ -61,7 +61,7 @@ int cmd_query(int argc, char **argv)
 		{ 0 },
 	};
 	struct err err;
-	struct read_query_options qo = { .width = terminal_width(), .note = note_to_stderr, .write = to_stdout };
+	struct read_query_options qo = { .width = terminal_width(), .memory_bytes = (uint64_t)(settings.memory_bytes ? settings.memory_bytes : MEMORY_DEFAULT) / 2, .note = note_to_stderr, .write = to_stdout };
 	if (!options_parse(command_find("query"), &argc, argv, defs, 1, 1, &code))
 		return code;
 	if (sql_format_parse(format_name, &qo.format, &err) != RC_OK)

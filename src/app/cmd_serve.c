@@ -41,13 +41,15 @@ static void wait_for_signal(int fd)
 static rc_t serve(struct pipeline *p, const char *listen, int signals, struct err *reterr)
 {
 	TRY(pipeline_start(p, reterr));
+	uint64_t memory = (uint64_t)(settings.memory_bytes ? settings.memory_bytes : MEMORY_DEFAULT);
 	struct server_options so = {
 		.listen = listen,
 		.token = settings.token,
 		.pipeline = p,
 		.version = HYDRANT_VERSION,
 		.create_collections = true,
-		.sql_memory_bytes = settings.memory_bytes ? (uint64_t)settings.memory_bytes / 3 : 0,
+		.sql_memory_bytes = memory * 3 / 8,
+		.body_memory = memory * 3 / 16,
 	};
 	AUTO(server) *server = NULL;
 	TRY(server_start(&so, &server, reterr));

@@ -159,6 +159,6 @@ void pipeline_options_from_settings(struct pipeline_options *ret)
 		ret->file_bytes = (uint64_t)settings.file_bytes;
 	ret->log_bytes = (uint64_t)settings.log_bytes;
 	ret->collection_bytes = (uint64_t)settings.collection_bytes;
-	if (settings.memory_bytes) /* of the process; columns being filled get a third */
-		ret->memory_bytes = (size_t)settings.memory_bytes / 3;
+	if (settings.memory_bytes)
+		ret->memory_bytes = (size_t)settings.memory_bytes / 4; /* see MEMORY in app.h */
 }

@@ -10,7 +10,7 @@
 void pipeline_options_default(struct pipeline_options *ret)
 {
 	*ret = (struct pipeline_options){
-		.memory_bytes = (size_t)160 << 20,
+		.memory_bytes = (size_t)128 << 20,
 		.file_bytes = (uint64_t)128 << 20,
 		.codec = PARQUET_ZSTD,
 		.codec_level = 1,

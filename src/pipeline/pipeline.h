@@ -24,7 +24,7 @@ struct pipeline_options {
 	bool read_only;           /* a command that reads: nothing is made, an absent log is fine */
 	const char *holder;       /* text for whoever finds the data folder locked: "hydrant serve (pid 7) on http://…" */
 	const char *time_field;   /* declared event time for all collections, or NULL */
-	size_t memory_bytes;      /* for columns being filled by the hydrate loop; 0: 160 MiB */
+	size_t memory_bytes;      /* for columns being filled by the hydrate loop; 0: 128 MiB */
 	uint64_t file_bytes;      /* target size of a data file; 0: 128 MiB */
 	enum parquet_codec codec; /* with codec_level; CODEC default: see pipeline_options_default */
 	int codec_level;

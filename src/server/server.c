@@ -233,6 +233,8 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 	http_server_options_init(&ho);
 	ho.listen = opts->listen;
 	ho.loops = opts->loops;
+	if (opts->body_memory)
+		ho.body_memory = opts->body_memory;
 	ho.check = check;
 	ho.handle = handle;
 	ho.ctx = s;
