@@ -61,11 +61,13 @@ static rc_t hydrate_cut(struct pipeline *p, struct collection *c, struct err *re
 	fault_point("hydrate.before_trim");
 	pthread_mutex_lock(&c->lock);
 	rc = wal_committed(p->wal, slice_str(c->name), commit.upto, reterr);
+	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_lock(&c->state_lock);
 	c->state.commits++;
 	c->state.committed_events += commit.events;
 	c->state.committed_files += commit.files;
 	c->state.committed_bytes += commit.bytes;
-	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_unlock(&c->state_lock);
 	return rc;
 }
 
@@ -81,7 +83,7 @@ static rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct 
 			break;
 	if (rc == RC_EOF)
 		rc = RC_OK;
-	pthread_mutex_lock(&c->lock);
+	pthread_mutex_lock(&c->state_lock);
 	if (rc == RC_OK) {
 		if (c->failures_in_row)
 			log_info("commits of %s work again", c->name);
@@ -98,10 +100,11 @@ static rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct 
 		if (reterr)
 			*reterr = err;
 	}
-	pthread_mutex_unlock(&c->lock);
+	uint64_t events = c->state.committed_events - before;
+	pthread_mutex_unlock(&c->state_lock);
 	pthread_mutex_unlock(&c->commit);
-	if (rc == RC_OK && c->state.committed_events > before)
-		log_info("committed %s events=%llu ms=%lld", c->name, (unsigned long long)(c->state.committed_events - before),
+	if (rc == RC_OK && events)
+		log_info("committed %s events=%llu ms=%lld", c->name, (unsigned long long)events,
 			 (long long)((clock_mono_us() - start) / 1000));
 	return rc;
 }
@@ -129,8 +132,10 @@ static rc_t schedule_one(void *ctx, struct slice name, const struct wal_pending 
 	int64_t due = now + interval - (age > 0 ? age : 0); /* a clock set back waits no longer than an interval */
 	if (pending->bytes >= p->opts.commit_bytes)
 		due = now;
+	pthread_mutex_lock(&c->state_lock);
 	if (c->retry_at > due)
 		due = c->retry_at;
+	pthread_mutex_unlock(&c->state_lock);
 	if (due > now) {
 		s->next = due < s->next ? due : s->next;
 		return RC_OK;

@@ -80,6 +80,7 @@ void pipeline_close(struct pipeline *p)
 		hot_clear(&c->hot[1]);
 		pthread_mutex_destroy(&c->lock);
 		pthread_mutex_destroy(&c->commit);
+		pthread_mutex_destroy(&c->state_lock);
 		free(c->name);
 		free(c);
 	}
@@ -122,6 +123,7 @@ struct collection *collection_get(struct pipeline *p, const char *name)
 		c->state.collection = c->name;
 		pthread_mutex_init(&c->lock, NULL);
 		pthread_mutex_init(&c->commit, NULL);
+		pthread_mutex_init(&c->state_lock, NULL);
 		*place = (uintptr_t)c;
 	}
 	struct collection *c = (struct collection *)*place;
@@ -205,11 +207,11 @@ rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pi
 	pthread_mutex_unlock(&p->lock);
 	rc_t rc = RC_OK;
 	for (size_t i = 0; i < n && rc == RC_OK; i++) {
-		pthread_mutex_lock(&list[i]->lock);
+		pthread_mutex_lock(&list[i]->state_lock);
 		struct pipeline_state s = list[i]->state;
 		char error[sizeof list[i]->error];
 		memcpy(error, list[i]->error, sizeof error);
-		pthread_mutex_unlock(&list[i]->lock);
+		pthread_mutex_unlock(&list[i]->state_lock);
 		s.error = error[0] ? error : NULL;
 		struct wal_pending pending;
 		wal_pending(p->wal, slice_str(s.collection), &pending);

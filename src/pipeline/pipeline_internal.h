@@ -30,6 +30,7 @@ struct collection {
 	char *name;
 	pthread_mutex_t commit; /* held by whoever builds and commits a cut: one at a time */
 	pthread_mutex_t lock;   /* held from a commit's append to its trim, and while a view is put together */
+	pthread_mutex_t state_lock; /* of what follows up to `error`; never held for long: /metrics asks on an HTTP loop */
 	int64_t retry_at;       /* clock_mono_us; 0 = none */
 	unsigned failures_in_row;
 	struct pipeline_state state;
