@@ -19,22 +19,31 @@ static bool is_loopback(const char *listen)
 	return !strncmp(listen, "127.", 4) || !strncmp(listen, "localhost:", 10) || !strncmp(listen, "[::1]:", 6);
 }
 
+static void end_signals(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGTERM);
+	sigaddset(ret, SIGINT);
+}
+
 /* Blocks SIGTERM and SIGINT in this and all later threads; they are read from the returned descriptor. */
 static int signals_open(void)
 {
 	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
+	end_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
+/* Returns at the first signal; a second one ends the process as it always does. */
 static void wait_for_signal(int fd)
 {
 	struct signalfd_siginfo info;
+	sigset_t set;
 	while (read(fd, &info, sizeof info) < 0 && errno == EINTR)
 		;
+	end_signals(&set);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* Runs until a signal. The order at the end: no new requests, running ones are acked, the loop's commit ends, the log is closed. */

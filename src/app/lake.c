@@ -1,14 +1,19 @@
 /* How a command finds the lake: opened here, or through the server that holds its data folder. */
+#include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/app.h"
 #include "net/client.h"
+#include "os/clock.h"
 #include "os/file.h"
 
 #define NOTE_MAX 4096
+#define LOCK_WAIT_US ((int64_t)5 * 1000000) /* for whoever holds the data folder and is no server that can be asked */
+#define LOCK_POLL_US 20000
 
 static char *note_path(const char *data_dir)
 {
@@ -24,9 +29,10 @@ rc_t server_note(const char *data_dir, const char *url, struct err *reterr)
 	return file_replace_atomic(path, slice_str(text), reterr);
 }
 
-/* The URL in the note, or NULL. Caller frees. */
-static char *read_note(const char *data_dir)
+/* The URL in the note, or NULL. Caller frees. *ret_alive: the process that wrote it runs (false, too, if it is in another container). */
+static char *read_note(const char *data_dir, bool *ret_alive)
 {
+	*ret_alive = false;
 	AUTO_MEM char *path = note_path(data_dir);
 	AUTO_BUF struct buf text;
 	buf_init(&text, NOTE_MAX);
@@ -35,6 +41,8 @@ static char *read_note(const char *data_dir)
 	json_t *o = json_loadb((const char *)text.data, text.len, 0, NULL);
 	const char *url = json_string_value(json_object_get(o, "url"));
 	char *copy = url ? mem_strdup(url) : NULL;
+	pid_t pid = (pid_t)json_integer_value(json_object_get(o, "pid"));
+	*ret_alive = url && pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 	json_decref(o);
 	return copy;
 }
@@ -54,13 +62,23 @@ rc_t lake_open(bool read_only, struct pipeline **ret, char **ret_server, struct 
 	pipeline_options_from_settings(&po);
 	po.read_only = read_only;
 	po.holder = holder;
-	rc_t rc = pipeline_open(&po, ret, reterr);
-	if (rc != RC_CONFLICT)
-		return rc;
 	AUTO_MEM char *data = settings.data ? mem_strdup(settings.data) : pipeline_default_data_dir(settings.lake);
-	*ret_server = read_note(data);
-	if (*ret_server)
-		return RC_OK;
+	/* Another command is soon done, and a server that starts has not written its note yet, or the one of a killed server stands there. */
+	for (int64_t deadline = clock_mono_us() + LOCK_WAIT_US;;) {
+		rc_t rc = pipeline_open(&po, ret, reterr);
+		if (rc != RC_CONFLICT)
+			return rc;
+		bool alive, late = clock_mono_us() >= deadline;
+		char *url = read_note(data, &alive);
+		if (url && (alive || late)) {
+			*ret_server = url;
+			return RC_OK;
+		}
+		free(url);
+		if (late)
+			break;
+		clock_sleep_us(LOCK_POLL_US);
+	}
 	char text[sizeof reterr->text];
 	snprintf(text, sizeof text, "%s", reterr->text);
 	return err_set(reterr, RC_CONFLICT, "%s is in use by %s; wait for it, or use another --data DIR", data, text);
