@@ -25,20 +25,6 @@ static struct slice default_key(const struct field *f)
 	return is_member(f) && (f->role == ROLE_PAYLOAD || f->role == ROLE_SIBLING) ? f->name : SLICE_LIT("");
 }
 
-/* Depth first, without recursion: schemas come from files, too. */
-static struct field *next_field(const struct field *root, struct field *f)
-{
-	if (f->child_count)
-		return f->children[0];
-	while (f != root) {
-		struct field *p = f->parent;
-		if (f->index + 1 < p->child_count)
-			return p->children[f->index + 1];
-		f = p;
-	}
-	return NULL;
-}
-
 static void put_string(struct buf *b, struct slice s)
 {
 	buf_byte(b, '"');
@@ -71,7 +57,7 @@ void schema_notes_encode(const struct schema *s, struct buf *ret)
 {
 	bool first = true;
 	buf_printf(ret, "{\"version\":%d,\"fields\":[", NOTES_VERSION);
-	for (struct field *f = s->root; (f = next_field(s->root, f));) {
+	for (struct field *f = s->root; (f = field_next(s->root, f));) {
 		if (f == s->root)
 			break;
 		if (f->role == ROLE_PAYLOAD && !f->format && slice_eq(f->key, default_key(f)))
@@ -130,7 +116,7 @@ static void skip_value(struct walk *w)
 static struct field *field_by_path(const struct schema *s, struct slice path)
 {
 	char at[PATH_MAX_BYTES];
-	for (struct field *f = s->root; (f = next_field(s->root, f)) && f != s->root;) {
+	for (struct field *f = s->root; (f = field_next(s->root, f)) && f != s->root;) {
 		if (f->id)
 			continue;
 		field_path(f, at, sizeof at);
@@ -242,7 +228,7 @@ static const struct {
 
 static void notes_default(struct schema *s)
 {
-	for (struct field *f = s->root; (f = next_field(s->root, f)) && f != s->root;) {
+	for (struct field *f = s->root; (f = field_next(s->root, f)) && f != s->root;) {
 		f->role = ROLE_PAYLOAD;
 		f->format = FORMAT_DEFAULT;
 		for (size_t i = 0; f->parent == s->root && i < sizeof machinery / sizeof *machinery; i++)

@@ -50,19 +50,25 @@ struct field *schema_add(struct schema *s, struct field *parent, struct slice na
 	return f;
 }
 
+void field_copy_kind(struct schema *to, struct field *f, const struct field *from)
+{
+	f->type = from->type;
+	f->required = from->required;
+	f->precision = from->precision;
+	f->scale = from->scale;
+	f->length = from->length;
+	f->format = from->format;
+	f->role = from->role;
+	f->key = arena_copy(&to->arena, from->key);
+}
+
 static void copy_children(struct schema *to, struct field *tf, const struct field *from)
 {
 	for (uint32_t i = 0; i < from->child_count; i++) {
 		const struct field *f = from->children[i];
 		struct field *c = schema_add(to, tf, f->name, f->type);
 		c->id = f->id;
-		c->required = f->required;
-		c->precision = f->precision;
-		c->scale = f->scale;
-		c->format = f->format;
-		c->role = f->role;
-		c->length = f->length;
-		c->key = arena_copy(&to->arena, f->key);
+		field_copy_kind(to, c, f);
 		copy_children(to, c, f);
 	}
 }
@@ -76,8 +82,7 @@ struct schema *schema_copy(const struct schema *s)
 	return copy;
 }
 
-/* The next field behind f in depth-first order below root, or NULL. No recursion: schemas come from files, too. */
-static struct field *next_field(const struct field *root, struct field *f)
+struct field *field_next(const struct field *root, struct field *f)
 {
 	if (f->child_count)
 		return f->children[0];
@@ -101,13 +106,13 @@ static uint32_t depth_of(const struct field *f)
 void schema_assign_ids(struct schema *s)
 {
 	uint32_t deepest = 0;
-	for (struct field *f = s->root; f; f = next_field(s->root, f)) {
+	for (struct field *f = s->root; f; f = field_next(s->root, f)) {
 		uint32_t d = depth_of(f);
 		if (f != s->root && !f->id && d > deepest)
 			deepest = d;
 	}
 	for (uint32_t level = 1; level <= deepest; level++)
-		for (struct field *f = s->root; f; f = next_field(s->root, f))
+		for (struct field *f = s->root; f; f = field_next(s->root, f))
 			if (f != s->root && !f->id && depth_of(f) == level)
 				f->id = ++s->last_id;
 }
@@ -122,7 +127,7 @@ struct field *field_child(const struct field *parent, struct slice name)
 
 struct field *schema_by_id(const struct schema *s, int32_t id)
 {
-	for (struct field *f = s->root; f; f = next_field(s->root, f))
+	for (struct field *f = s->root; f; f = field_next(s->root, f))
 		if (f->id == id && f != s->root)
 			return f;
 	return NULL;

@@ -50,17 +50,6 @@ static bool same_type(const struct field *a, const struct field *b)
 	return a->type == b->type && a->precision == b->precision && a->scale == b->scale && a->length == b->length;
 }
 
-static void copy_field(struct schema *to, struct field *f, const struct field *from)
-{
-	f->required = from->required;
-	f->precision = from->precision;
-	f->scale = from->scale;
-	f->length = from->length;
-	f->format = from->format;
-	f->role = from->role;
-	f->key = arena_copy(&to->arena, from->key);
-}
-
 static rc_t incompatible(const struct table *t, const struct field *want, const struct field *have, struct err *reterr)
 {
 	char path[256], have_type[32], want_type[32];
@@ -93,7 +82,7 @@ static rc_t meet_field(const struct table *t, struct schema *next, struct index 
 		return err_set(reterr, RC_INVALID, "table %s: the new column %.*s must be optional, rows before it lack it", t->collection,
 			       SLICE_ARG(w->name));
 	struct field *f = schema_add(next, parent, w->name, w->type);
-	copy_field(next, f, w);
+	field_copy_kind(next, f, w);
 	f->id = ++next->last_id;
 	index_add(x, f);
 	*ret = f;
@@ -146,7 +135,7 @@ static void adopt_below(struct schema *want, struct field *to, const struct fiel
 		if (field_child(to, f->name))
 			continue;
 		struct field *c = schema_add(want, to, f->name, f->type);
-		copy_field(want, c, f);
+		field_copy_kind(want, c, f);
 		c->id = f->id;
 		adopt_below(want, c, f);
 	}
