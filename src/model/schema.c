@@ -82,12 +82,12 @@ struct schema *schema_copy(const struct schema *s)
 	return copy;
 }
 
-struct field *field_next(const struct field *root, struct field *f)
+struct field *field_next(const struct field *root, const struct field *f)
 {
 	if (f->child_count)
 		return f->children[0];
 	while (f != root) {
-		struct field *p = f->parent;
+		const struct field *p = f->parent;
 		if (f->index + 1 < p->child_count)
 			return p->children[f->index + 1];
 		f = p;

@@ -83,7 +83,7 @@ struct field *schema_add(struct schema *s, struct field *parent, struct slice na
 /* Gives each field without id the next one, breadth first in schema order. */
 void schema_assign_ids(struct schema *s);
 /* Walks the tree below root depth first, without recursion (schemas come from files, too): for (f = root; (f = field_next(root, f));) */
-struct field *field_next(const struct field *root, struct field *f);
+struct field *field_next(const struct field *root, const struct field *f);
 /* Type, facets, format, role and key (copied) of `from`; not its name, id or children. */
 void field_copy_kind(struct schema *to, struct field *f, const struct field *from);
 struct field *field_child(const struct field *parent, struct slice name);

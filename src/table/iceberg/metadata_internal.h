@@ -27,8 +27,6 @@ char *schema_name_mapping(const struct schema *s);
 /* hydrant.fields: roles, keys and formats that are not the default, to text and back. Caller frees. */
 char *schema_notes(const struct schema *s);
 void schema_apply_notes(struct schema *s, const char *notes); /* NULL: none; what is malformed in it is passed over */
-/* Depth-first next field, without recursion; NULL behind the last. Start with s->root. */
-struct field *field_next(const struct field *root, const struct field *f);
 
 /* ---- The document ---- */
 struct table_state {

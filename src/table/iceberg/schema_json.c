@@ -4,19 +4,6 @@
 #include "base/map.h"
 #include "table/iceberg/metadata_internal.h"
 
-struct field *field_next(const struct field *root, const struct field *f)
-{
-	if (f->child_count)
-		return f->children[0];
-	while (f != root) {
-		const struct field *p = f->parent;
-		if (f->index + 1 < p->child_count)
-			return p->children[f->index + 1];
-		f = p;
-	}
-	return NULL;
-}
-
 static struct slice json_slice(const json_t *j)
 {
 	return slice_of(json_string_value(j), json_string_length(j));
