@@ -70,7 +70,7 @@ static rc_t read_header(struct chunk *c, struct meta_page_header *ret, size_t *r
 	uint64_t left = c->r->data_end - c->pos;
 	for (size_t try = HEADER_FIRST;; try *= 4) {
 		size_t len = left < try ? (size_t)left : try;
-		const uint8_t *bytes;
+		const uint8_t *bytes = NULL;
 		TRY(chunk_bytes(c, c->pos, len, &bytes, reterr));
 		size_t have = (size_t)(c->window_pos + c->r->window.len - c->pos);
 		rc_t rc = meta_page_header_decode(slice_of(bytes, have), ret, ret_len, reterr);
@@ -250,7 +250,7 @@ rc_t chunk_next_page(struct chunk *c, struct page *ret, struct err *reterr)
 		c->pos = body_pos + (uint64_t)p.header.compressed_page_size;
 		if (p.header.type != PAGE_DATA && p.header.type != PAGE_DATA_V2 && p.header.type != PAGE_DICTIONARY)
 			continue;
-		const uint8_t *body;
+		const uint8_t *body = NULL;
 		size_t len = (size_t)p.header.compressed_page_size;
 		TRY(chunk_bytes(c, body_pos, len, &body, reterr));
 		if (META_HAS(&p.header, PAGE_HEADER_CRC) && (uint32_t)p.header.crc != (uint32_t)crc32_z(0, body, len))
