@@ -19,7 +19,7 @@ configure = if [ -f $(1)/build.ninja ]; then meson setup --reconfigure $(1) $(2)
 	else rm -rf $(1)/meson-private $(1)/meson-info; mkdir -p $(1); meson setup $(1) $(2) >$(1)/configure.log 2>&1; fi \
 	|| { tail -n 15 $(1)/configure.log; echo "hydrant: meson could not set up $(1): see $(1)/configure.log"; exit 1; }
 
-.PHONY: all tests check asan tsan fuzz bench tidy format demo install clean help
+.PHONY: all tests check asan tsan fuzz bench bench-units tidy format demo install clean help
 all: $(BUILD)/build.ninja
 	@if ninja -C $(BUILD) -t query hydrant >/dev/null 2>&1; then $(NINJA) -C $(BUILD) hydrant; else $(NINJA) -C $(BUILD); fi
 	@tools/fetch-duckdb $(BUILD) || true
@@ -40,7 +40,7 @@ build-fuzz/build.ninja: $(ROOMS) $(wildcard src/*/*_fuzz.c)
 	@tools/bootstrap build fuzz
 	@CC=clang $(call configure,build-fuzz,$(FUZZ))
 
-build-bench/build.ninja: $(ROOMS) $(wildcard src/*/*_bench.c bench/*_bench.c)
+build-bench/build.ninja: $(ROOMS) $(wildcard src/*/*_bench.c)
 	@tools/bootstrap build
 	@$(call configure,build-bench,$(BENCH))
 
@@ -63,7 +63,14 @@ fuzz: build-fuzz/build.ninja
 	@$(NINJA) -C build-fuzz fuzzers
 	@tools/fuzz build-fuzz $(FUZZ_SECONDS)
 
+# The figures of docs/benchmarks.md, half an hour; RUN="--seconds 60 --rounds 1" for a look.
 bench: build-bench/build.ninja
+	@$(NINJA) -C build-bench hydrant load
+	@tools/test-venv || true
+	@bench/run $(RUN)
+
+# One unit at a time: src/*/*_bench.c.
+bench-units: build-bench/build.ninja
 	@$(NINJA) -C build-bench
 	@for b in build-bench/*_bench; do [ -x $$b ] || continue; echo "== $$(basename $$b)"; $$b || exit 1; done
 
