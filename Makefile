@@ -12,7 +12,8 @@ FUZZ    := --buildtype=debugoptimized -Dwerror=false -Db_lto=false -Db_sanitize=
 BENCH   := $(RELEASE) -Dbench=true
 
 ROOMS := meson.build meson_options.txt $(wildcard src/*/meson.build)
-NINJA := ninja $(shell [ -t 1 ] || echo --quiet)
+# On a terminal one line that counts, otherwise only what goes wrong.
+NINJA = quiet=; [ -t 1 ] && [ -z "$$CI" ] || quiet=--quiet; NINJA_STATUS='  compiling %f/%t  ' ninja $$quiet
 
 # $(call configure,DIR,OPTIONS): Meson does not see that a room's first meson.build appears, make does.
 configure = if [ -f $(1)/build.ninja ]; then meson setup --reconfigure $(1) $(2) >$(1)/configure.log 2>&1; \
@@ -25,7 +26,8 @@ all: $(BUILD)/build.ninja
 	@tools/fetch-duckdb $(BUILD) || true
 
 $(BUILD)/build.ninja: $(ROOMS)
-	@tools/bootstrap build
+	@tools/bootstrap build sql
+	@echo "hydrant: compiling (a minute or two)"
 	@$(call configure,$(BUILD),$(RELEASE))
 
 build-asan/build.ninja: $(ROOMS)
@@ -46,7 +48,7 @@ build-bench/build.ninja: $(ROOMS) $(wildcard src/*/*_bench.c)
 
 # The order of a check is cheapest first; tools/check adds everything up and prints the closing line.
 check: 
-	@tools/bootstrap build check
+	@tools/bootstrap build sql check
 	@tools/check
 
 asan: build-asan/build.ninja
@@ -81,9 +83,11 @@ format:
 	@command -v clang-format >/dev/null || { echo "hydrant: apt-get install clang-format"; exit 1; }
 	@git diff --name-only HEAD -- '*.c' '*.h' | xargs -r clang-format -i
 
-demo: all
-	@tools/bootstrap demo
-	@tools/demo $(BUILD)/hydrant
+# What all of it needs is installed at once.
+demo:
+	@tools/bootstrap build sql demo
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tools/demo
 
 install: all
 	install -D -m 755 $(BUILD)/hydrant $(DESTDIR)$(PREFIX)/bin/hydrant
