@@ -1,6 +1,7 @@
 #include "pipeline/convert.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "json/notes.h"
 #include "os/clock.h"
@@ -131,9 +132,19 @@ static rc_t convert_finish(struct convert *c, struct err *reterr)
 	return file_rename(c->temp, c->opts->out, reterr);
 }
 
+/* Renamed over its input, the result would be all that is left of it. */
+static rc_t check_distinct(const struct convert_options *o, struct err *reterr)
+{
+	struct stat in, out;
+	if (strcmp(o->in, "-") != 0 && stat(o->in, &in) == 0 && stat(o->out, &out) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+		return err_set(reterr, RC_INVALID, "%s is the input: name another output file", o->out);
+	return RC_OK;
+}
+
 static rc_t convert_open(struct convert *c, struct err *reterr)
 {
-	struct file_source_options so = { .path = c->opts->in, .format = c->opts->format, .spool_dir = "/tmp", .framing = &c->framing };
+	TRY(check_distinct(c->opts, reterr));
+	struct file_source_options so = { .path = c->opts->in, .format = c->opts->format, .once = true, .framing = &c->framing };
 	TRY(file_source_open(&so, &c->source, reterr));
 	struct shred_options ro = { .verify_all = c->opts->verify_all };
 	TRY(shredder_new(&ro, NULL, &c->shredder, reterr));

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "os/file.h"
+#include "source/unpack_internal.h"
 
 #define FIRST_READ ((size_t)8 << 20) /* a good sample for the schema */
 #define NEXT_READ ((size_t)2 << 20)
@@ -16,14 +17,18 @@ struct file_source {
 	char *path;
 	int fd;
 	bool seekable;
-	uint64_t size;
-	/* a pipe's bytes since the cut's start: spool byte 0 is input byte spool_base */
+	bool packed; /* a plain file in gzip or zstd */
+	uint64_t size; /* of a plain file, as it lies there */
+	/* the bytes of a pipe, or of what was packed; those of earlier cuts are given back to the disk if nothing needs them again */
+	struct unpack *unpack;
 	int spool;
-	uint64_t spool_base, spool_end;
-	uint64_t live; /* bytes taken from fd */
+	uint64_t spool_end;
+	bool live_ended;
 	/* the cut */
 	uint64_t from, max_bytes, max_events, upto;
 	bool measured; /* upto is known: the cut was read once */
+	bool aligned;  /* `from` is where the cut before it ended: framing of lines can begin there */
+	uint64_t line_base, last_line; /* lines before `from`; the line of the last event so far */
 	bool finished;
 	uint64_t invalid;
 	enum frame_format format;
@@ -31,12 +36,32 @@ struct file_source {
 	struct framer *framer;
 	uint64_t frame_base; /* input offset of the framer's byte 0 */
 	uint64_t offset;     /* input bytes fed to it */
-	bool fed_any, ended, done;
+	bool fed_any, done;
 	uint64_t events_seen, bytes_seen;
 	struct event *events;
 	size_t event_count, event_cap;
 	struct arena reasons; /* of the events handed out last */
 };
+
+/* How the input is read: at any place, or once, by way of the spool. */
+static rc_t choose_reading(struct file_source *s, const struct stat *st, bool standard, struct err *reterr)
+{
+	bool plain = !standard && S_ISREG(st->st_mode);
+	if (plain) {
+		uint8_t head[PACKING_HEAD];
+		size_t got = 0;
+		rc_t rc = file_pread(s->fd, s->path, head, sizeof head, 0, &got, reterr);
+		if (rc != RC_OK && rc != RC_EOF)
+			return rc;
+		s->size = (uint64_t)st->st_size;
+		s->packed = packing_of(slice_of(head, got)) != PACKING_NONE;
+		s->seekable = !s->packed;
+	}
+	if (s->seekable)
+		return RC_OK;
+	s->unpack = unpack_new(s->fd, s->path);
+	return s->opts.once ? RC_OK : file_open_unnamed(s->opts.spool_dir, &s->spool, reterr);
+}
 
 rc_t file_source_open(const struct file_source_options *opts, struct file_source **ret, struct err *reterr)
 {
@@ -54,12 +79,8 @@ rc_t file_source_open(const struct file_source_options *opts, struct file_source
 		rc = err_errno(reterr, RC_IO, "cannot look at %s", s->path);
 	if (rc == RC_OK && S_ISDIR(st.st_mode))
 		rc = err_set(reterr, RC_INVALID, "%s is a folder; name the files in it", s->path);
-	if (rc == RC_OK) {
-		s->seekable = !standard && S_ISREG(st.st_mode);
-		s->size = s->seekable ? (uint64_t)st.st_size : 0;
-		if (!s->seekable)
-			rc = file_open_unnamed(opts->spool_dir, &s->spool, reterr);
-	}
+	if (rc == RC_OK)
+		rc = choose_reading(s, &st, standard, reterr);
 	if (rc != RC_OK) {
 		file_source_close(s);
 		return rc;
@@ -75,6 +96,7 @@ void file_source_close(struct file_source *s)
 	if (s->fd != STDIN_FILENO)
 		file_close(s->fd);
 	file_close(s->spool);
+	unpack_free(s->unpack);
 	framer_free(s->framer);
 	arena_free(&s->reasons);
 	free(s->events);
@@ -86,24 +108,25 @@ void file_source_close(struct file_source *s)
 
 static rc_t read_live(struct file_source *s, uint8_t *out, size_t len, size_t *ret_got, struct err *reterr)
 {
-	for (;;) {
-		ssize_t n = read(s->fd, out, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_errno(reterr, RC_IO, "cannot read %s", s->path);
-		TRY(file_pwrite(s->spool, "the spool file", out, (size_t)n, s->spool_end - s->spool_base, reterr));
-		s->spool_end += (uint64_t)n;
-		*ret_got = (size_t)n;
+	*ret_got = 0;
+	if (s->live_ended)
 		return RC_OK;
-	}
+	size_t n;
+	TRY(unpack_read(s->unpack, out, len, &n, reterr));
+	s->live_ended = n == 0;
+	if (!s->opts.once)
+		TRY(file_pwrite(s->spool, "the spool file", out, n, s->spool_end, reterr));
+	s->spool_end += n;
+	*ret_got = n;
+	return RC_OK;
 }
 
 /* Up to len bytes of input at s->offset; 0: the end. */
 static rc_t read_input(struct file_source *s, uint8_t *out, size_t len, size_t *ret_got, struct err *reterr)
 {
-	if (s->opts.stop && s->offset + len > s->opts.stop)
-		len = s->opts.stop > s->offset ? (size_t)(s->opts.stop - s->offset) : 0;
+	uint64_t stop = s->measured && s->finished ? s->upto : s->opts.stop; /* it may have grown since the first reading */
+	if (stop && s->offset + len > stop)
+		len = stop > s->offset ? (size_t)(stop - s->offset) : 0;
 	*ret_got = 0;
 	if (!len)
 		return RC_OK;
@@ -113,7 +136,7 @@ static rc_t read_input(struct file_source *s, uint8_t *out, size_t len, size_t *
 	} else if (s->offset < s->spool_end) {
 		if (len > s->spool_end - s->offset)
 			len = (size_t)(s->spool_end - s->offset);
-		rc = file_pread(s->spool, "the spool file", out, len, s->offset - s->spool_base, ret_got, reterr);
+		rc = file_pread(s->spool, "the spool file", out, len, s->offset, ret_got, reterr);
 	} else {
 		/* A pipe gives little at a time: gather, so that batches are large. */
 		while (rc == RC_OK && *ret_got < len) {
@@ -129,15 +152,24 @@ static rc_t read_input(struct file_source *s, uint8_t *out, size_t len, size_t *
 
 /* ---- cuts ---- */
 
+/* Lines stand for themselves; an array or a row of values has to be framed from its start. */
+static bool is_lines(enum frame_format format)
+{
+	return format == FRAME_NDJSON || format == FRAME_TEXT;
+}
+
 rc_t file_source_cut(struct file_source *s, uint64_t from, uint64_t max_bytes, uint64_t max_events, struct err *reterr)
 {
+	/* A file whose last line was not complete when it was loaded has to be framed from its start, too. */
+	s->aligned = s->measured && !s->finished && from == s->upto && is_lines(s->format);
+	s->line_base = s->aligned && s->last_line ? s->last_line - 1 : 0;
 	s->from = s->upto = from;
 	s->max_bytes = max_bytes;
 	s->max_events = max_events;
-	s->measured = false;
+	s->measured = s->finished = false;
 	s->invalid = 0;
-	if (!s->seekable && s->format != FRAME_JSON && from > s->spool_base)
-		TRY(file_punch(s->spool, "the spool file", 0, from - s->spool_base, reterr));
+	if (!s->seekable && s->aligned)
+		TRY(file_punch(s->spool, "the spool file", 0, from, reterr));
 	return RC_OK;
 }
 
@@ -146,21 +178,18 @@ rc_t file_source_rewind(struct file_source *s, struct err *reterr)
 	(void)reterr;
 	framer_free(s->framer);
 	s->framer = framer_new(s->format, NULL);
-	/* Lines stand for themselves; an array or a row of values has to be framed from its start. */
-	bool lines = s->format == FRAME_NDJSON || s->format == FRAME_TEXT;
-	s->offset = s->frame_base = lines ? s->from : 0;
-	s->ended = s->done = false;
+	s->offset = s->frame_base = s->aligned ? s->from : 0;
+	s->fed_any = s->done = false;
 	s->events_seen = s->bytes_seen = 0;
-	if (s->measured)
-		return RC_OK;
-	s->invalid = 0;
+	if (!s->measured)
+		s->invalid = 0;
 	return RC_OK;
 }
 
 static struct slice reason_of(struct file_source *s, const struct frame_event *e)
 {
-	const char *text = arena_printf(&s->reasons, "%s (%s %llu, column %llu)", e->message, "line", (unsigned long long)e->line,
-					(unsigned long long)e->column);
+	const char *text = arena_printf(&s->reasons, "%s (%s %llu, column %llu)", e->message, "line",
+					(unsigned long long)(s->line_base + e->line), (unsigned long long)e->column);
 	return slice_str(text);
 }
 
@@ -168,8 +197,8 @@ static struct slice reason_of(struct file_source *s, const struct frame_event *e
 static rc_t take(struct file_source *s, const struct frame_event *e, struct err *reterr)
 {
 	uint64_t at = s->frame_base + e->offset, end = at + e->payload.len;
-	if (at < s->from)
-		return RC_OK; /* of an earlier cut, framed once more */
+	if (end <= s->from)
+		return RC_OK; /* of an earlier cut, framed once more; one that has grown since then is a new one */
 	if (s->measured && at >= s->upto)
 		return RC_EOF;
 	if (!s->measured && s->opts.framing)
@@ -190,6 +219,7 @@ static rc_t take(struct file_source *s, const struct frame_event *e, struct err 
 	if (s->measured)
 		return RC_OK;
 	s->upto = end;
+	s->last_line = s->line_base + e->line;
 	s->invalid += e->invalid;
 	return s->bytes_seen >= s->max_bytes || s->events_seen >= s->max_events ? RC_EOF : RC_OK;
 }
@@ -204,7 +234,6 @@ static rc_t feed(struct file_source *s, struct err *reterr)
 		framer_fed(s->framer, got);
 	} else {
 		framer_finish(s->framer);
-		s->ended = true;
 	}
 	return RC_OK;
 }
@@ -217,8 +246,11 @@ static rc_t end_of_reading(struct file_source *s, bool input_ended, struct err *
 		return RC_OK;
 	s->measured = true;
 	s->finished = input_ended;
-	if (s->format == FRAME_AUTO)
-		s->format = framer_detected(s->framer);
+	if (input_ended)
+		s->upto = s->offset; /* the framing behind the last event belongs to it */
+	enum frame_format detected = framer_detected(s->framer);
+	if (detected != FRAME_AUTO)
+		s->format = detected;
 	if (input_ended && s->opts.framing)
 		return framing_finish(s->opts.framing, framer_tail(s->framer), reterr);
 	return RC_OK;
@@ -288,7 +320,12 @@ uint64_t file_source_size(const struct file_source *s)
 	return s->size;
 }
 
+bool file_source_packed(const struct file_source *s)
+{
+	return s->packed;
+}
+
 uint64_t file_source_offset(const struct file_source *s)
 {
-	return s->offset;
+	return s->packed ? unpack_taken(s->unpack) : s->offset;
 }

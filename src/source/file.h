@@ -3,8 +3,10 @@
  *
  * Events are read in cuts. A cut can be read several times: file_source_rewind, then file_source_next to RC_EOF, gives the same events each
  * time; the first reading decides where it ends. Input that cannot be read twice (a pipe) is kept in an unnamed spool file for as
- * long as its cut lasts. gzip and zstd files are told by their first bytes and read as what is in them.
- * Memory: a few MiB, and the largest event. Threads: one a source.
+ * long as its cut lasts. gzip and zstd input is told by its first bytes and read as what is in it; positions are then those of the unpacked
+ * bytes. The last cut ends at the end of the input, the framing behind its last event included.
+ * A file that was read to its end and has grown since: a cut from that end on holds the new events, and the last old one anew if it went on.
+ * Memory: a few MiB (zstd: and its window), and the largest event. Threads: one a source.
  */
 #ifndef SOURCE_FILE_H
 #define SOURCE_FILE_H
@@ -18,6 +20,7 @@ struct file_source_options {
 	const char *path;         /* "-": standard input */
 	enum frame_format format;
 	const char *spool_dir;    /* for input that cannot be read twice; it exists */
+	bool once;                /* one cut, one reading: no spool */
 	struct framing *framing;  /* filled by the first reading, from offset 0 on, if not NULL */
 	int64_t received;         /* µs: receive time of all events */
 	uint64_t stop;            /* bytes of input that count, 0 = all: a log file may grow while it is read */
@@ -40,8 +43,9 @@ uint64_t file_source_end(const struct file_source *s);
 bool file_source_finished(const struct file_source *s);
 enum frame_format file_source_format(const struct file_source *s); /* detected */
 uint64_t file_source_invalid(const struct file_source *s);         /* events with a reason in the cut */
-bool file_source_seekable(const struct file_source *s);              /* a plain file: can be read at any offset */
-uint64_t file_source_size(const struct file_source *s);            /* bytes of a plain file; 0 = unknown */
-uint64_t file_source_offset(const struct file_source *s);          /* bytes read so far, for a progress bar */
+bool file_source_seekable(const struct file_source *s);              /* a plain file, not packed: can be read at any offset */
+bool file_source_packed(const struct file_source *s);              /* a plain file in gzip or zstd */
+uint64_t file_source_size(const struct file_source *s);            /* bytes of a plain file as it lies there; 0 = unknown */
+uint64_t file_source_offset(const struct file_source *s);          /* of them, bytes read so far: for a progress bar */
 
 #endif
