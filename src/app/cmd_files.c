@@ -78,7 +78,9 @@ int cmd_ingest(int argc, char **argv)
 		struct progress bar;
 		struct load_result result;
 		progress_begin(&bar, files[i]);
-		struct load_options lo = { files[i], argv[1], format, again, progress_update, &bar };
+		struct load_options lo = {
+			.path = files[i], .collection = argv[1], .format = format, .again = again, .progress = progress_update, .ctx = &bar
+		};
 		rc = pipeline_load(p, &lo, &result, &err);
 		progress_end(&bar);
 		if (rc == RC_OK)

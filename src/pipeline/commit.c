@@ -60,8 +60,14 @@ static rc_t append_built(struct commit *c, struct builder *b, const char *name, 
 		.summary = summary,
 		.summary_count = 2,
 	};
-	TRY(table_append(*t, &commit, reterr));
+	if (c->lock) /* views see the table before or after, with the log's events that go with it */
+		pthread_mutex_lock(c->lock);
+	rc_t rc = table_append(*t, &commit, reterr);
+	if (c->lock)
+		pthread_mutex_unlock(c->lock);
+	TRY(rc);
 	fault_point("hydrate.committed");
+	c->events += builder_events(b);
 	for (size_t i = 0; i < n; i++)
 		c->bytes += (uint64_t)files[i].file_size;
 	c->files += n;
@@ -87,18 +93,6 @@ static rc_t new_builder(struct commit *c, const char *name, bool quarantine, str
 	return builder_new(&bo, t ? table_schema(t) : NULL, ret, reterr);
 }
 
-static rc_t append_locked(struct commit *c, struct builder *b, const char *name, struct table **t, const char *before, struct err *reterr)
-{
-	if (c->lock)
-		pthread_mutex_lock(c->lock);
-	rc_t rc = append_built(c, b, name, t, before, reterr);
-	if (c->lock)
-		pthread_mutex_unlock(c->lock);
-	if (rc == RC_OK)
-		c->events += builder_events(b);
-	return rc;
-}
-
 /* A cut's files are named after where it starts (behind which position), so that a repeated cut replaces its own files. */
 static void stem_of(const struct commit *c, uint64_t after, char out[96])
 {
@@ -122,7 +116,7 @@ static rc_t quarantine_once(struct commit *c, const char *name, struct err *rete
 	if (!builder_events(b))
 		return RC_OK;
 	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
-	TRY(append_locked(c, b, name, &t, was, reterr));
+	TRY(append_built(c, b, name, &t, was, reterr));
 	c->quarantined += builder_events(b);
 	return RC_OK;
 }
@@ -146,17 +140,18 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 		TRY(c->measured(c, reterr));
 	if (c->upto <= c->after)
 		return RC_OK; /* the source has nothing new */
-	if (builder_left_out(b)) {
+	if (builder_left_out(b) && !c->quarantine_done) {
 		AUTO_MEM char *quarantine = mem_printf("%s%s", name, QUARANTINE_SUFFIX);
 		rc_t rc = RC_CONFLICT;
 		for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
 			rc = quarantine_once(c, quarantine, reterr);
 		TRY(rc);
+		c->quarantine_done = true; /* a retry cannot see it by the position if that is removed (value NULL) */
 	}
 	if (!builder_events(b) && !t)
 		return RC_OK; /* no table is made for nothing */
 	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
-	return append_locked(c, b, name, &t, was, reterr);
+	return append_built(c, b, name, &t, was, reterr);
 }
 
 rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr)

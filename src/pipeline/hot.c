@@ -2,7 +2,7 @@
  * other, so that scan, search, SQL and replay never see the log. Each look only adds a chunk for what came in since the last one.
  *
  * A view pairs a snapshot with exactly the events behind its position. The collection's lock is held while it is put together, and by a
- * commit from its append to its trim: so the log still has everything behind the position that the view reads.
+ * commit while it moves the table, then while it trims: so the log still has everything behind the position that the view reads.
  */
 #include <stdio.h>
 
@@ -159,6 +159,8 @@ static rc_t hot_update(struct pipeline *p, struct collection *c, const char *nam
 	int32_t schema_id = t ? table_schema(t)->schema_id : -1;
 	struct wal_pending pending;
 	wal_pending(p->wal, slice_str(c->name), &pending);
+	if (pending.committed > position)
+		position = pending.committed; /* dropped; or a quarantine, which gets no new position from cuts without such events */
 	if (h->shredder && h->schema_id != schema_id)
 		hot_clear(h);
 	size_t gone = 0;
@@ -231,8 +233,8 @@ static rc_t view_fill(struct pipeline *p, struct collection *c, const char *name
 	return RC_OK;
 }
 
-/* Asked before an entry is made for a name: names come from outside. */
-static bool collection_exists(struct pipeline *p, const char *base)
+/* Asked before an entry is made for a name: names come from outside. `name` is base, or the name of its quarantine. */
+static bool collection_exists(struct pipeline *p, const char *base, const char *name)
 {
 	struct wal_pending pending = { 0 };
 	if (p->wal)
@@ -240,7 +242,7 @@ static bool collection_exists(struct pipeline *p, const char *base)
 	if (pending.events)
 		return true;
 	AUTO(table) *t = NULL;
-	return table_open(p->store, base, &t, NULL) != RC_NOT_FOUND;
+	return table_open(p->store, name, &t, NULL) != RC_NOT_FOUND;
 }
 
 rc_t view_open(struct pipeline *p, const char *collection, struct view **ret, struct err *reterr)
@@ -251,7 +253,7 @@ rc_t view_open(struct pipeline *p, const char *collection, struct view **ret, st
 	size_t suffix = sizeof QUARANTINE_SUFFIX - 1;
 	bool quarantine = name.len > suffix && !strcmp(collection + name.len - suffix, QUARANTINE_SUFFIX);
 	AUTO_MEM char *base = mem_printf("%.*s", (int)(name.len - (quarantine ? suffix : 0)), collection);
-	if (!collection_exists(p, base))
+	if (!collection_exists(p, base, collection))
 		return err_set(reterr, RC_NOT_FOUND, "there is no collection '%s'; `hydrant collections` lists those there are", collection);
 	struct collection *c = collection_get(p, base);
 	struct view *v = NEW(struct view);

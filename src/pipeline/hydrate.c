@@ -18,6 +18,7 @@
 
 #define BUSY_BYTES ((uint64_t)8 << 20)
 #define CUT_POSITIONS ((uint64_t)16 << 20) /* a cut spans at most so many: bounds time and memory of one commit */
+#define CLOCK_BACK_US 1000000 /* less than that is a clock being adjusted */
 #define RETRY_FIRST_US 1000000
 #define RETRY_MAX_US ((int64_t)60 * 1000000)
 
@@ -44,8 +45,8 @@ static rc_t choose_cut(struct pipeline *p, struct collection *c, uint64_t *ret_a
 	return wal_cut(p->wal, name, *ret_after, *ret_upto, (struct slice){ 0 }, reterr);
 }
 
-/* One cut, whole. RC_EOF: nothing waits. */
-static rc_t hydrate_cut(struct pipeline *p, struct collection *c, struct err *reterr)
+/* One cut, whole. RC_EOF: nothing waits. *ret_upto: where it ended. */
+static rc_t hydrate_cut(struct pipeline *p, struct collection *c, uint64_t *ret_upto, struct err *reterr)
 {
 	struct commit commit = { .p = p, .log = wal_id(p->wal), .lock = &c->lock };
 	TRY(choose_cut(p, c, &commit.after, &commit.upto, reterr));
@@ -68,44 +69,60 @@ static rc_t hydrate_cut(struct pipeline *p, struct collection *c, struct err *re
 	c->state.committed_files += commit.files;
 	c->state.committed_bytes += commit.bytes;
 	pthread_mutex_unlock(&c->state_lock);
+	*ret_upto = commit.upto;
 	return rc;
 }
 
-static rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *reterr)
+/* Cuts up to what waits now, and no further: what comes in meanwhile is due later, or else a busy collection would be committed without
+ * end, in small files, and keep the others waiting. */
+static rc_t hydrate_cuts(struct pipeline *p, struct collection *c, struct err *reterr)
 {
-	struct err err;
-	int64_t start = clock_mono_us();
+	struct wal_pending pending;
+	wal_pending(p->wal, slice_str(c->name), &pending);
+	uint64_t upto = 0;
 	rc_t rc;
-	pthread_mutex_lock(&c->commit);
-	uint64_t before = c->state.committed_events;
-	while ((rc = hydrate_cut(p, c, &err)) == RC_OK)
-		if (stopping(p))
-			break;
-	if (rc == RC_EOF)
-		rc = RC_OK;
+	do
+		rc = hydrate_cut(p, c, &upto, reterr);
+	while (rc == RC_OK && upto < pending.last && !stopping(p));
+	return rc == RC_EOF ? RC_OK : rc;
+}
+
+static void note_outcome(struct collection *c, rc_t rc, const struct err *err)
+{
 	pthread_mutex_lock(&c->state_lock);
+	unsigned failures = c->failures_in_row;
 	if (rc == RC_OK) {
-		if (c->failures_in_row)
-			log_info("commits of %s work again", c->name);
 		c->failures_in_row = 0;
 		c->retry_at = 0;
 		c->error[0] = 0;
 	} else {
 		c->state.failures++;
-		int64_t wait = RETRY_FIRST_US << (c->failures_in_row < 6 ? c->failures_in_row : 6);
+		int64_t wait = RETRY_FIRST_US << (failures < 6 ? failures : 6);
 		c->retry_at = clock_mono_us() + (wait < RETRY_MAX_US ? wait : RETRY_MAX_US);
 		c->failures_in_row++;
-		snprintf(c->error, sizeof c->error, "%s", err.text);
-		log_error("cannot commit %s, its events stay in the log: %s", c->name, err.text);
-		if (reterr)
-			*reterr = err;
+		snprintf(c->error, sizeof c->error, "%s", err->text);
 	}
-	uint64_t events = c->state.committed_events - before;
 	pthread_mutex_unlock(&c->state_lock);
+	if (rc != RC_OK)
+		log_error("cannot commit %s, its events stay in the log: %s", c->name, err->text);
+	else if (failures)
+		log_info("commits of %s work again", c->name);
+}
+
+static rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *reterr)
+{
+	struct err err = { 0 };
+	int64_t start = clock_mono_us();
+	pthread_mutex_lock(&c->commit);
+	uint64_t before = c->state.committed_events; /* changes under `commit` only */
+	rc_t rc = hydrate_cuts(p, c, &err);
+	uint64_t events = c->state.committed_events - before;
+	note_outcome(c, rc, &err);
 	pthread_mutex_unlock(&c->commit);
-	if (rc == RC_OK && events)
-		log_info("committed %s events=%llu ms=%lld", c->name, (unsigned long long)events,
-			 (long long)((clock_mono_us() - start) / 1000));
+	if (rc != RC_OK && reterr)
+		*reterr = err;
+	if (events)
+		log_info("committed %s events=%llu ms=%lld", c->name, (unsigned long long)events, (long long)((clock_mono_us() - start) / 1000));
 	return rc;
 }
 
@@ -129,7 +146,9 @@ static rc_t schedule_one(void *ctx, struct slice name, const struct wal_pending 
 	int64_t now = clock_mono_us();
 	int64_t interval = pending->bytes >= BUSY_BYTES ? p->opts.commit_busy_us : p->opts.commit_idle_us;
 	int64_t age = pending->oldest ? clock_wall_us() - pending->oldest : 0;
-	int64_t due = now + interval - (age > 0 ? age : 0); /* a clock set back waits no longer than an interval */
+	if (age < -CLOCK_BACK_US)
+		age = interval; /* the clock was set back: nobody knows how long they have waited */
+	int64_t due = now + interval - (age > 0 ? age : 0);
 	if (pending->bytes >= p->opts.commit_bytes)
 		due = now;
 	pthread_mutex_lock(&c->state_lock);
@@ -148,21 +167,37 @@ static rc_t schedule_one(void *ctx, struct slice name, const struct wal_pending 
 	return RC_OK;
 }
 
-/* Sleeps until the next deadline, or until much has come in. Without deadline until the first durable group. */
+/* So much more than at the last look is worth another look at the schedule. */
+static bool much_came_in(struct pipeline *p, uint64_t bytes)
+{
+	struct wal_stats stats;
+	wal_stats(p->wal, &stats);
+	return stats.pending_bytes > bytes + p->opts.commit_bytes / 2;
+}
+
+static bool anything_came_in(struct pipeline *p, uint64_t bytes)
+{
+	struct wal_stats stats;
+	wal_stats(p->wal, &stats);
+	return stats.pending_bytes > bytes;
+}
+
+/* Sleeps until the next deadline, or until much has come in. Without deadline until the first durable group. What became durable between
+ * the look at the schedule (it saw `bytes`) and here woke nobody: hence the second look, after on_durable can see that we sleep. */
 static void sleep_until(struct pipeline *p, int64_t next, uint64_t bytes)
 {
 	pthread_mutex_lock(&p->lock);
-	__atomic_store_n(&p->bytes_at_check, bytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&p->asleep_for_good, next == INT64_MAX, __ATOMIC_RELAXED);
-	if (!stopping(p)) {
-		if (next == INT64_MAX) {
-			pthread_cond_wait(&p->wake, &p->lock);
-		} else {
-			struct timespec ts = { next / 1000000, next % 1000000 * 1000 };
-			pthread_cond_timedwait(&p->wake, &p->lock, &ts);
-		}
+	__atomic_store_n(&p->bytes_at_check, bytes, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&p->asleep_for_good, next == INT64_MAX, __ATOMIC_SEQ_CST);
+	if (stopping(p) || (next == INT64_MAX ? anything_came_in(p, bytes) : much_came_in(p, bytes))) {
+		/* look again at once */
+	} else if (next == INT64_MAX) {
+		pthread_cond_wait(&p->wake, &p->lock);
+	} else {
+		struct timespec ts = { next / 1000000, next % 1000000 * 1000 };
+		pthread_cond_timedwait(&p->wake, &p->lock, &ts);
 	}
-	__atomic_store_n(&p->asleep_for_good, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->asleep_for_good, false, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -171,13 +206,8 @@ static void on_durable(void *ctx, uint64_t settled)
 {
 	struct pipeline *p = ctx;
 	(void)settled;
-	struct wal_stats stats;
-	bool wake = __atomic_load_n(&p->asleep_for_good, __ATOMIC_RELAXED);
-	if (!wake) {
-		wal_stats(p->wal, &stats);
-		wake = stats.pending_bytes > __atomic_load_n(&p->bytes_at_check, __ATOMIC_RELAXED) + p->opts.commit_bytes / 2;
-	}
-	if (!wake)
+	if (!__atomic_load_n(&p->asleep_for_good, __ATOMIC_SEQ_CST) &&
+	    !much_came_in(p, __atomic_load_n(&p->bytes_at_check, __ATOMIC_SEQ_CST)))
 		return;
 	pthread_mutex_lock(&p->lock);
 	pthread_cond_signal(&p->wake);

@@ -1,9 +1,11 @@
 /* Files into the lake. A file is its own log: its position property holds how far it is committed, and by what it is known again:
  *
  *   hydrant.position.file-<random> = 0:<bytes>:<size when begun>:<XXH3-128 of the first <bytes> bytes>:<hash of the path>:<seconds>
+ *   packed (gzip, zstd):           … 0:<unpacked bytes>:<size>:<XXH3-128 of the whole file>:<hash of the path>:<seconds>:packed:<1 = all of it>
  *
  * The same content, under whatever name, adds nothing. A file of the same path (it has grown) or of the same size (it was interrupted) whose
- * beginning is what was committed goes on from there.
+ * beginning is what was committed goes on from there. A packed file is known as a whole, and goes on if it was interrupted.
+ * The quarantine's table is asked, too: with nothing but quarantined events there is no other, and a crash may have come between the two.
  */
 #include <stdio.h>
 #include <xxhash.h>
@@ -22,6 +24,8 @@
 struct known_file {
 	char *log; /* "file-…" */
 	uint64_t bytes, size, path, seconds;
+	bool packed, whole;
+	bool quarantined; /* only the quarantine's table tells of it: nothing is known to be in the other one */
 	char hash[33];
 };
 
@@ -35,7 +39,10 @@ struct load {
 	char *log;
 	char *path;
 	char *value; /* of the position property */
-	bool is_pipe;
+	bool is_pipe; /* nothing can know it again */
+	bool packed, found;
+	bool collect_quarantine; /* for collect_known */
+	char whole_hash[33]; /* packed: of the file */
 	uint64_t from, size, path_hash;
 	uint64_t events_before; /* of earlier cuts, for progress */
 	uint64_t events_seen;
@@ -53,10 +60,27 @@ static bool collect_known(void *ctx, const char *key, const char *value)
 	    sscanf(value, "0:%llu:%llu:%32[0-9a-f]:%llx:%llu", &bytes, &size, k.hash, &path, &seconds) != 5)
 		return true;
 	k.bytes = bytes, k.size = size, k.path = path, k.seconds = seconds;
-	k.log = mem_strdup(key + sizeof TABLE_POSITION_PREFIX - 1);
+	const char *packed = strstr(value, ":packed:");
+	k.packed = packed != NULL;
+	k.whole = packed && packed[8] == '1';
+	const char *log = key + sizeof TABLE_POSITION_PREFIX - 1;
+	for (size_t i = 0; l->collect_quarantine && i < l->known_count; i++)
+		if (!strcmp(l->known[i].log, log))
+			return true;
+	k.quarantined = l->collect_quarantine;
+	k.log = mem_strdup(log);
 	l->known = mem_realloc(l->known, (l->known_count + 1) * sizeof *l->known);
 	l->known[l->known_count++] = k;
 	return true;
+}
+
+static rc_t collect_from(struct load *l, const char *table, struct err *reterr)
+{
+	AUTO(table) *t = NULL;
+	TRY(table_open_if_any(l->p->store, table, &t, reterr));
+	if (t)
+		table_properties(t, collect_known, l);
+	return RC_OK;
 }
 
 static int by_position(const void *a, const void *b)
@@ -72,7 +96,10 @@ static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
 	AUTO_MEM uint8_t *chunk = mem_alloc(size);
 	while (l->hashed < upto) {
 		size_t n = upto - l->hashed < size ? (size_t)(upto - l->hashed) : size;
-		TRY(file_pread(l->fd, l->path, chunk, n, l->hashed, NULL, reterr));
+		rc_t rc = file_pread(l->fd, l->path, chunk, n, l->hashed, NULL, reterr);
+		if (rc == RC_EOF)
+			return err_set(reterr, RC_IO, "%s was cut or rewritten while it was read; what is committed of it stays", l->path);
+		TRY(rc);
 		XXH3_128bits_update(l->hash, chunk, n);
 		l->hashed += n;
 	}
@@ -85,34 +112,56 @@ static void hash_hex(const struct load *l, char out[33])
 	hash128_hex((struct hash128){ h.low64, h.high64 }, out);
 }
 
-/* Is this file in the table, whole or in part? Sets log and from; result->already. One pass over the file's bytes at most. */
+/* The known file that this one is, or NULL. */
+static rc_t find_known(struct load *l, const struct known_file **ret, struct err *reterr)
+{
+	*ret = NULL;
+	if (l->packed) {
+		TRY(hash_to(l, l->size, reterr));
+		hash_hex(l, l->whole_hash);
+		for (size_t i = 0; i < l->known_count; i++)
+			if (l->known[i].packed && l->known[i].size == l->size && !strcmp(l->known[i].hash, l->whole_hash))
+				*ret = &l->known[i];
+		return RC_OK;
+	}
+	for (size_t i = 0; i < l->known_count && l->known[i].bytes <= l->size; i++) {
+		const struct known_file *k = &l->known[i];
+		if (k->packed || (k->path != l->path_hash && k->size != l->size))
+			continue;
+		char hex[33];
+		TRY(hash_to(l, k->bytes, reterr));
+		hash_hex(l, hex);
+		if (!strcmp(hex, k->hash))
+			*ret = k; /* the longest wins */
+	}
+	return RC_OK;
+}
+
+/* Is this file in the table, whole or in part? Sets log and from. One pass over the file's bytes at most. RC_EOF: all of it. */
 static rc_t recognise(struct load *l, struct err *reterr)
 {
 	if (l->known_count)
 		qsort(l->known, l->known_count, sizeof *l->known, by_position);
 	const struct known_file *found = NULL;
-	for (size_t i = 0; i < l->known_count && l->known[i].bytes <= l->size && !l->opts->again; i++) {
-		const struct known_file *k = &l->known[i];
-		char hex[33];
-		TRY(hash_to(l, k->bytes, reterr));
-		hash_hex(l, hex);
-		if (!strcmp(hex, k->hash) && (k->path == l->path_hash || k->size == l->size))
-			found = k; /* the longest wins */
-	}
+	if (!l->is_pipe)
+		TRY(find_known(l, &found, reterr));
+	if (l->opts->again)
+		found = NULL;
+	l->found = found != NULL;
 	if (found) {
 		l->log = mem_strdup(found->log);
-		l->from = found->bytes;
-		l->result->skipped_bytes = found->bytes;
+		l->from = found->quarantined ? 0 : found->bytes;
+		l->result->skipped_bytes = l->from;
 	} else {
 		char name[13];
 		random_name(name, 12);
 		l->log = mem_printf("file-%s", name);
 	}
-	if (l->hashed > l->from) {
+	if (l->hashed > l->from && !l->packed) {
 		XXH3_128bits_reset(l->hash);
 		l->hashed = 0;
 	}
-	return RC_OK;
+	return found && !found->quarantined && (l->packed ? found->whole : l->from == l->size) ? RC_EOF : RC_OK;
 }
 
 /* The source, watched: progress is told with every batch of the first reading. */
@@ -140,23 +189,26 @@ static rc_t cut_measured(struct commit *c, struct err *reterr)
 {
 	struct load *l = c->ctx;
 	c->upto = file_source_end(l->source);
+	bool finished = file_source_finished(l->source);
 	char hex[33] = "0";
-	if (!l->is_pipe) {
+	if (!l->is_pipe && !l->packed) {
 		TRY(hash_to(l, c->upto, reterr));
 		hash_hex(l, hex);
 	}
+	uint64_t size = l->packed || l->size > c->upto ? l->size : c->upto; /* it may have grown since it was opened */
 	free(l->value);
-	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu", (unsigned long long)c->upto, (unsigned long long)l->size, hex,
-			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000));
+	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu%s", (unsigned long long)c->upto, (unsigned long long)size, l->packed ? l->whole_hash : hex,
+			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000),
+			      !l->packed ? "" : finished ? ":packed:1" : ":packed:0");
 	/* Nothing can know a pipe again: its position is dropped with the last cut. */
-	c->value = l->is_pipe && file_source_finished(l->source) ? NULL : l->value;
+	c->value = l->is_pipe && finished ? NULL : l->value;
 	return RC_OK;
 }
 
 /* RC_EOF: that was the last one. */
 static rc_t load_cut(struct load *l, struct err *reterr)
 {
-	TRY(file_source_cut(l->source, l->from, CUT_BYTES, CUT_EVENTS, reterr));
+	TRY(file_source_cut(l->source, l->from, l->opts->cut_bytes ? l->opts->cut_bytes : CUT_BYTES, CUT_EVENTS, reterr));
 	struct commit commit = {
 		.p = l->p,
 		.log = l->log,
@@ -193,14 +245,15 @@ static rc_t load_open(struct load *l, struct err *reterr)
 	};
 	TRY(file_source_open(&so, &l->source, reterr));
 	l->size = file_source_size(l->source);
-	if (!l->is_pipe && file_source_seekable(l->source))
-		TRY(file_open(l->path, FILE_READ, &l->fd, reterr));
-	else
-		l->is_pipe = true; /* a named pipe, a device: nothing to know it by */
-	AUTO(table) *t = NULL;
-	TRY(table_open_if_any(l->p->store, l->opts->collection, &t, reterr));
-	if (t && !l->is_pipe)
-		table_properties(t, collect_known, l);
+	l->packed = file_source_packed(l->source);
+	l->is_pipe = l->is_pipe || !(l->packed || file_source_seekable(l->source)); /* a named pipe, a device, too */
+	if (l->is_pipe)
+		return recognise(l, reterr);
+	TRY(file_open(l->path, FILE_READ, &l->fd, reterr));
+	TRY(collect_from(l, l->opts->collection, reterr));
+	AUTO_MEM char *quarantine = mem_printf("%s%s", l->opts->collection, QUARANTINE_SUFFIX);
+	l->collect_quarantine = true;
+	TRY(collect_from(l, quarantine, reterr));
 	return recognise(l, reterr);
 }
 
@@ -229,7 +282,7 @@ rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct l
 		rc = load_cut(&l, reterr);
 	if (rc == RC_EOF) {
 		rc = RC_OK;
-		ret->already = !ret->commits && ret->skipped_bytes;
+		ret->already = l.found && !ret->events;
 		ret->format = file_source_format(l.source);
 	}
 	load_close(&l);

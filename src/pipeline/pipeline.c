@@ -224,6 +224,15 @@ rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pi
 	return rc;
 }
 
+static rc_t drop_table(struct pipeline *p, const char *name, bool purge, bool *any, struct err *reterr)
+{
+	rc_t rc = table_drop(p->store, name, purge, reterr);
+	if (rc == RC_NOT_FOUND)
+		return RC_OK;
+	*any = true;
+	return rc;
+}
+
 rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr)
 {
 	struct collection *c = collection_get(p, collection);
@@ -232,15 +241,17 @@ rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struc
 	pthread_mutex_lock(&c->lock);
 	struct wal_pending pending;
 	wal_pending(p->wal, slice_str(collection), &pending);
-	rc_t rc = pending.events ? wal_drop(p->wal, slice_str(collection), reterr) : RC_OK;
+	/* Also when nothing waits: the log's word that they are committed may not be durable yet, and without a table they would come back. */
+	rc_t rc = pending.events || pending.committed ? wal_drop(p->wal, slice_str(collection), reterr) : RC_OK;
 	hot_clear(&c->hot[0]);
 	hot_clear(&c->hot[1]);
+	bool any = pending.events;
 	if (rc == RC_OK)
-		rc = table_drop(p->store, quarantine, purge, reterr);
-	if (rc == RC_OK || rc == RC_NOT_FOUND)
-		rc = table_drop(p->store, collection, purge, reterr);
-	if (rc == RC_NOT_FOUND && pending.events)
-		rc = RC_OK;
+		rc = drop_table(p, quarantine, purge, &any, reterr);
+	if (rc == RC_OK)
+		rc = drop_table(p, collection, purge, &any, reterr);
+	if (rc == RC_OK && !any)
+		rc = err_set(reterr, RC_NOT_FOUND, "there is no collection '%s'; `hydrant collections` lists those there are", collection);
 	pthread_mutex_unlock(&c->lock);
 	pthread_mutex_unlock(&c->commit);
 	return rc;

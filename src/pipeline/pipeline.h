@@ -91,6 +91,7 @@ struct load_options {
 	const char *collection;
 	enum frame_format format;
 	bool again;                /* even if the lake has this file */
+	uint64_t cut_bytes;        /* a commit at least every so many bytes of input; 0: 2 GiB */
 	/* progress, may be NULL: bytes read of size (0 = unknown), events so far */
 	void (*progress)(void *ctx, uint64_t offset, uint64_t size, uint64_t events);
 	void *ctx;
@@ -100,7 +101,8 @@ struct load_result {
 	bool already;              /* all of it was there: nothing was added */
 	enum frame_format format;
 };
-/* A file is its own log: committed cut by cut with the offset as position, so that a second run adds nothing and an interrupted one goes on. */
+/* A file is its own log: committed cut by cut with the offset as position, so that a second run adds nothing, an interrupted one goes on, and
+ * one that has grown under its path gives what is new. A gzip or zstd file is known by all its bytes: packed anew it is another file. */
 rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct load_result *ret, struct err *reterr);
 
 /* ---- hydrate ---- */

@@ -29,13 +29,13 @@ struct hot {
 struct collection {
 	char *name;
 	pthread_mutex_t commit; /* held by whoever builds and commits a cut: one at a time */
-	pthread_mutex_t lock;   /* held from a commit's append to its trim, and while a view is put together */
-	pthread_mutex_t state_lock; /* of what follows up to `error`; never held for long: /metrics asks on an HTTP loop */
+	pthread_mutex_t lock;   /* held while the table or the log's start moves, and while a view is put together */
+	struct hot hot[2];      /* valid, quarantined; under `lock` */
+	pthread_mutex_t state_lock; /* of what follows; held for moments only: /metrics takes it on an HTTP loop */
 	int64_t retry_at;       /* clock_mono_us; 0 = none */
 	unsigned failures_in_row;
 	struct pipeline_state state;
 	char error[512];
-	struct hot hot[2]; /* valid, quarantined */
 };
 
 struct pipeline {
@@ -71,7 +71,8 @@ struct commit {
 	void *ctx;
 	const char *value;          /* the position property afterwards, "<epoch>:<upto>…"; NULL: removed */
 	struct build_source source;
-	pthread_mutex_t *lock;      /* held while the table changes; NULL if no view reads this source's log */
+	pthread_mutex_t *lock;      /* held while the table's position changes; NULL if no view reads this source's log */
+	bool quarantine_done;       /* internal: those events of the cut are in their table */
 	/* results, summed up */
 	uint64_t events, quarantined, files, bytes;
 };
