@@ -1,3 +1,4 @@
+#include "parquet/footer_value.h"
 #include "parquet/reader.h"
 
 #include "parquet/reader_internal.h"
@@ -79,6 +80,10 @@ static rc_t open_into(struct parquet_reader *r, struct err *reterr)
 	TRY(meta_file_decode(footer, &r->arena, r->meta_left, &r->meta, reterr));
 	size_t used = r->arena.bytes - before;
 	r->meta_left -= used < r->meta_left ? used : r->meta_left;
+	for (uint32_t i = 0; i < r->meta.key_value_metadata.count; i++) {
+		struct meta_key_value *kv = &r->meta.key_value_metadata.items[i];
+		kv->value = footer_value_decode(kv->value, &r->arena);
+	}
 	TRY(reader_schema_build(r, reterr));
 	TRY(check_row_groups(r, reterr));
 	size_t chunks = (size_t)r->meta.row_groups.count * r->leaf_count; /* each stands in the footer: bounded by it */

@@ -229,6 +229,11 @@ static void write_file(const struct batch *batches, size_t n, const struct parqu
 		rc = parquet_writer_row_group(w, &batches[i], &err);
 	if (rc == RC_OK) {
 		parquet_writer_metadata(w, "purpose", SLICE_LIT("test"));
+		parquet_writer_metadata(w, "name", SLICE_LIT("gr\xc3\xb6\xc3\x9f" "e"));
+		parquet_writer_metadata(w, "prefix", SLICE_LIT("base64:AAAA"));
+		static const uint8_t bytes[] = { 0xff, 0, 0x80, 0xc3, 0x28 };
+		for (size_t k = 1; k <= sizeof bytes; k++)
+			parquet_writer_metadata(w, (const char *[]){ "b1", "b2", "b3", "b4", "b5" }[k - 1], slice_of(bytes, k));
 		rc = parquet_writer_finish(w, batches[0].schema, NULL, &err);
 	}
 	parquet_writer_free(w);
@@ -395,6 +400,11 @@ TEST(columns_that_were_not_asked_for_stay_absent)
 	CHECK_OK(parquet_reader_open(&m.source, NULL, &r, &err), err);
 	CHECK_SLICE(parquet_reader_metadata(r, "purpose"), SLICE_LIT("test"));
 	CHECK(!parquet_reader_metadata(r, "nothing").data);
+	CHECK_SLICE(parquet_reader_metadata(r, "name"), SLICE_LIT("gr\xc3\xb6\xc3\x9f" "e"));
+	CHECK_SLICE(parquet_reader_metadata(r, "prefix"), SLICE_LIT("base64:AAAA"));
+	for (size_t k = 1; k <= 5; k++)
+		CHECK_SLICE(parquet_reader_metadata(r, (const char *[]){ "b1", "b2", "b3", "b4", "b5" }[k - 1]), slice_of("\xff\0\x80\xc3\x28", k));
+	CHECK(!memmem(m.file.data, m.file.len, "\xff\0\x80", 3)); /* readers in Rust want every value to be UTF-8 */
 	CHECK_INT(parquet_reader_rows(r), SAMPLE_ROWS);
 	batch_init(&b, parquet_reader_schema(r));
 	const struct field *o = field_child(parquet_reader_schema(r)->root, SLICE_LIT("o"));

@@ -1,3 +1,4 @@
+#include "parquet/footer_value.h"
 #include "parquet/write_internal.h"
 
 #define GROUPS_MAX INT16_MAX /* a row group's ordinal is 16 bits */
@@ -133,7 +134,7 @@ void parquet_writer_metadata(struct parquet_writer *w, const char *key, struct s
 		META_SET(kv, KEY_VALUE_VALUE);
 	}
 	struct slice old = kv->value;
-	kv->value = own_copy(value);
+	kv->value = footer_value_encode(value);
 	free((void *)(uintptr_t)old.data);
 }
 

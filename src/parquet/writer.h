@@ -77,7 +77,8 @@ rc_t parquet_writer_new(const struct parquet_sink *sink, const struct parquet_wr
 /* b is sealed; all batches of a file have the same (growing) schema. A batch without rows is skipped. RC_LIMIT: too large for the
  * format (a page or chunk over 2 GiB). */
 rc_t parquet_writer_row_group(struct parquet_writer *w, const struct batch *b, struct err *reterr);
-/* A key/value pair of the footer; both copied. The same key again replaces the value. */
+/* A key/value pair of the footer; both copied. The same key again replaces the value. A value of any bytes: what is no UTF-8 stands there as
+ * "base64:…", and parquet_reader_metadata gives the bytes again. */
 void parquet_writer_metadata(struct parquet_writer *w, const char *key, struct slice value);
 /* Writes what is left: null chunks, page index, footer. `final` is the batches' schema as it now is: names, ids and types are read
  * from it here. ret (may be NULL) is filled on success only. */
