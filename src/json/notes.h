@@ -14,7 +14,7 @@
 #include "model/schema.h"
 
 #define SCHEMA_NOTES_KEY "hydrant.fields"
-#define SHAPE_KEYS_KEY	 "hydrant.keys" /* metadata entry: bytes of shape_keys_encode; further spaces: hydrant.keys.1, .2, … */
+#define SHAPE_KEYS_KEY	 "hydrant.keys" /* metadata entry: bytes of shape_keys_encode (base64 in the footer); further spaces: hydrant.keys.1, .2, … */
 
 void schema_notes_encode(const struct schema *s, struct buf *ret);
 /* Sets key, role, format of s's fields (all of them: defaults first). Notes of fields that are not there are skipped.
