@@ -49,11 +49,28 @@ static rc_t apply_notes(struct scan_file *f, struct err *reterr)
 	return schema_notes_decode(notes, schema, reterr);
 }
 
-static void cursor_bind(struct scan_file *f, struct cursor *c, enum role role, const char *name)
+static void cursor_bind(struct scan_file *f, struct cursor *c, enum role role, enum type type)
+{
+	const struct field *field = schema_by_role(parquet_reader_schema(f->reader), role);
+	if (role == ROLE_TIME && field && field->type == TYPE_TIMESTAMP)
+		type = TYPE_TIMESTAMP;
+	*c = (struct cursor){ field && field->type == type ? batch_column(&f->batch, field) : NULL, 0, 0 };
+}
+
+/* A quarantine's `reason` has the role of a payload field; it is hydrant's own if the payloads themselves are bytes only. */
+static void bind_reason(struct scan_file *f)
 {
 	const struct schema *schema = parquet_reader_schema(f->reader);
-	const struct field *field = role ? schema_by_role(schema, role) : field_child(schema->root, slice_str(name));
-	*c = (struct cursor){ field ? batch_column(&f->batch, field) : NULL, 0, 0 };
+	const struct field *reason = NULL;
+	bool own = schema_by_role(schema, ROLE_RAW) != NULL;
+	for (uint32_t i = 0; i < schema->root->child_count; i++) {
+		const struct field *field = schema->root->children[i];
+		if (slice_eq_str(field->name, "reason") && field->type == TYPE_STRING && field->role == ROLE_PAYLOAD)
+			reason = field;
+		else if (field->role == ROLE_PAYLOAD || field->role == ROLE_SIBLING || field->role == ROLE_TEXT || field->role == ROLE_VALUE)
+			own = false;
+	}
+	f->reason = (struct cursor){ own && reason ? batch_column(&f->batch, reason) : NULL, 0, 0 };
 }
 
 rc_t scan_file_open(struct store *store, const char *name, struct table *table, struct scan_file **ret, struct err *reterr)
@@ -140,11 +157,11 @@ rc_t scan_file_load(struct scan_file *f, uint32_t group, bool payloads, struct e
 		return rc;
 	}
 	f->row = 0;
-	cursor_bind(f, &f->time, ROLE_TIME, NULL);
-	cursor_bind(f, &f->received, ROLE_RECEIVED, NULL);
-	cursor_bind(f, &f->pos, ROLE_POS, NULL);
-	cursor_bind(f, &f->source, ROLE_SOURCE, NULL);
-	cursor_bind(f, &f->reason, ROLE_PAYLOAD, "reason");
+	cursor_bind(f, &f->time, ROLE_TIME, TYPE_TIMESTAMPTZ);
+	cursor_bind(f, &f->received, ROLE_RECEIVED, TYPE_TIMESTAMPTZ);
+	cursor_bind(f, &f->pos, ROLE_POS, TYPE_INT64);
+	cursor_bind(f, &f->source, ROLE_SOURCE, TYPE_STRING);
+	bind_reason(f);
 	if (payloads)
 		renderer_begin(f->renderer, &f->batch);
 	return RC_OK;

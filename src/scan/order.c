@@ -1,15 +1,18 @@
 /* Rows in time order. Units that overlap in time form a cluster. Of a cluster, first only the places of its rows are read (time, position,
- * unit, row: 24 bytes each; a stretch of time at a time if there are too many), sorted, and then rendered in windows that fit in memory:
- * each window decodes the units that it has rows of once. A well-ordered lake has small clusters and decodes each unit once.
+ * unit, row: 24 bytes each; a stretch at a time if there are too many), sorted, and then rendered in windows that fit in memory: each window
+ * decodes the units that it has rows of once. A well-ordered lake has small clusters and decodes each unit once.
+ * A stretch is cut by (time, position): a file without times of its own has all its events at one instant.
  */
 #include "scan/plan_internal.h"
 
-#define PLACES_MAX ((size_t)2 << 20) /* 48 MiB */
+#define SCALE_FIRST 2u          /* rendered text is about twice the columns */
+#define SCALE_MAX (1u << 20)    /* one value, repeated */
 
 void order_init(struct order *o)
 {
 	*o = (struct order){ 0 };
 	buf_init(&o->bytes, BUF_MAX_DEFAULT);
+	o->scale = SCALE_FIRST;
 }
 
 void order_free(struct order *o)
@@ -35,42 +38,62 @@ static bool next_cluster(struct scan *s)
 		min = u->min < min ? u->min : min;
 		max = u->max > max ? u->max : max;
 	}
-	o->range_from = min > s->opts.from ? min : s->opts.from;
-	o->range_to = max < s->opts.to ? max : s->opts.to - 1;
+	o->from = (struct key){ min > s->opts.from ? min : s->opts.from, INT64_MIN };
+	o->to = (struct key){ max < s->opts.to ? max : s->opts.to - 1, INT64_MAX };
 	o->in_cluster = true;
 	return true;
 }
 
-static bool add_place(struct order *o, struct place p)
+static int key_cmp(struct key a, struct key b)
 {
-	if (o->place_count == PLACES_MAX)
-		return false;
+	if (a.time != b.time)
+		return (a.time > b.time) - (a.time < b.time);
+	return (a.pos > b.pos) - (a.pos < b.pos);
+}
+
+static struct key key_after(struct key k)
+{
+	return k.pos == INT64_MAX ? (struct key){ k.time + 1, INT64_MIN } : (struct key){ k.time, k.pos + 1 };
+}
+
+static struct key key_before(struct key k)
+{
+	return k.pos == INT64_MIN ? (struct key){ k.time - 1, INT64_MAX } : (struct key){ k.time, k.pos - 1 };
+}
+
+static void add_place(struct order *o, struct place p)
+{
 	if (o->place_count == o->place_cap) {
 		o->place_cap = o->place_cap ? o->place_cap * 2 : 4096;
 		o->places = mem_realloc(o->places, o->place_cap * sizeof *o->places);
 	}
 	o->places[o->place_count++] = p;
-	return true;
 }
 
-/* All places of the cluster with from ≤ time ≤ to (inclusive). RC_LIMIT: too many. */
-static rc_t collect_places(struct scan *s, int64_t from, int64_t to, struct err *reterr)
+/* All places of the cluster in [from, to]. *ret_full: there are more than places_max of them, these are some. */
+static rc_t collect_places(struct scan *s, struct key from, struct key to, bool *ret_full, struct err *reterr)
 {
 	struct order *o = &s->order;
 	o->place_count = o->place_next = 0;
+	*ret_full = false;
 	for (uint32_t i = o->first; i < o->end; i++) {
 		const struct unit *u = &s->units[i];
-		if (u->max < from || u->min > to)
+		if (u->max < from.time || u->min > to.time)
 			continue;
 		struct scan_file *f;
 		TRY(scan_use_file(s, u->file, &f, reterr));
 		TRY(scan_file_load(f, u->group, false, reterr));
 		struct scan_row row;
 		uint32_t number;
-		while (scan_file_row(f, &row, &number) == RC_OK)
-			if (row.time >= from && row.time <= to && row.time >= s->opts.from && row.time < s->opts.to)
-				if (!add_place(o, (struct place){ row.time, row.pos, i, number }))
-					return RC_LIMIT;
+		while (scan_file_row(f, &row, &number) == RC_OK) {
+			struct key k = { row.time, row.pos };
+			if (key_cmp(k, from) < 0 || key_cmp(k, to) > 0)
+				continue;
+			*ret_full = o->place_count == s->opts.places_max;
+			if (*ret_full)
+				return RC_OK;
+			add_place(o, (struct place){ row.time, row.pos, i, number });
+		}
 	}
 	return RC_OK;
 }
@@ -90,33 +113,45 @@ static int place_descending(const void *a, const void *b)
 	return place_ascending(b, a);
 }
 
-/* The next stretch of the cluster's time whose places fit in memory. RC_EOF: the cluster is done. */
+/* The stretch [from, to] has too many rows, some of which were collected: halves it by them. False: it cannot be made smaller. */
+static bool halve(const struct order *o, bool up, struct key *from, struct key *to)
+{
+	qsort(o->places, o->place_count, sizeof *o->places, place_ascending);
+	const struct place *p = &o->places[o->place_count / 2];
+	struct key middle = { p->time, p->pos };
+	if (key_cmp(*from, *to) >= 0)
+		return false;
+	if (up)
+		*to = key_cmp(middle, *to) < 0 ? middle : key_before(*to);
+	else
+		*from = key_cmp(middle, *from) > 0 ? middle : key_after(*from);
+	return true;
+}
+
+/* The next stretch of the cluster whose places fit in memory. RC_EOF: the cluster is done. */
 static rc_t next_range(struct scan *s, struct err *reterr)
 {
 	struct order *o = &s->order;
-	if (o->range_from > o->range_to) {
+	if (key_cmp(o->from, o->to) > 0) {
 		o->in_cluster = false;
 		return RC_EOF;
 	}
-	bool up = s->opts.order == SCAN_OLDEST;
-	int64_t from = o->range_from, to = o->range_to;
-	rc_t rc;
-	while ((rc = collect_places(s, from, to, reterr)) == RC_LIMIT && from < to) {
-		int64_t middle = from + (int64_t)(((uint64_t)to - (uint64_t)from) / 2);
-		if (up)
-			to = middle;
-		else
-			from = middle + 1;
+	bool up = s->opts.order == SCAN_OLDEST, full;
+	struct key from = o->from, to = o->to;
+	for (;;) {
+		TRY(collect_places(s, from, to, &full, reterr));
+		if (!full)
+			break;
+		if (!halve(o, up, &from, &to))
+			return err_set(reterr, RC_LIMIT, "more than %zu events have one and the same time and position", s->opts.places_max);
 	}
-	if (rc == RC_LIMIT)
-		return err_set(reterr, RC_LIMIT, "more than %zu events have one and the same time", PLACES_MAX);
-	TRY(rc);
-	if (up)
-		o->range_from = to == INT64_MAX ? to : to + 1;
+	bool all = up ? !key_cmp(to, o->to) : !key_cmp(from, o->from);
+	if (all) /* there may be no key behind it */
+		o->from = (struct key){ 1, 0 }, o->to = (struct key){ 0, 0 };
+	else if (up)
+		o->from = key_after(to);
 	else
-		o->range_to = from == INT64_MIN ? from : from - 1;
-	if (to == INT64_MAX || from == INT64_MIN) /* the whole of it was taken */
-		o->range_from = 1, o->range_to = 0;
+		o->to = key_before(from);
 	if (o->place_count)
 		qsort(o->places, o->place_count, sizeof *o->places, up ? place_ascending : place_descending);
 	return RC_OK;
@@ -149,11 +184,12 @@ static rc_t hold(struct scan *s, struct scan_file *f, const struct scan_row *row
 	return RC_OK;
 }
 
-/* Renders the picked rows (sorted by unit and row) into their slots of the window. */
-static rc_t fill_window(struct scan *s, const struct pick *picks, size_t n, struct err *reterr)
+/* Renders the picked rows (sorted by unit and row) into their slots of the window. *ret_big: they are more bytes than was reckoned with. */
+static rc_t fill_window(struct scan *s, const struct pick *picks, size_t n, bool *ret_big, struct err *reterr)
 {
 	struct order *o = &s->order;
 	buf_reset(&o->bytes);
+	*ret_big = false;
 	for (size_t i = 0; i < n;) {
 		const struct unit *u = &s->units[picks[i].unit];
 		uint32_t unit = picks[i].unit, number;
@@ -162,40 +198,68 @@ static rc_t fill_window(struct scan *s, const struct pick *picks, size_t n, stru
 		TRY(scan_file_load(f, u->group, true, reterr));
 		s->stats.row_groups++;
 		struct scan_row row;
-		while (i < n && picks[i].unit == unit && scan_file_row(f, &row, &number) == RC_OK)
-			if (number == picks[i].row)
-				TRY(hold(s, f, &row, number, &o->window[picks[i++].index], reterr));
+		while (i < n && picks[i].unit == unit && scan_file_row(f, &row, &number) == RC_OK) {
+			if (number != picks[i].row)
+				continue;
+			TRY(hold(s, f, &row, number, &o->window[picks[i++].index], reterr));
+			*ret_big = n > 1 && o->bytes.len > s->opts.memory_bytes * 2;
+			if (*ret_big)
+				return RC_OK;
+		}
 		if (i < n && picks[i].unit == unit)
 			return err_set(reterr, RC_CORRUPT, "%s changed while it was read", s->files[u->file].name);
 	}
 	return RC_OK;
 }
 
-static rc_t next_window(struct scan *s, struct err *reterr)
+/* How many of the next places are reckoned to fit in memory; at least 1. */
+static size_t window_size(const struct scan *s)
 {
-	struct order *o = &s->order;
+	const struct order *o = &s->order;
 	uint64_t bytes = 0;
 	size_t n = 0;
-	while (o->place_next + n < o->place_count) {
+	for (; o->place_next + n < o->place_count; n++) {
 		const struct unit *u = &s->units[o->places[o->place_next + n].unit];
-		bytes += (u->rows ? u->bytes / u->rows : 0) * 2 + 64; /* rendered text is about twice the columns */
+		bytes += (u->rows ? u->bytes / u->rows : 0) * o->scale + sizeof(struct held) + sizeof(struct pick);
 		if (n && bytes > s->opts.memory_bytes)
 			break;
-		n++;
 	}
+	return n;
+}
+
+/* RC_AGAIN: it was too big, and is reckoned smaller now. */
+static rc_t try_window(struct scan *s, size_t n, struct err *reterr)
+{
+	struct order *o = &s->order;
 	if (n > o->window_cap) {
 		o->window_cap = n;
 		o->window = mem_realloc(o->window, n * sizeof *o->window);
 	}
-	struct pick *picks = mem_alloc(n * sizeof *picks);
+	AUTO_MEM struct pick *picks = mem_alloc(n * sizeof *picks);
 	for (size_t i = 0; i < n; i++) {
 		const struct place *p = &o->places[o->place_next + i];
 		picks[i] = (struct pick){ p->unit, p->row, i };
 	}
 	qsort(picks, n, sizeof *picks, by_unit_row);
-	rc_t rc = fill_window(s, picks, n, reterr);
-	free(picks);
+	bool big;
+	TRY(fill_window(s, picks, n, &big, reterr));
+	if (!big)
+		return RC_OK;
+	if (o->scale < SCALE_MAX)
+		o->scale *= 2;
+	return RC_AGAIN;
+}
+
+static rc_t next_window(struct scan *s, struct err *reterr)
+{
+	struct order *o = &s->order;
+	size_t n = window_size(s);
+	rc_t rc;
+	while ((rc = try_window(s, n, reterr)) == RC_AGAIN)
+		n /= 2;
 	TRY(rc);
+	if (o->scale > SCALE_FIRST && o->bytes.len < s->opts.memory_bytes / 4)
+		o->scale /= 2;
 	o->place_next += n;
 	o->window_count = n;
 	o->window_next = 0;

@@ -32,11 +32,17 @@ struct held {
 	uint32_t unit, number;
 };
 
+/* Where a row belongs in the order. */
+struct key {
+	int64_t time, pos;
+};
+
 struct order {
 	/* a cluster: units [first, end) of the plan that overlap in time, chained */
 	uint32_t first, end;
-	int64_t range_from, range_to; /* part of the cluster's time that `places` covers; ranges follow each other */
 	bool in_cluster;
+	struct key from, to; /* the stretch of it that is still to come, inclusive; from > to: none */
+	uint64_t scale;      /* rendered bytes that a byte of columns is reckoned as */
 	struct place *places;
 	size_t place_count, place_cap, place_next;
 	struct held *window;

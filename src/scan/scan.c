@@ -127,6 +127,8 @@ rc_t scan_open(const struct scan_options *opts, struct scan **ret, struct err *r
 	s->opts = *opts;
 	if (!s->opts.memory_bytes)
 		s->opts.memory_bytes = (size_t)64 << 20;
+	if (!s->opts.places_max)
+		s->opts.places_max = (size_t)2 << 20;
 	buf_init(&s->payload, BUF_MAX_DEFAULT);
 	order_init(&s->order);
 	rc_t rc = plan(s, reterr);
