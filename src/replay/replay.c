@@ -2,7 +2,9 @@
 
 #include "os/clock.h"
 
-#define AHEAD_US 1000 /* shorter waits are not worth a sleep */
+#define AHEAD_US 1000               /* shorter waits are not worth a sleep */
+#define NAP_US 200000               /* longer ones are slept in naps, to see `cancel` */
+#define DUE_MAX 4e15                /* µs, a hundred years and more: far from overflow */
 
 struct pace {
 	const struct replay_options *opts;
@@ -10,6 +12,16 @@ struct pace {
 	int64_t first_time; /* __time of the first event */
 	bool begun;
 };
+
+static bool cancelled(const struct replay_options *o)
+{
+	return o->cancel && __atomic_load_n(o->cancel, __ATOMIC_RELAXED);
+}
+
+static int64_t bounded(double us)
+{
+	return us < DUE_MAX ? (int64_t)us : (int64_t)DUE_MAX;
+}
 
 /* Sleeps until the event with this ordinal and time is due. */
 static void pace_wait(struct pace *p, uint64_t ordinal, int64_t time)
@@ -21,14 +33,17 @@ static void pace_wait(struct pace *p, uint64_t ordinal, int64_t time)
 	}
 	int64_t due = 0;
 	if (p->opts->rate > 0)
-		due = (int64_t)((double)ordinal * 1e6 / p->opts->rate);
+		due = bounded((double)ordinal * 1e6 / p->opts->rate);
 	if (p->opts->speed > 0) {
-		int64_t by_time = (int64_t)((double)(time - p->first_time) / p->opts->speed);
+		int64_t by_time = bounded(((double)time - (double)p->first_time) / p->opts->speed);
 		due = by_time > due ? by_time : due;
 	}
-	int64_t left = p->start + due - clock_mono_us();
-	if (due && left > AHEAD_US)
-		clock_sleep_us(left);
+	while (due && !cancelled(p->opts)) {
+		int64_t left = p->start + due - clock_mono_us();
+		if (left <= AHEAD_US)
+			return;
+		clock_sleep_us(left < NAP_US ? left : NAP_US);
+	}
 }
 
 rc_t replay_run(const struct replay_options *opts, struct sink *sink, struct replay_result *ret, struct err *reterr)
@@ -36,17 +51,18 @@ rc_t replay_run(const struct replay_options *opts, struct sink *sink, struct rep
 	*ret = (struct replay_result){ 0 };
 	struct scan_options so = opts->scan;
 	so.order = SCAN_OLDEST;
+	so.cancel = opts->cancel;
 	AUTO(scan) *scan = NULL;
 	TRY(scan_open(&so, &scan, reterr));
 	struct pace pace = { .opts = opts };
 	struct scan_row row;
 	rc_t rc;
 	while ((rc = scan_next(scan, &row, reterr)) == RC_OK) {
-		if (opts->cancel && __atomic_load_n(opts->cancel, __ATOMIC_RELAXED))
-			return err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)ret->events);
 		if (opts->wanted && !opts->wanted(opts->ctx, row.payload))
 			continue;
 		pace_wait(&pace, ret->events, row.time);
+		if (cancelled(opts))
+			return err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)ret->events);
 		bool json = row.payload.len && (row.payload.data[0] == '{' || row.payload.data[0] == '[');
 		rc = sink_write(sink, row.payload, json, reterr);
 		if (rc != RC_OK) {

@@ -81,6 +81,7 @@ static rc_t collect_places(struct scan *s, struct key from, struct key to, bool 
 		if (u->max < from.time || u->min > to.time)
 			continue;
 		struct scan_file *f;
+		TRY(scan_cancelled(s, reterr));
 		TRY(scan_use_file(s, u->file, &f, reterr));
 		TRY(scan_file_load(f, u->group, false, reterr));
 		struct scan_row row;
@@ -194,6 +195,7 @@ static rc_t fill_window(struct scan *s, const struct pick *picks, size_t n, bool
 		const struct unit *u = &s->units[picks[i].unit];
 		uint32_t unit = picks[i].unit, number;
 		struct scan_file *f;
+		TRY(scan_cancelled(s, reterr));
 		TRY(scan_use_file(s, u->file, &f, reterr));
 		TRY(scan_file_load(f, u->group, true, reterr));
 		s->stats.row_groups++;

@@ -63,6 +63,7 @@ struct scan {
 	struct order order;
 };
 
+rc_t scan_cancelled(const struct scan *s, struct err *reterr); /* RC_OK: go on */
 rc_t scan_use_file(struct scan *s, uint32_t index, struct scan_file **ret, struct err *reterr);
 void order_init(struct order *o);
 void order_free(struct order *o);

@@ -9,6 +9,13 @@ static int32_t day_of(int64_t us)
 	return day < INT32_MIN + 1 ? INT32_MIN + 1 : day > INT32_MAX ? INT32_MAX : (int32_t)day;
 }
 
+rc_t scan_cancelled(const struct scan *s, struct err *reterr)
+{
+	if (!s->opts.cancel || !__atomic_load_n(s->opts.cancel, __ATOMIC_RELAXED))
+		return RC_OK;
+	return err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)s->stats.rows);
+}
+
 /* ---- files ---- */
 
 rc_t scan_use_file(struct scan *s, uint32_t index, struct scan_file **ret, struct err *reterr)
@@ -112,8 +119,10 @@ static rc_t plan(struct scan *s, struct err *reterr)
 	if (s->opts.table)
 		TRY(table_files(s->opts.table, s->opts.from == INT64_MIN ? INT32_MIN : day_of(s->opts.from),
 				s->opts.to == INT64_MAX ? INT32_MAX : day_of(s->opts.to - 1), add_data_file, s, reterr));
-	for (uint32_t i = 0; i < s->file_count; i++)
+	for (uint32_t i = 0; i < s->file_count; i++) {
+		TRY(scan_cancelled(s, reterr));
 		TRY(add_units(s, i, reterr));
+	}
 	if (s->opts.order != SCAN_ANY && s->unit_count)
 		qsort(s->units, s->unit_count, sizeof *s->units, s->opts.order == SCAN_OLDEST ? by_min : by_max_descending);
 	return RC_OK;
@@ -166,6 +175,7 @@ static rc_t next_any(struct scan *s, struct scan_row *ret, struct err *reterr)
 		if (!s->current) {
 			if (s->unit_next == s->unit_count)
 				return RC_EOF;
+			TRY(scan_cancelled(s, reterr));
 			const struct unit *u = &s->units[s->unit_next++];
 			TRY(scan_use_file(s, u->file, &s->current, reterr));
 			TRY(scan_file_load(s->current, u->group, true, reterr));
@@ -186,6 +196,7 @@ static rc_t next_any(struct scan *s, struct scan_row *ret, struct err *reterr)
 
 rc_t scan_next(struct scan *s, struct scan_row *ret, struct err *reterr)
 {
+	TRY(scan_cancelled(s, reterr));
 	TRY(s->opts.order == SCAN_ANY ? next_any(s, ret, reterr) : order_next(s, ret, reterr));
 	s->stats.rows++;
 	s->stats.bytes += ret->payload.len;

@@ -28,6 +28,7 @@ struct scan_options {
 	int64_t from, to;        /* µs: from ≤ __time < to; INT64_MIN, INT64_MAX = all */
 	enum scan_order order;
 	size_t memory_bytes;     /* for payloads waiting in order; 0: 64 MiB */
+	const bool *cancel;      /* set by another thread: RC_CANCELLED soon; may be NULL */
 	size_t places_max;       /* rows sorted at a time, 24 bytes each; 0: 2 Mi */
 };
 

@@ -6,6 +6,8 @@
 #include "server/read.h"
 #include "server/server_internal.h"
 
+#define WIDTH_MAX 10000 /* columns of a terminal */
+
 struct answer {
 	struct server *s;
 	struct http_request *req;
@@ -86,13 +88,14 @@ void api_query(struct server *s, struct http_request *req)
 	json_t *o = body_object(req);
 	if (!o)
 		return;
-	struct err err;
+	struct err err = { 0 };
 	struct answer a = { .s = s, .req = req, .content_type = "application/json" };
+	json_int_t width = json_integer_value(json_object_get(o, "width"));
 	const char *sql = text_of(o, "sql"), *format = text_of(o, "format");
 	struct read_query_options qo = {
 		.format = SQL_JSON,
 		.memory_bytes = s->opts.sql_memory_bytes,
-		.width = (unsigned)json_integer_value(json_object_get(o, "width")),
+		.width = width > 0 && width < WIDTH_MAX ? (unsigned)width : 0,
 		.note = answer_note,
 		.write = answer_write,
 		.ctx = &a,
@@ -108,7 +111,11 @@ void api_query(struct server *s, struct http_request *req)
 				 : qo.format == SQL_TABLE  ? "text/plain; charset=utf-8"
 				 : qo.format == SQL_NDJSON ? "application/x-ndjson"
 							   : "application/json";
+		struct watch w;
+		watch_begin(s, &w, req);
+		qo.cancel_fd = w.fd;
 		rc = read_query(s->pipeline, &qo, &err);
+		watch_end(s, &w);
 	}
 	answer_end(&a, rc, &err);
 	json_decref(o);
@@ -120,7 +127,7 @@ void api_search(struct server *s, struct http_request *req)
 	json_t *o = body_object(req);
 	if (!o)
 		return;
-	struct err err;
+	struct err err = { 0 };
 	struct answer a = { .s = s, .req = req, .content_type = "application/x-ndjson" };
 	const char *query = text_of(o, "query");
 	json_t *limit = json_object_get(o, "limit");
@@ -138,15 +145,29 @@ void api_search(struct server *s, struct http_request *req)
 		rc = time_of(o, "from", INT64_MIN, &so.from, &err);
 	if (rc == RC_OK)
 		rc = time_of(o, "to", INT64_MAX, &so.to, &err);
-	if (rc == RC_OK)
+	if (rc == RC_OK && limit && !json_is_integer(limit) && !json_is_null(limit))
+		rc = err_set(&err, RC_INVALID, "\"limit\" wants a whole number of hits");
+	if (rc == RC_OK) {
+		struct watch w;
+		watch_begin(s, &w, req);
+		so.cancel = &w.cancel;
 		rc = read_search(s->pipeline, &so, &result, &err);
+		watch_end(s, &w);
+	}
 	answer_end(&a, rc, &err);
 	json_decref(o);
 }
 
-static enum sink_framing framing_of(const char *name)
+static rc_t framing_of(const char *name, enum sink_framing *ret, struct err *reterr)
 {
-	return name && !strcmp(name, "length") ? SINK_LENGTH : name && !strcmp(name, "nul") ? SINK_NUL : SINK_LINES;
+	*ret = SINK_LINES;
+	if (name && !strcmp(name, "length"))
+		*ret = SINK_LENGTH;
+	else if (name && !strcmp(name, "nul"))
+		*ret = SINK_NUL;
+	else if (name && strcmp(name, "lines") != 0)
+		return err_set(reterr, RC_INVALID, "framing '%.32s' is not one of lines, length, nul", name);
+	return RC_OK;
 }
 
 /* Without "to_url" the payloads themselves are the answer, framed; else they are sent there and the answer counts them. */
@@ -155,20 +176,19 @@ void api_replay(struct server *s, struct http_request *req)
 	json_t *o = body_object(req);
 	if (!o)
 		return;
-	struct err err;
+	struct err err = { 0 };
 	struct answer a = { .s = s, .req = req, .content_type = "application/octet-stream" };
 	const char *where = text_of(o, "where");
 	struct read_replay_options ro = {
 		.collection = text_of(o, "collection"),
 		.to = text_of(o, "to_url"),
-		.framing = framing_of(text_of(o, "framing")),
 		.where = slice_str(where ? where : ""),
 		.rate = json_number_value(json_object_get(o, "rate")),
 		.speed = json_number_value(json_object_get(o, "speed")),
 		.write = answer_write,
 		.ctx = &a,
 	};
-	struct replay_result result;
+	struct replay_result result = { 0 };
 	rc_t rc = ro.collection ? RC_OK : err_set(&err, RC_INVALID, "the body needs \"collection\": \"NAME\"");
 	if (rc == RC_OK && ro.to && strncmp(ro.to, "http://", 7) && strncmp(ro.to, "https://", 8))
 		rc = err_set(&err, RC_INVALID, "a server replays to http:// and https:// addresses only; `hydrant replay` writes files");
@@ -177,7 +197,14 @@ void api_replay(struct server *s, struct http_request *req)
 	if (rc == RC_OK)
 		rc = time_of(o, "to", INT64_MAX, &ro.until, &err);
 	if (rc == RC_OK)
+		rc = framing_of(text_of(o, "framing"), &ro.framing, &err);
+	if (rc == RC_OK) {
+		struct watch w;
+		watch_begin(s, &w, req);
+		ro.cancel = &w.cancel;
 		rc = read_replay(s->pipeline, &ro, &result, &err);
+		watch_end(s, &w);
+	}
 	if (rc == RC_OK && ro.to)
 		respond_json(req, 200, json_pack("{s:I,s:I}", "events", (json_int_t)result.events, "bytes", (json_int_t)result.bytes));
 	else

@@ -13,7 +13,7 @@ static void segment_name(const struct http_request *req, char out[128])
 void api_collections(struct server *s, struct http_request *req)
 {
 	json_t *list = NULL;
-	struct err err;
+	struct err err = { 0 };
 	if (collections_json(s->pipeline, &list, &err) == RC_OK)
 		respond_json(req, 200, json_pack("{s:o}", "collections", list));
 	else
@@ -24,7 +24,7 @@ void api_collection(struct server *s, struct http_request *req)
 {
 	char name[128];
 	json_t *one = NULL;
-	struct err err;
+	struct err err = { 0 };
 	segment_name(req, name);
 	if (collection_json(s->pipeline, name, &one, &err) == RC_OK)
 		respond_json(req, 200, one);
@@ -35,7 +35,7 @@ void api_collection(struct server *s, struct http_request *req)
 void api_collection_drop(struct server *s, struct http_request *req)
 {
 	char name[128];
-	struct err err;
+	struct err err = { 0 };
 	struct slice purge;
 	segment_name(req, name);
 	bool all = http_request_query(req, "purge", &purge) && !slice_eq_str(purge, "false");
@@ -50,7 +50,7 @@ void api_collection_drop(struct server *s, struct http_request *req)
 void api_schema(struct server *s, struct http_request *req)
 {
 	char name[128], format[32] = "json";
-	struct err err;
+	struct err err = { 0 };
 	struct slice given;
 	segment_name(req, name);
 	if (http_request_query(req, "format", &given))
@@ -67,7 +67,7 @@ void api_schema(struct server *s, struct http_request *req)
 void api_flush(struct server *s, struct http_request *req)
 {
 	char name[128];
-	struct err err;
+	struct err err = { 0 };
 	segment_name(req, name);
 	if (!collection_name_valid(slice_str(name)))
 		http_respond_error(req, 404, 0, "bad_name", "'%s' is no collection name", name);
@@ -112,6 +112,11 @@ static void metric(struct buf *b, const char *name, const char *type, const char
 	buf_printf(b, "# HELP hydrant_%s %s\n# TYPE hydrant_%s %s\nhydrant_%s %.17g\n", name, help, name, type, name, value);
 }
 
+static uint64_t count_of(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 static rc_t metrics_one(void *ctx, const struct pipeline_state *st)
 {
 	struct ready *r = ctx;
@@ -135,15 +140,17 @@ void metrics_handle(struct server *s, struct http_request *req)
 	struct ready r = { 0 };
 	struct buf *b = &r.metrics;
 	struct wal_stats w;
-	struct http_server_stats h;
+	struct http_server_stats h = { 0 };
 	buf_init(b, (size_t)64 << 20);
 	wal_stats(s->wal, &w);
-	http_server_get_stats(s->http, &h);
+	struct http_server *http = __atomic_load_n(&s->http, __ATOMIC_ACQUIRE);
+	if (http) /* not yet, in the first moment */
+		http_server_get_stats(http, &h);
 	metric(b, "uptime_seconds", "gauge", "since the start", (double)(clock_wall_us() - s->started) / 1e6);
-	metric(b, "accepted_events_total", "counter", "events answered with 200, quarantined ones included", (double)s->accepted_events);
-	metric(b, "accepted_bytes_total", "counter", "their bodies, inflated", (double)s->accepted_bytes);
-	metric(b, "quarantined_events_total", "counter", "of them, in quarantine", (double)s->quarantined_events);
-	metric(b, "repeated_requests_total", "counter", "requests whose Idempotency-Key was seen", (double)s->repeated_requests);
+	metric(b, "accepted_events_total", "counter", "events answered with 200, quarantined ones included", (double)count_of(&s->accepted_events));
+	metric(b, "accepted_bytes_total", "counter", "their bodies, inflated", (double)count_of(&s->accepted_bytes));
+	metric(b, "quarantined_events_total", "counter", "of them, in quarantine", (double)count_of(&s->quarantined_events));
+	metric(b, "repeated_requests_total", "counter", "requests whose Idempotency-Key was seen", (double)count_of(&s->repeated_requests));
 	metric(b, "http_requests_total", "counter", "requests read", (double)h.requests);
 	metric(b, "http_connections", "gauge", "open connections", (double)h.connections);
 	for (int i = 2; i < 6; i++)
@@ -154,9 +161,9 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "log_syncs_total", "counter", "group commits", (double)w.syncs);
 	metric(b, "log_sync_seconds_total", "counter", "time in them", (double)w.sync_us / 1e6);
 	metric(b, "log_sync_failures_total", "counter", "failed syncs", (double)w.failures);
-	metric(b, "queries_total", "counter", "SQL statements", (double)s->queries);
-	metric(b, "searches_total", "counter", "searches", (double)s->searches);
-	metric(b, "query_errors_total", "counter", "of queries, searches, replays", (double)s->query_errors);
+	metric(b, "queries_total", "counter", "SQL statements", (double)count_of(&s->queries));
+	metric(b, "searches_total", "counter", "searches", (double)count_of(&s->searches));
+	metric(b, "query_errors_total", "counter", "of queries, searches, replays", (double)count_of(&s->query_errors));
 	pipeline_states(s->pipeline, metrics_one, &r);
 	http_respond_buf(req, 200, "text/plain; version=0.0.4", b, NULL, 0);
 	buf_free(b);

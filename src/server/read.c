@@ -67,7 +67,12 @@ static rc_t add_collection(void *ctx, const char *collection, struct err *reterr
 	if (!sql_mentions(q->sql, collection))
 		return RC_OK;
 	struct view *v;
-	TRY(view_open(q->p, collection, &v, reterr));
+	rc_t rc = view_open(q->p, collection, &v, reterr);
+	if (rc == RC_NOT_FOUND) { /* dropped just now; or it has nothing but quarantined events */
+		free((void *)q->tables[--q->count].name);
+		return RC_OK;
+	}
+	TRY(rc);
 	q->views[q->count - 1] = v;
 	TRY(fill_table(t, v, reterr));
 	buf_printf(&q->note, "%s%s: ", q->note.len ? "; " : "", collection);
@@ -79,19 +84,12 @@ static rc_t add_collection(void *ctx, const char *collection, struct err *reterr
 	return RC_OK;
 }
 
-/* Quarantine tables have no name of their own in the log. */
-static rc_t add_with_quarantine(void *ctx, const char *collection, struct err *reterr)
+static bool is_listed(const struct query_tables *q, const char *name)
 {
-	struct query_tables *q = ctx;
-	TRY(add_collection(ctx, collection, reterr));
-	AUTO_MEM char *quarantine = mem_printf("%s%s", collection, QUARANTINE_SUFFIX);
-	if (strstr(collection, "__") || !sql_mentions(q->sql, quarantine))
-		return RC_OK;
-	rc_t rc = add_collection(ctx, quarantine, reterr);
-	if (rc != RC_NOT_FOUND)
-		return rc;
-	free((void *)q->tables[--q->count].name);
-	return RC_OK;
+	for (size_t i = 0; i < q->count; i++)
+		if (!strcmp(q->tables[i].name, name))
+			return true;
+	return false;
 }
 
 static void query_tables_free(struct query_tables *q)
@@ -108,13 +106,16 @@ static void query_tables_free(struct query_tables *q)
 	buf_free(&q->note);
 }
 
+/* A quarantine has no name of its own in the log: it comes with its collection, and once more by itself if it has a table. */
 static rc_t collect_names(void *ctx, const char *collection, struct err *reterr)
 {
 	struct query_tables *q = ctx;
-	(void)reterr;
-	if (strstr(collection, QUARANTINE_SUFFIX) && q->count && !strncmp(q->tables[q->count - 1].name, collection, strlen(q->tables[q->count - 1].name)))
-		return RC_OK; /* comes with its collection */
-	return add_with_quarantine(ctx, collection, reterr);
+	bool is_quarantine = strstr(collection, QUARANTINE_SUFFIX) != NULL;
+	if (is_quarantine && is_listed(q, collection))
+		return RC_OK;
+	TRY(add_collection(q, collection, reterr));
+	AUTO_MEM char *quarantine = mem_printf("%s%s", collection, QUARANTINE_SUFFIX);
+	return is_quarantine || !sql_mentions(q->sql, quarantine) ? RC_OK : add_collection(q, quarantine, reterr);
 }
 
 rc_t read_query(struct pipeline *p, const struct read_query_options *opts, struct err *reterr)
@@ -188,6 +189,8 @@ static void write_hit(struct buf *out, const struct scan_row *row, bool json)
 rc_t read_search(struct pipeline *p, const struct read_search_options *opts, struct read_search_result *ret, struct err *reterr)
 {
 	*ret = (struct read_search_result){ 0 };
+	if (opts->limit < 0)
+		return err_set(reterr, RC_INVALID, "the limit is %lld; it is a number of hits, 0 or more", (long long)opts->limit);
 	AUTO(search_query) *query = NULL;
 	TRY(search_parse(opts->query, &query, reterr));
 	AUTO(view) *v = NULL;
@@ -195,6 +198,7 @@ rc_t read_search(struct pipeline *p, const struct read_search_options *opts, str
 	struct scan_options so;
 	scan_of_view(p, v, opts->from, opts->to, &so);
 	so.order = SCAN_NEWEST;
+	so.cancel = opts->cancel;
 	AUTO(scan) *scan = NULL;
 	TRY(scan_open(&so, &scan, reterr));
 	AUTO_BUF struct buf out;

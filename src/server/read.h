@@ -28,6 +28,7 @@ struct read_search_options {
 	struct slice query;
 	int64_t from, to;            /* µs */
 	int64_t limit;               /* hits at most */
+	const bool *cancel;          /* set by another thread; may be NULL */
 	bool json;                   /* {"time":…,"position":…,"payload":…} a line; else the payload a line */
 	read_write write;
 	void *ctx;

@@ -228,6 +228,12 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->workers_lock, NULL);
 	pthread_cond_init(&s->workers_idle, NULL);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->watch_changed, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	TRY(watch_start(s, reterr));
 	TRY(wal_on_durable(s->wal, ingest_durable, s, reterr));
 	struct http_server_options ho;
 	http_server_options_init(&ho);
@@ -238,7 +244,9 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 	ho.check = check;
 	ho.handle = handle;
 	ho.ctx = s;
-	TRY(http_server_start(&ho, &s->http, reterr));
+	struct http_server *http = NULL;
+	TRY(http_server_start(&ho, &http, reterr));
+	__atomic_store_n(&s->http, http, __ATOMIC_RELEASE); /* requests may be in work already */
 	*ret = s;
 	s = NULL;
 	return RC_OK;
@@ -260,6 +268,7 @@ void server_free(struct server *s)
 	if (!s)
 		return;
 	http_server_stop(s->http);
+	watch_stop(s);
 	pthread_mutex_lock(&s->workers_lock);
 	while (s->workers)
 		pthread_cond_wait(&s->workers_idle, &s->workers_lock);
@@ -274,5 +283,6 @@ void server_free(struct server *s)
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->workers_lock);
 	pthread_cond_destroy(&s->workers_idle);
+	pthread_cond_destroy(&s->watch_changed);
 	free(s);
 }

@@ -18,6 +18,14 @@ struct waiting {
 	struct ingest_reply reply;
 };
 
+/* A long answer in work, looked after by the watch thread: it is cancelled when its client is gone, or when the server ends. */
+struct watch {
+	struct http_request *req;
+	bool cancel; /* atomic */
+	int fd;      /* readable once cancelled; -1: none */
+	struct watch *next;
+};
+
 struct server {
 	struct server_options opts;
 	struct pipeline *pipeline;
@@ -34,11 +42,20 @@ struct server {
 	pthread_mutex_t workers_lock;
 	pthread_cond_t workers_idle;
 	unsigned workers;
+	struct watch *watches;        /* under workers_lock, as are the next three */
+	pthread_cond_t watch_changed; /* monotonic clock */
+	bool watch_running, ending;
+	pthread_t watch_thread;
 	uint64_t queries, searches, query_errors;
 };
 
 /* Runs work(s, req) on a thread of its own; answers 503 itself if too many are running. */
 void server_work(struct server *s, struct http_request *req, void (*work)(struct server *s, struct http_request *req));
+/* From before the long part until before the response. */
+void watch_begin(struct server *s, struct watch *w, struct http_request *req);
+void watch_end(struct server *s, struct watch *w);
+rc_t watch_start(struct server *s, struct err *reterr);
+void watch_stop(struct server *s); /* cancels everything */
 /* The status and code that go with an error. */
 void respond_err(struct http_request *req, const struct err *err);
 void respond_json(struct http_request *req, int status, json_t *value); /* takes value */

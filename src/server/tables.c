@@ -28,7 +28,10 @@ static rc_t list_one(void *ctx, const char *name, struct err *reterr)
 {
 	struct list_ctx *l = ctx;
 	json_t *one = NULL;
-	TRY(collection_json(l->p, name, &one, reterr));
+	rc_t rc = collection_json(l->p, name, &one, reterr);
+	if (rc == RC_NOT_FOUND) /* dropped just now; or it has nothing but quarantined events */
+		return RC_OK;
+	TRY(rc);
 	json_array_append_new(l->list, one);
 	return RC_OK;
 }
