@@ -202,6 +202,6 @@ int cmd_restore(int argc, char **argv)
 		if (restore_file(argv[i], framing, to_stdout, NULL, &err) != RC_OK)
 			return fail(&err);
 	if (fflush(stdout) != 0)
-		return usage_error("restore", "cannot write to standard output");
+		return fail((err_errno(&err, RC_IO, "cannot write to standard output"), &err));
 	return EXIT_DONE;
 }

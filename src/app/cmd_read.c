@@ -1,5 +1,6 @@
 /* query, search, replay: asked of the running server, or of the lake itself. */
 #include <jansson.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,10 +38,10 @@ static rc_t ask_server(const char *server, const char *path, json_t *o, struct e
 	return rc;
 }
 
-static int finish(rc_t rc, const struct err *err)
+static int finish(rc_t rc, struct err *err)
 {
 	if (fflush(stdout) != 0 && rc == RC_OK)
-		return usage_error(NULL, "cannot write to standard output");
+		rc = err_errno(err, RC_IO, "cannot write to standard output");
 	return rc == RC_OK ? EXIT_DONE : fail(err);
 }
 
@@ -110,7 +111,9 @@ int cmd_search(int argc, char **argv)
 	struct err err;
 	AUTO(pipeline) *p = NULL;
 	rc_t rc = lake_open(true, &p, &server, &err);
-	struct read_search_options so = { argv[1], slice_str(query), from, to, limit, json, to_stdout, NULL };
+	struct read_search_options so = {
+		.collection = argv[1], .query = slice_str(query), .from = from, .to = to, .limit = limit, .json = json, .write = to_stdout
+	};
 	struct read_search_result result = { 0 };
 	if (rc == RC_OK && server)
 		rc = ask_server(server, "/v1/search",
@@ -163,7 +166,7 @@ static rc_t remote_piece(void *ctx, struct slice piece, struct err *reterr)
 	memmove(r->rest.data, r->rest.data + at, r->rest.len - at);
 	r->rest.len -= at;
 	progress_update(r->bar, r->bytes, 0, r->events);
-	return replay_cancelled ? err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)r->events) : RC_OK;
+	return __atomic_load_n(&replay_cancelled, __ATOMIC_RELAXED) ? err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)r->events) : RC_OK;
 }
 
 static rc_t replay_remote(const char *server, const struct read_replay_options *ro, struct progress *bar, struct replay_result *ret,
@@ -201,14 +204,14 @@ static bool parse_pace(const char *rate, const char *speed, struct read_replay_o
 	char *end;
 	if (rate) {
 		ro->rate = strtod(rate, &end);
-		if (end == rate || (*end && strcmp(end, "/s") != 0) || ro->rate <= 0) {
+		if (end == rate || (*end && strcmp(end, "/s") != 0) || !(ro->rate > 0) || isinf(ro->rate)) {
 			*ret_exit = usage_error("replay", "--rate wants events a second such as 500/s, not '%s'", rate);
 			return false;
 		}
 	}
 	if (speed && strcmp(speed, "max") != 0) {
 		ro->speed = strtod(speed, &end);
-		if (end == speed || (*end && strcmp(end, "x") != 0) || ro->speed <= 0) {
+		if (end == speed || (*end && strcmp(end, "x") != 0) || !(ro->speed > 0) || isinf(ro->speed)) {
 			*ret_exit = usage_error("replay", "--speed wants a factor such as 1x or 10x, or max, not '%s'", speed);
 			return false;
 		}
@@ -253,6 +256,8 @@ int cmd_replay(int argc, char **argv)
 	ro.where = slice_str(where);
 	ro.from = from;
 	ro.until = until;
+	if (strcmp(framing, "lines") && strcmp(framing, "length") && strcmp(framing, "nul"))
+		return usage_error("replay", "framing '%s' is not one of lines, length, nul", framing);
 	ro.framing = !strcmp(framing, "length") ? SINK_LENGTH : !strcmp(framing, "nul") ? SINK_NUL : SINK_LINES;
 	signal(SIGINT, on_interrupt);
 	char *server = NULL;

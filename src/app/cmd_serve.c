@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <signal.h>
@@ -16,7 +17,13 @@
 
 static bool is_loopback(const char *listen)
 {
-	return !strncmp(listen, "127.", 4) || !strncmp(listen, "localhost:", 10) || !strncmp(listen, "[::1]:", 6);
+	/* 127.0.0.1 written out: "127.example.com" is a name, and may be any machine. */
+	const char *colon = strrchr(listen, ':');
+	AUTO_MEM char *host = mem_printf("%.*s", colon ? (int)(colon - listen) : (int)strlen(listen), listen);
+	struct in_addr a;
+	if (inet_pton(AF_INET, host, &a) == 1)
+		return ntohl(a.s_addr) >> 24 == 127;
+	return !strcmp(host, "localhost") || !strcmp(host, "[::1]");
 }
 
 static void end_signals(sigset_t *ret)

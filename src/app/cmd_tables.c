@@ -249,6 +249,7 @@ struct verify_all {
 static rc_t verify_each(void *ctx, const char *collection, struct err *reterr)
 {
 	struct verify_all *a = ctx;
+	a->collections++;
 	return verify_collection(a->store, a->p, collection, &a->problems, reterr);
 }
 
@@ -274,9 +275,15 @@ int cmd_verify(int argc, char **argv)
 			rc = verify_each(&all, argv[i], &err);
 	else if (rc == RC_OK)
 		rc = p ? pipeline_collections(p, verify_each, &all, &err) : table_list(own, verify_each, &all, &err);
+	const bool served = server != NULL;
 	free(server);
 	if (rc != RC_OK)
 		return fail(&err);
+	if (served)
+		fprintf(stderr, "hydrant: %s; what is still in the log is counted when no server holds it\n",
+			all.collections ? "committed files were checked" : "nothing is committed to a table yet");
+	else if (!all.collections)
+		fprintf(stderr, "hydrant: the lake at %s is empty\n", settings.lake);
 	if (all.problems)
 		fprintf(stderr, "hydrant: %llu problems; see the lines above\n", (unsigned long long)all.problems);
 	return all.problems ? EXIT_FAILED : EXIT_DONE;

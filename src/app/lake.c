@@ -118,9 +118,25 @@ static rc_t remote_error(const char *url, int status, const struct buf *body, st
 	return rc;
 }
 
+/* Tells an error of who takes the answer from one of the connection. */
+struct taker {
+	rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr);
+	void *ctx;
+	bool failed;
+};
+
+static rc_t take_piece(void *ctx, struct slice piece, struct err *reterr)
+{
+	struct taker *t = ctx;
+	rc_t rc = t->on_body(t->ctx, piece, reterr);
+	t->failed = rc != RC_OK;
+	return rc;
+}
+
 rc_t remote_stream(const char *server, const char *method, const char *path, struct slice body,
 		   rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr), void *ctx, struct err *reterr)
 {
+	struct taker taker = { .on_body = on_body, .ctx = ctx };
 	AUTO(net_client) *client = NULL;
 	TRY(net_client_new(&client, reterr));
 	AUTO_MEM char *url = mem_printf("%s%s", server, path);
@@ -132,15 +148,15 @@ rc_t remote_stream(const char *server, const char *method, const char *path, str
 		.headers = headers,
 		.body = body,
 		.idle_us = (int64_t)3600 * 1000000, /* a long query is silent for long */
-		.on_body = on_body,
+		.on_body = take_piece,
 		.on_header = remote_header,
-		.ctx = ctx,
+		.ctx = &taker,
 	};
 	int status = 0;
 	AUTO_BUF struct buf error;
 	buf_init(&error, 1 << 20);
 	rc_t rc = net_request(client, &call, &status, &error, reterr);
-	if (rc == RC_IO) {
+	if (rc == RC_IO && !taker.failed) {
 		char text[sizeof reterr->text];
 		snprintf(text, sizeof text, "%s", reterr->text);
 		return err_set(reterr, RC_IO, "the server at %s does not answer (%s)", server, text);

@@ -51,7 +51,7 @@ static bool parse_number(const char *text, int64_t *ret)
 {
 	char *end;
 	double v = strtod(text, &end);
-	if (end == text || v < 0)
+	if (end == text || !(v >= 0)) /* not a number is neither */
 		return false;
 	int64_t unit = 1;
 	switch (*end) {
@@ -59,7 +59,7 @@ static bool parse_number(const char *text, int64_t *ret)
 	case 'm': case 'M': unit = 1 << 20; end++; break;
 	case 'g': case 'G': unit = 1 << 30; end++; break;
 	}
-	if (*end || v * (double)unit > 9e18)
+	if (*end || !(v * (double)unit < 9e18))
 		return false;
 	*ret = (int64_t)(v * (double)unit);
 	return true;

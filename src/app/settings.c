@@ -35,7 +35,7 @@ static rc_t set_key(const struct config_key *k, const char *text, const char *pa
 		unit = *end == 'K' || *end == 'k' ? 1024 : *end == 'M' ? 1048576 : *end == 'G' ? 1073741824.0 : 1;
 	if (*end && end != text && end[1] == 0)
 		end++;
-	if (end == text || *end || v < 0)
+	if (end == text || *end || !(v >= 0) || !(v * unit < 9e12))
 		return err_set(reterr, RC_INVALID, "%s, line %zu: %s wants %s, not '%s'", path, line, k->name,
 			       k->type == KEY_SECONDS ? "a time such as 60s, 15m" : "a size such as 512M, 16G", text);
 	*(int64_t *)k->target = (int64_t)(v * unit * (k->type == KEY_SECONDS ? 1e6 : 1));

@@ -38,6 +38,16 @@ void net_client_free(struct net_client *c)
 	free(c);
 }
 
+/* This machine's own server is not behind a proxy, whatever http_proxy says. */
+static bool is_loopback(const char *url)
+{
+	static const char *const heads[] = { "http://127.", "http://localhost:", "http://localhost/", "http://[::1]" };
+	for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+		if (!strncmp(url, heads[i], strlen(heads[i])))
+			return true;
+	return false;
+}
+
 struct transfer {
 	struct net_client *client;
 	const struct net_call *call;
@@ -85,6 +95,8 @@ rc_t net_request(struct net_client *c, const struct net_call *call, int *ret_sta
 	curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, call->method);
 	curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+	if (is_loopback(call->url))
+		curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, 10L);
 	curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, call->idle_us ? (long)(call->idle_us / 1000000) : IDLE_DEFAULT_S);
