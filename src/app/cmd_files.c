@@ -29,7 +29,7 @@ static void print_loaded(const char *path, const char *collection, const struct 
 	if (r->already)
 		fprintf(stderr, "%s: already in %s, nothing added (--again adds it once more)\n", path, collection);
 	else
-		fprintf(stderr, "%s: %s events (%s, %s) into %s, %llu quarantined%s, %.1f s, %s/s\n", path, events, bytes,
+		fprintf(stderr, "%s: %s %s (%s, %s) into %s, %llu quarantined%s, %.1f s, %s/s\n", path, events, r->events == 1 ? "event" : "events", bytes,
 			frame_format_name(r->format), collection, (unsigned long long)r->quarantined,
 			r->skipped_bytes ? ", the beginning was there already" : "", (double)took_us / 1e6, rate);
 	if (r->quarantined)

@@ -277,7 +277,7 @@ int cmd_replay(int argc, char **argv)
 		char bytes[16], events[32];
 		format_bytes(result.bytes, bytes);
 		format_count(result.events, events);
-		fprintf(stderr, "replayed %s events (%s) to %s\n", events, bytes, to);
+		fprintf(stderr, "replayed %s %s (%s) to %s\n", events, result.events == 1 ? "event" : "events", bytes, to);
 	}
 	free(server);
 	return finish(rc, &err);

@@ -233,7 +233,8 @@ static rc_t verify_collection(struct store *store, struct pipeline *p, const cha
 	format_count(hot, hot_text);
 	format_bytes(v.bytes, size);
 	hash128_hex(v.hash, hex);
-	printf("%s: %s events in %llu files (%s)%s%s%s, hash %s: %s\n", collection, rows, (unsigned long long)v.files, size, p ? ", " : "",
+	printf("%s: %s %s in %llu %s (%s)%s%s%s, hash %s: %s\n", collection, rows, v.rows == 1 ? "event" : "events",
+	       (unsigned long long)v.files, v.files == 1 ? "file" : "files", size, p ? ", " : "",
 	       p ? hot_text : "", p ? " in the log" : "", hex, v.problems ? "NOT in order" : "in order");
 	*problems += v.problems;
 	return RC_OK;
@@ -242,8 +243,7 @@ static rc_t verify_collection(struct store *store, struct pipeline *p, const cha
 struct verify_all {
 	struct store *store;
 	struct pipeline *p;
-	uint64_t problems;
-	const char *server;
+	uint64_t problems, collections;
 };
 
 static rc_t verify_each(void *ctx, const char *collection, struct err *reterr)

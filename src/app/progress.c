@@ -8,6 +8,7 @@
 #define REDRAW_US 100000
 #define PLAIN_US 10000000
 #define BAR 24
+#define NAME 24
 
 void progress_begin(struct progress *p, const char *what)
 {
@@ -18,6 +19,16 @@ void progress_begin(struct progress *p, const char *what)
 		.start = clock_mono_us(),
 	};
 	p->last = p->start;
+}
+
+/* The end of a long name: a line that wraps could not be redrawn. */
+static const char *short_name(const char *what)
+{
+	const size_t n = strlen(what);
+	const char *s = n > NAME ? what + n - NAME : what;
+	while (((unsigned char)*s & 0xc0) == 0x80)
+		s++;
+	return s;
 }
 
 static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t events, int64_t now)
@@ -39,10 +50,10 @@ static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t eve
 			snprintf(left, sizeof left, "  %ds left", (int)(eta + 0.5));
 	}
 	if (p->terminal && total)
-		fprintf(stderr, "\r\033[K%s [%s] %3d%%  %s  %s/s  %s events%s", p->what, bar, (int)((double)done / (double)total * 100), bytes,
+		fprintf(stderr, "\r\033[K%s [%s] %3d%%  %s  %s/s  %s events%s", short_name(p->what), bar, (int)((double)done / (double)total * 100), bytes,
 			rate, count, left);
 	else if (p->terminal)
-		fprintf(stderr, "\r\033[K%s  %s  %s/s  %s events", p->what, bytes, rate, count);
+		fprintf(stderr, "\r\033[K%s  %s  %s/s  %s events", short_name(p->what), bytes, rate, count);
 	else
 		fprintf(stderr, "%s: %s, %s/s, %s events%s\n", p->what, bytes, rate, count, left);
 	fflush(stderr);
