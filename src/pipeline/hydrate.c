@@ -18,6 +18,7 @@
 
 #define BUSY_BYTES ((uint64_t)8 << 20)
 #define CUT_POSITIONS ((uint64_t)16 << 20) /* a cut spans at most so many: bounds time and memory of one commit */
+#define CUT_COMMIT_BYTES 2u                /* … and about so many times commit_bytes: a backlog is trimmed bit by bit, not at its end */
 #define CLOCK_BACK_US 1000000 /* less than that is a clock being adjusted */
 #define RETRY_FIRST_US 1000000
 #define RETRY_MAX_US ((int64_t)60 * 1000000)
@@ -25,6 +26,15 @@
 static bool stopping(const struct pipeline *p)
 {
 	return __atomic_load_n(&p->stopping, __ATOMIC_RELAXED);
+}
+
+/* How many positions the next cut may span. */
+static uint64_t cut_span(const struct pipeline *p, const struct wal_pending *pending)
+{
+	uint64_t span = pending->last - pending->first + 1, most = p->opts.commit_bytes * CUT_COMMIT_BYTES;
+	if (pending->bytes > most)
+		span = (uint64_t)((double)span * ((double)most / (double)pending->bytes)); /* as if events were of one size */
+	return span > CUT_POSITIONS ? CUT_POSITIONS : span ? span : 1;
 }
 
 /* The next cut of the collection: the one the log remembers, or a new one, made durable. RC_EOF: nothing waits. */
@@ -41,7 +51,7 @@ static rc_t choose_cut(struct pipeline *p, struct collection *c, uint64_t *ret_a
 	if (!pending.events)
 		return RC_EOF;
 	*ret_after = pending.first - 1;
-	*ret_upto = pending.last - *ret_after > CUT_POSITIONS ? *ret_after + CUT_POSITIONS : pending.last;
+	*ret_upto = *ret_after + cut_span(p, &pending);
 	return wal_cut(p->wal, name, *ret_after, *ret_upto, (struct slice){ 0 }, reterr);
 }
 
