@@ -51,7 +51,7 @@ struct wal_options {
 	uint64_t segment_bytes;        /* 64 MiB; at least 64 KiB, at most 1 GiB */
 	uint64_t max_bytes;            /* 16 GiB: cap of all segments together (control records may pass it by two segments) */
 	uint64_t collection_max_bytes; /* share of one collection's uncommitted records; default half of max_bytes */
-	uint64_t spare_bytes;          /* recycled files kept for reuse; default 4 segments */
+	uint64_t spare_bytes;          /* recycled files kept for reuse; default max_bytes / 16, at least 4 segments */
 	size_t write_buffer_bytes;     /* 8 MiB: appended and not yet written; a full buffer makes wal_append wait for the sync thread */
 	size_t index_max;              /* 256 K extents: memory bound of the per-collection index, which gets coarser beyond it */
 	int64_t key_window_us;         /* 10 minutes: how long an idempotency key is remembered */
