@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "app/app.h"
@@ -31,6 +32,12 @@ static const char *short_name(const char *what)
 	return s;
 }
 
+static int terminal_columns(void)
+{
+	struct winsize w;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col ? w.ws_col : 80;
+}
+
 static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t events, int64_t now)
 {
 	char bytes[16], rate[16], count[32], bar[BAR + 1] = { 0 }, left[32] = "";
@@ -49,13 +56,16 @@ static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t eve
 		else
 			snprintf(left, sizeof left, "  %ds left", (int)(eta + 0.5));
 	}
-	if (p->terminal && total)
-		fprintf(stderr, "\r\033[K%s [%s] %3d%%  %s  %s/s  %s events%s", short_name(p->what), bar, (int)((double)done / (double)total * 100), bytes,
-			rate, count, left);
-	else if (p->terminal)
-		fprintf(stderr, "\r\033[K%s  %s  %s/s  %s events", short_name(p->what), bytes, rate, count);
-	else
+	if (p->terminal) {
+		char line[200], more[64];
+		int len = total ? snprintf(line, sizeof line, "%s [%s] %3d%%  %s  %s/s%s", short_name(p->what), bar,
+					   (int)((double)done / (double)total * 100), bytes, rate, left)
+				: snprintf(line, sizeof line, "%s  %s  %s/s", short_name(p->what), bytes, rate);
+		int more_len = snprintf(more, sizeof more, "  %s events", count);
+		fprintf(stderr, "\r\033[K%s%s", line, len + more_len < terminal_columns() ? more : "");
+	} else {
 		fprintf(stderr, "%s: %s, %s/s, %s events%s\n", p->what, bytes, rate, count, left);
+	}
 	fflush(stderr);
 	p->drawn = true;
 }
