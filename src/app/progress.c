@@ -8,8 +8,8 @@
 
 #define REDRAW_US 100000
 #define PLAIN_US 10000000
-#define BAR 24
-#define NAME 24
+#define BAR 16
+#define NAME 18
 
 void progress_begin(struct progress *p, const char *what)
 {
@@ -58,11 +58,12 @@ static void draw(struct progress *p, uint64_t done, uint64_t total, uint64_t eve
 	}
 	if (p->terminal) {
 		char line[200], more[64];
+		const int columns = terminal_columns();
 		int len = total ? snprintf(line, sizeof line, "%s [%s] %3d%%  %s  %s/s%s", short_name(p->what), bar,
 					   (int)((double)done / (double)total * 100), bytes, rate, left)
 				: snprintf(line, sizeof line, "%s  %s  %s/s", short_name(p->what), bytes, rate);
 		int more_len = snprintf(more, sizeof more, "  %s events", count);
-		fprintf(stderr, "\r\033[K%s%s", line, len + more_len < terminal_columns() ? more : "");
+		fprintf(stderr, "\r\033[K%.*s%s", columns - 1, line, len + more_len < columns ? more : "");
 	} else {
 		fprintf(stderr, "%s: %s, %s/s, %s events%s\n", p->what, bytes, rate, count, left);
 	}
