@@ -1,0 +1,161 @@
+#include "pipeline/build.h"
+#include "pipeline/fixture_test.h"
+
+#define EVENTS 30000
+#define DAYS 40
+
+static struct event events[EVENTS];
+static struct err err;
+static bool changes; /* the second reading misses an event */
+
+struct source {
+	size_t at, readings;
+};
+
+static rc_t source_rewind(void *ctx, struct err *e)
+{
+	struct source *s = ctx;
+	(void)e;
+	s->at = 0;
+	s->readings++;
+	return RC_OK;
+}
+
+static rc_t source_next(void *ctx, const struct event **ret, size_t *n, struct err *e)
+{
+	struct source *s = ctx;
+	(void)e;
+	size_t end = EVENTS - (changes && s->readings > 1);
+	if (s->at == end)
+		return RC_EOF;
+	*ret = events + s->at;
+	*n = end - s->at < 777 ? end - s->at : 777;
+	s->at += *n;
+	return RC_OK;
+}
+
+static void make_events(void)
+{
+	if (events[0].payload.len)
+		return;
+	for (unsigned i = 0; i < EVENTS; i++) {
+		unsigned day = (i * 2654435761u >> 8) % DAYS;
+		char *text = mem_printf("{\"n\":%u,\"time\":\"2026-%02u-%02uT10:00:00Z\",\"pad\":\"%040u\"}", i, 1 + day / 28 % 12, 1 + day % 28, i);
+		events[i] = (struct event){ .payload = slice_str(text), .received = 1798761600000000, .pos = i + 1 };
+		if (i % 100 == 7)
+			events[i].reason = SLICE_LIT("for the test");
+	}
+}
+
+struct built {
+	size_t files, readings;
+	uint64_t rows, largest;
+	struct hash128 hash;
+};
+
+/* Builds and counts: f->times. */
+static rc_t build(struct fixture *f, size_t memory, uint64_t file_bytes, uint64_t after, bool quarantine, bool twice, struct built *ret)
+{
+	static unsigned serial;
+	AUTO_MEM char *name = mem_printf("c%u", serial++);
+	struct build_options bo = { .store = pipeline_store(f->p), .collection = name, .source = "log", .codec = PARQUET_ZSTD, .codec_level = 1,
+				    .file_bytes = file_bytes, .memory_bytes = memory, .after = after, .quarantine = quarantine };
+	AUTO(builder) *b = NULL;
+	AUTO(table) *t = NULL;
+	struct source s = { 0 };
+	struct build_source source = { &s, source_rewind, source_next };
+	TRY(builder_new(&bo, NULL, &b, &err));
+	TRY(builder_run(b, &source, "stem", &err));
+	if (twice) {
+		builder_discard(b);
+		TRY(builder_run(b, &source, "stem", &err));
+	}
+	TRY(table_create(bo.store, name, builder_schema(b), NULL, 0, &t, &err));
+	const struct data_file *files;
+	size_t n;
+	TRY(builder_publish(b, t, &files, &n, &err));
+	*ret = (struct built){ .files = n, .readings = s.readings, .hash = builder_hash(b) };
+	memset(f->times, 0, NUMBERS_MAX);
+	uint64_t claimed = 0;
+	for (size_t i = 0; i < n; i++) {
+		AUTO_MEM char *key = table_key(t, files[i].path);
+		AUTO_MEM char *path = store_local_path(bo.store, key);
+		TRY(count_file(f, path, &ret->rows, &err));
+		claimed += (uint64_t)files[i].record_count;
+		ret->largest = (uint64_t)files[i].file_size > ret->largest ? (uint64_t)files[i].file_size : ret->largest;
+	}
+	return claimed == ret->rows && ret->rows == builder_events(b) ? RC_OK : err_set(&err, RC_CORRUPT, "counts differ");
+}
+
+static bool wanted_once(const struct fixture *f, uint64_t after)
+{
+	for (unsigned i = 0; i < EVENTS; i++)
+		if (f->times[i] != (!events[i].reason.len && events[i].pos > after))
+			return false;
+	return true;
+}
+
+TEST(build_with_little_memory_gives_the_same_rows)
+{
+	struct fixture f;
+	struct built plenty, little;
+	fixture_init(&f);
+	make_events();
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(build(&f, (size_t)512 << 20, 1 << 27, 0, false, false, &plenty), err);
+	CHECK(wanted_once(&f, 0));
+	CHECK_INT(plenty.readings, 1);
+	CHECK_OK(build(&f, (size_t)2 << 20, 1 << 27, 0, false, false, &little), err);
+	CHECK(wanted_once(&f, 0));
+	CHECK(little.readings > 1); /* partitions were deferred */
+	CHECK_INT(little.files, plenty.files);
+	CHECK(little.hash.lo == plenty.hash.lo && little.hash.hi == plenty.hash.hi);
+	fixture_free(&f);
+}
+
+TEST(build_again_after_discarding_gives_the_same)
+{
+	struct fixture f;
+	struct built once, twice;
+	fixture_init(&f);
+	make_events();
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(build(&f, (size_t)4 << 20, 1 << 27, 0, false, false, &once), err);
+	CHECK_OK(build(&f, (size_t)4 << 20, 1 << 27, 0, false, true, &twice), err);
+	CHECK(wanted_once(&f, 0));
+	CHECK_INT(twice.files, once.files);
+	CHECK(twice.hash.lo == once.hash.lo && twice.hash.hi == once.hash.hi);
+	fixture_free(&f);
+}
+
+TEST(build_leaves_out_what_is_committed_and_the_other_kind)
+{
+	struct fixture f;
+	struct built b;
+	fixture_init(&f);
+	make_events();
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(build(&f, (size_t)4 << 20, 1 << 27, 12345, false, false, &b), err);
+	CHECK(wanted_once(&f, 12345));
+	CHECK_OK(build(&f, (size_t)4 << 20, 1 << 27, EVENTS, false, false, &b), err);
+	CHECK_INT(b.rows, 0);
+	CHECK_OK(build(&f, (size_t)64 << 20, 1 << 27, 0, true, false, &b), err);
+	CHECK_INT(b.rows, EVENTS / 100);
+	fixture_free(&f);
+}
+
+TEST(build_from_a_source_that_changes_fails)
+{
+	struct fixture f;
+	struct built b;
+	fixture_init(&f);
+	make_events();
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	changes = true;
+	rc_t rc = build(&f, (size_t)2 << 20, 1 << 27, 0, false, false, &b);
+	changes = false;
+	CHECK_RC(rc, RC_CONFLICT);
+	fixture_free(&f);
+}
+
+TEST_MAIN()
