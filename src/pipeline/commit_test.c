@@ -1,0 +1,118 @@
+#include <pthread.h>
+
+#include "pipeline/fixture_test.h"
+
+struct writer {
+	struct fixture f;
+	unsigned from;
+	bool text; /* its field `v` holds strings, the other's numbers */
+	char error[600];
+};
+
+static void *write_and_flush(void *arg)
+{
+	struct writer *w = arg;
+	struct err err;
+	for (unsigned i = 0; i < 40; i++) {
+		char body[200];
+		unsigned n = w->from + i * 2;
+		snprintf(body, sizeof body, w->text ? "{\"n\":%u,\"v\":\"s%u\",\"a%u\":1}\n{\"n\":%u}\n{bad\n" : "{\"n\":%u,\"v\":%u,\"b%u\":1}\n{\"n\":%u}\n", n, i,
+			 i % 7, n + 1);
+		if (post(&w->f, "x", body, &err) != RC_OK || (i % 4 == 3 && pipeline_flush(w->f.p, "x", &err) != RC_OK)) {
+			snprintf(w->error, sizeof w->error, "%s", err.text);
+			break;
+		}
+	}
+	return NULL;
+}
+
+TEST(commits_of_two_writers_to_one_new_table_lose_and_double_nothing)
+{
+	struct writer w[2] = { { .from = 0 }, { .from = 1000, .text = true } };
+	struct err err;
+	pthread_t threads[2];
+	char data[2][100];
+	for (int i = 0; i < 2; i++) {
+		fixture_init(&w[i].f);
+		snprintf(data[i], sizeof data[i], "%s/data", w[i].f.dir);
+		w[i].f.opts.data_dir = data[i];
+		w[i].f.opts.lake = w[0].f.dir;
+		CHECK_OK(pipeline_open(&w[i].f.opts, &w[i].f.p, &err), err);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, write_and_flush, &w[i]);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < 2; i++) {
+		CHECK_STR(w[i].error, "");
+		CHECK_OK(pipeline_flush(w[i].f.p, NULL, &err), err);
+	}
+	uint64_t rows;
+	CHECK_OK(count_view(&w[0].f, "x", &rows, &err), err);
+	CHECK_INT(rows, 160);
+	for (unsigned n = 0; n < 80; n++)
+		CHECK(w[0].f.times[n] == 1 && w[0].f.times[1000 + n] == 1);
+	CHECK_OK(count_view(&w[0].f, "x__quarantine", &rows, &err), err);
+	CHECK_INT(rows, 40);
+	fixture_free(&w[1].f);
+	fixture_free(&w[0].f);
+}
+
+TEST(commit_that_fails_keeps_its_events_and_is_made_good)
+{
+	struct fixture f;
+	struct err err;
+	uint64_t rows;
+	fixture_init(&f);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	AUTO_MEM char *in_the_way = mem_printf("%s/x", f.dir);
+	CHECK_OK(file_replace_atomic(in_the_way, SLICE_LIT("a file where the table's folder should be"), &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":1}\n{\"n\":2}\n{bad\n", &err), err);
+	for (int i = 0; i < 3; i++)
+		CHECK(pipeline_flush(f.p, "x", &err) != RC_OK);
+	struct collection *c = collection_get(f.p, "x");
+	CHECK_INT(c->state.failures, 3);
+	CHECK(c->error[0]);
+	CHECK_OK(post(&f, "x", "{\"n\":3}\n", &err), err);
+	CHECK_OK(file_remove(in_the_way, &err), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK(!c->error[0]);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 3);
+	CHECK_OK(count_view(&f, "x__quarantine", &rows, &err), err);
+	CHECK_INT(rows, 1);
+	struct wal_pending pending;
+	wal_pending(pipeline_wal(f.p), SLICE_LIT("x"), &pending);
+	CHECK_INT(pending.events, 0);
+	fixture_free(&f);
+}
+
+TEST(commit_of_a_cut_that_is_in_the_table_already_adds_nothing)
+{
+	struct fixture f;
+	struct err err;
+	uint64_t rows;
+	fixture_init(&f);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":1}\n{bad\n{\"n\":2}\n", &err), err);
+	/* as after a crash behind each of the two commits: the log does not know */
+	for (int round = 0; round < 2; round++) {
+		struct commit c = { .p = f.p, .log = wal_id(pipeline_wal(f.p)), .after = 0, .upto = 3, .value = "1:3" };
+		struct wal_source source;
+		wal_source_init(&source, pipeline_wal(f.p), "x", 0, 3);
+		c.source = (struct build_source){ &source, wal_source_rewind, wal_source_next };
+		CHECK_OK(commit_cut(&c, "x", &err), err);
+		wal_source_free(&source);
+		CHECK_INT(c.events, round ? 0 : 3);
+		CHECK_OK(count_view(&f, "x", &rows, &err), err);
+		CHECK_INT(rows, 2);
+		CHECK_OK(count_view(&f, "x__quarantine", &rows, &err), err);
+		CHECK_INT(rows, 1);
+	}
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 2);
+	fixture_free(&f);
+}
+
+TEST_MAIN()
