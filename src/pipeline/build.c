@@ -338,6 +338,12 @@ static void defer_half(struct builder *b)
 	free(sorted);
 }
 
+/* More to seal; or, if nothing is, more memory kept warm. */
+static bool larger(const struct part *a, const struct part *b)
+{
+	return a->batch_bytes != b->batch_bytes ? a->batch_bytes > b->batch_bytes : a->batch_memory > b->batch_memory;
+}
+
 static rc_t keep_within_memory(struct builder *b, bool may_defer, struct err *reterr)
 {
 	measure(b);
@@ -347,7 +353,7 @@ static rc_t keep_within_memory(struct builder *b, bool may_defer, struct err *re
 	while (b->memory > b->opts.memory_bytes) {
 		struct part *largest = NULL;
 		for (size_t i = 0; i < b->part_count; i++)
-			if (!largest || b->parts[i]->batch_bytes > largest->batch_bytes)
+			if (!largest || larger(b->parts[i], largest))
 				largest = b->parts[i];
 		size_t before = b->memory;
 		if (may_defer && largest->batch_bytes < GROUP_DECENT)

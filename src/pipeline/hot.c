@@ -233,18 +233,6 @@ static rc_t view_fill(struct pipeline *p, struct collection *c, const char *name
 	return RC_OK;
 }
 
-/* Asked before an entry is made for a name: names come from outside. `name` is base, or the name of its quarantine. */
-static bool collection_exists(struct pipeline *p, const char *base, const char *name)
-{
-	struct wal_pending pending = { 0 };
-	if (p->wal)
-		wal_pending(p->wal, slice_str(base), &pending);
-	if (pending.events)
-		return true;
-	AUTO(table) *t = NULL;
-	return table_open(p->store, name, &t, NULL) != RC_NOT_FOUND;
-}
-
 rc_t view_open(struct pipeline *p, const char *collection, struct view **ret, struct err *reterr)
 {
 	struct slice name = slice_str(collection);

@@ -282,8 +282,16 @@ static rc_t flush_name(void *ctx, struct slice name, const struct wal_pending *p
 
 rc_t pipeline_flush(struct pipeline *p, const char *collection, struct err *reterr)
 {
-	if (collection)
-		return hydrate_collection(p, collection_get(p, collection), reterr);
+	if (collection) {
+		AUTO_MEM char *base = mem_strdup(collection); /* a quarantine is committed with its collection */
+		char *suffix = strstr(base, QUARANTINE_SUFFIX);
+		if (suffix)
+			*suffix = 0;
+		if (!collection_exists(p, base, collection))
+			return err_set(reterr, RC_NOT_FOUND, "there is no collection '%s'; `hydrant collections` lists those there are",
+				       collection);
+		return hydrate_collection(p, collection_get(p, base), reterr);
+	}
 	struct flush f = { .p = p };
 	wal_collections(p->wal, flush_name, &f);
 	rc_t rc = RC_OK;

@@ -4,6 +4,8 @@
 #include "os/clock.h"
 #include "pipeline/pipeline_internal.h"
 
+#define KEY_TRIES 3
+
 struct gather {
 	struct ingest_reply *reply;
 	const struct ingest_request *req;
@@ -141,10 +143,14 @@ rc_t pipeline_ingest(struct pipeline *p, const struct ingest_request *req, struc
 		if (counts.invalid == counts.events || (counts.invalid && req->reject))
 			rc = invalid_body(ret, g.count, reterr);
 	}
-	if (rc == RC_OK) {
+	for (int i = 0; rc == RC_OK || (rc == RC_NOT_FOUND && i < KEY_TRIES); i++) {
 		rc = append(p, req, &g, body, reterr);
-		if (rc == RC_CONFLICT && req->key.len) /* the same key came in on another connection just now */
-			rc = look_up_key(p, req, body, ret, reterr);
+		if (rc != RC_CONFLICT || !req->key.len)
+			break;
+		/* the same key came in on another connection just now; RC_NOT_FOUND: and was not kept */
+		rc = look_up_key(p, req, body, ret, reterr);
+		if (rc != RC_NOT_FOUND)
+			break;
 	}
 	arena_free(&g.arena);
 	free(g.events);

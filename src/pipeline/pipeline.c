@@ -40,10 +40,27 @@ static rc_t take_lock(struct pipeline *p, struct err *reterr)
 	return file_pwrite(p->lock_fd, path, text, strlen(text), 0, reterr);
 }
 
+/* A collection is committed long before its share of the log is full, or with a small log its senders would wait for the interval. */
+static uint64_t commit_bytes(const struct pipeline_options *o)
+{
+	uint64_t share = o->collection_bytes ? o->collection_bytes : o->log_bytes / 2;
+	return share && share / 4 < o->commit_bytes ? share / 4 : o->commit_bytes;
+}
+
+static rc_t remove_hot(void *ctx, const char *name, bool is_dir)
+{
+	const struct pipeline *p = ctx;
+	AUTO_MEM char *path = mem_printf("%s/%s", p->data_dir, name);
+	if (is_dir && !strncmp(name, "hot-", 4))
+		dir_remove_tree(path, NULL);
+	return RC_OK;
+}
+
 rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, struct err *reterr)
 {
 	AUTO(pipeline) *p = NEW(struct pipeline);
 	p->opts = *opts;
+	p->opts.commit_bytes = commit_bytes(opts);
 	p->lock_fd = -1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_condattr_t monotonic;
@@ -63,6 +80,8 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 		TRY(dir_make(p->data_dir, reterr));
 	if (!opts->read_only || exists)
 		TRY(take_lock(p, reterr));
+	if (p->lock_fd >= 0)
+		dir_list(p->data_dir, remove_hot, p, NULL); /* of commands that were killed */
 	TRY(pipeline_recover(p, reterr));
 	*ret = p;
 	p = NULL;
@@ -129,6 +148,17 @@ struct collection *collection_get(struct pipeline *p, const char *name)
 	struct collection *c = (struct collection *)*place;
 	pthread_mutex_unlock(&p->lock);
 	return c;
+}
+
+bool collection_exists(struct pipeline *p, const char *base, const char *name)
+{
+	struct wal_pending pending = { 0 };
+	if (p->wal)
+		wal_pending(p->wal, slice_str(base), &pending);
+	if (pending.events)
+		return true;
+	AUTO(table) *t = NULL;
+	return table_open(p->store, name, &t, NULL) != RC_NOT_FOUND;
 }
 
 /* ---- names ---- */
@@ -235,8 +265,10 @@ static rc_t drop_table(struct pipeline *p, const char *name, bool purge, bool *a
 
 rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr)
 {
-	struct collection *c = collection_get(p, collection);
 	AUTO_MEM char *quarantine = mem_printf("%s%s", collection, QUARANTINE_SUFFIX);
+	if (!purge && !collection_exists(p, collection, collection) && !collection_exists(p, collection, quarantine))
+		return err_set(reterr, RC_NOT_FOUND, "there is no collection '%s'; `hydrant collections` lists those there are", collection);
+	struct collection *c = collection_get(p, collection);
 	pthread_mutex_lock(&c->commit);
 	pthread_mutex_lock(&c->lock);
 	struct wal_pending pending;

@@ -30,7 +30,7 @@ struct pipeline_options {
 	int codec_level;
 	int64_t commit_busy_us;   /* commit interval from 8 MiB waiting on; default 60 s */
 	int64_t commit_idle_us;   /* … and below; default 15 min */
-	uint64_t commit_bytes;    /* commit at once when so many bytes wait; default 1 GiB */
+	uint64_t commit_bytes;    /* commit at once when so many bytes wait; default 1 GiB, at most a quarter of a collection's share */
 	uint64_t log_bytes;       /* cap of the log; 0: its default */
 	uint64_t collection_bytes; /* share of one collection; 0: half of it */
 	bool salvage;             /* open a damaged log, giving up the damaged records */
@@ -107,7 +107,7 @@ rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct l
 
 /* ---- hydrate ---- */
 
-/* Commits what waits, of one collection or (NULL) all, now, in the calling thread. */
+/* Commits what waits, of one collection or (NULL) all, now, in the calling thread. RC_NOT_FOUND: no such collection. */
 rc_t pipeline_flush(struct pipeline *p, const char *collection, struct err *reterr);
 /* Forgets a collection: its events in the log, its table; with purge its files. */
 rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr);

@@ -56,6 +56,8 @@ struct pipeline {
 
 /* The collection's entry, made if absent; lives as long as the pipeline. */
 struct collection *collection_get(struct pipeline *p, const char *name);
+/* Asked before an entry is made for a name: names come from outside. `name` is base, or the name of its quarantine. */
+bool collection_exists(struct pipeline *p, const char *base, const char *name);
 /* "<epoch>:<position>" of a log in the table; 0 if the table does not know it. *ret_value: the property as it stands (may be NULL). */
 uint64_t table_log_position(struct table *t, const char *log, const char **ret_value);
 /* Opens the table, *ret NULL if there is none. */
