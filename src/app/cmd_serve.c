@@ -13,6 +13,7 @@
 #include "server/server.h"
 
 #define LISTEN_DEFAULT "127.0.0.1:7311"
+#define COMMAND_WAIT_US ((int64_t)5 * 1000000)
 #define DRAIN_US ((int64_t)25 * 1000000)
 
 static bool is_loopback(const char *listen)
@@ -110,7 +111,10 @@ int cmd_serve(int argc, char **argv)
 	po.salvage = salvage;
 	struct err err;
 	struct pipeline *p = NULL;
-	rc_t rc = pipeline_open(&po, &p, &err);
+	rc_t rc;
+	int64_t deadline = clock_mono_us() + COMMAND_WAIT_US;
+	while ((rc = pipeline_open(&po, &p, &err)) == RC_CONFLICT && strstr(err.text, "a hydrant command") && clock_mono_us() < deadline)
+		clock_sleep_us(50000); /* a query is soon done */
 	if (rc == RC_CONFLICT) {
 		char text[sizeof err.text];
 		snprintf(text, sizeof text, "%s", err.text);
