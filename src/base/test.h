@@ -20,20 +20,30 @@
 struct test_case {
 	const char *name;
 	void (*run)(void);
+	int line;
 	struct test_case *next;
 };
 
-static struct test_case *test_first_, **test_tail_ = &test_first_;
+static struct test_case *test_first_;
 static int test_failures_;        /* of the running test */
 static const char *test_skipped_; /* reason, if the running test was skipped */
 
+/* In the order of the file: constructors run in any order under LTO. */
+static inline void test_register_(struct test_case *t)
+{
+	struct test_case **at = &test_first_;
+	while (*at && (*at)->line < t->line)
+		at = &(*at)->next;
+	t->next = *at;
+	*at = t;
+}
+
 #define TEST(test_name)                                                                         \
 	static void test_name(void);                                                            \
-	static struct test_case test_name##_case_ = { #test_name, test_name, NULL };            \
+	static struct test_case test_name##_case_ = { #test_name, test_name, __LINE__, NULL };  \
 	__attribute__((constructor)) static void test_name##_register_(void)                    \
 	{                                                                                       \
-		*test_tail_ = &test_name##_case_;                                               \
-		test_tail_ = &test_name##_case_.next;                                           \
+		test_register_(&test_name##_case_);                                             \
 	}                                                                                       \
 	static void test_name(void)
 
