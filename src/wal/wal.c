@@ -3,6 +3,8 @@
 
 #include "base/fault.h"
 
+#define KEY_HOLD ((uint64_t)1 << 30) /* read in well under a second by the next start */
+
 static void set_default(uint64_t *v, uint64_t dflt)
 {
 	if (!*v)
@@ -25,7 +27,7 @@ static struct wal *wal_new(const struct wal_options *options)
 	set_default(&o->max_bytes, (uint64_t)16 << 30);
 	set_default(&o->collection_max_bytes, o->max_bytes / 2);
 	set_default(&o->spare_bytes, o->max_bytes / 16 > 4 * o->segment_bytes ? o->max_bytes / 16 : 4 * o->segment_bytes);
-	set_default(&o->key_hold_bytes, o->max_bytes / 4);
+	set_default(&o->key_hold_bytes, o->max_bytes / 4 < KEY_HOLD ? o->max_bytes / 4 : KEY_HOLD);
 	o->write_buffer_bytes = o->write_buffer_bytes ? o->write_buffer_bytes : (size_t)8 << 20;
 	o->index_max = clamp(o->index_max ? o->index_max : (size_t)256 << 10, 64, (size_t)1 << 28);
 	o->key_window_us = o->key_window_us ? o->key_window_us : (int64_t)600 * 1000000;

@@ -56,8 +56,8 @@ struct wal_options {
 	size_t index_max;              /* 256 K extents: memory bound of the per-collection index, which gets coarser beyond it */
 	int64_t key_window_us;         /* 10 minutes: how long an idempotency key is remembered */
 	size_t key_max;                /* 4 M keys; the oldest go first */
-	uint64_t key_hold_bytes;       /* default max_bytes / 4: segments needed only for young keys stay until the log is this big;
-					* beyond, the keys are copied forward compactly and the segment is trimmed */
+	uint64_t key_hold_bytes;       /* default max_bytes / 4, at most 1 GiB (a start reads the log): segments needed only for young keys
+					* stay until the log is this big; beyond, the keys are copied forward compactly and the segment is trimmed */
 	bool salvage;                  /* go on past damage, giving up the damaged records */
 	bool manual_sync;              /* no sync thread: wal_flush, wal_wait and the durable calls do the work (simulation, tests) */
 };
