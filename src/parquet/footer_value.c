@@ -67,7 +67,7 @@ struct slice footer_value_decode(struct slice text, struct arena *a)
 	if (!has_prefix(text) || (text.len - PREFIX_LEN) % 4)
 		return text;
 	const uint8_t *in = text.data + PREFIX_LEN, *end = text.data + text.len;
-	size_t pad = end - in ? (size_t)(end[-1] == '=') + (end[-1] == '=' && end[-2] == '=') : 0;
+	size_t pad = end > in ? (size_t)(end[-1] == '=') + (end[-1] == '=' && end[-2] == '=') : 0;
 	size_t len = (size_t)(end - in) / 4 * 3 - pad;
 	int8_t value[256];
 	memset(value, -1, sizeof value);
