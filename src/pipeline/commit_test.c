@@ -31,10 +31,10 @@ TEST(commits_of_two_writers_to_one_new_table_lose_and_double_nothing)
 	struct writer w[2] = { { .from = 0 }, { .from = 1000, .text = true } };
 	struct err err;
 	pthread_t threads[2];
-	char data[2][100];
+	char data[2][128];
 	for (int i = 0; i < 2; i++) {
 		fixture_init(&w[i].f);
-		snprintf(data[i], sizeof data[i], "%s/data", w[i].f.dir);
+		snprintf(data[i], sizeof data[i], "%.64s/data", w[i].f.dir);
 		w[i].f.opts.data_dir = data[i];
 		w[i].f.opts.lake = w[0].f.dir;
 		CHECK_OK(pipeline_open(&w[i].f.opts, &w[i].f.p, &err), err);

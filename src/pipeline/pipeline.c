@@ -7,6 +7,8 @@
 #include "os/file.h"
 #include "pipeline/pipeline_internal.h"
 
+#define LOG_BYTES ((uint64_t)16 << 30) /* the log's own default */
+
 void pipeline_options_default(struct pipeline_options *ret)
 {
 	*ret = (struct pipeline_options){
@@ -129,6 +131,13 @@ struct wal *pipeline_wal(struct pipeline *p)
 const char *pipeline_data_dir(const struct pipeline *p)
 {
 	return p->data_dir;
+}
+
+void pipeline_backlog_limits(const struct pipeline *p, uint64_t *ret_soft, uint64_t *ret_share)
+{
+	uint64_t log = p->opts.log_bytes ? p->opts.log_bytes : LOG_BYTES;
+	*ret_share = p->opts.collection_bytes ? p->opts.collection_bytes : log / 2;
+	*ret_soft = p->opts.commit_bytes * 2 < *ret_share / 2 ? p->opts.commit_bytes * 2 : *ret_share / 2;
 }
 
 struct collection *collection_get(struct pipeline *p, const char *name)

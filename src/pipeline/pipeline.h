@@ -112,6 +112,9 @@ rc_t pipeline_flush(struct pipeline *p, const char *collection, struct err *rete
 /* Forgets a collection: its events in the log, its table; with purge its files. */
 rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr);
 
+/* A collection's backlog in the log, bytes: *ret_soft is what commits need to work well, *ret_share what is refused with 429. */
+void pipeline_backlog_limits(const struct pipeline *p, uint64_t *ret_soft, uint64_t *ret_share);
+
 /* What /metrics and /readyz show of a collection. */
 struct pipeline_state {
 	const char *collection;
