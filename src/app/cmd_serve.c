@@ -68,6 +68,7 @@ static rc_t serve(struct pipeline *p, const char *listen, int signals, struct er
 		.sql_memory_bytes = memory * 3 / 8,
 		.body_memory = memory * 3 / 16,
 	};
+	pipeline_backlog_limits(p, &so.soft_bytes, &so.share_bytes);
 	AUTO(server) *server = NULL;
 	TRY(server_start(&so, &server, reterr));
 	AUTO_MEM char *url = mem_printf("http://%s", server_address(server));

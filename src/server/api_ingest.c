@@ -57,6 +57,11 @@ static void respond_accepted(struct server *s, struct http_request *req, const s
 	http_respond(req, 200, "application/json", buf_slice(&body), NULL, 0);
 }
 
+void ingest_accepted(struct server *s, const struct waiting *w)
+{
+	respond_accepted(s, w->req, &w->reply);
+}
+
 /* ---- waiting for the sync ---- */
 
 static void enqueue(struct server *s, const struct waiting *w)
@@ -79,6 +84,7 @@ static void enqueue(struct server *s, const struct waiting *w)
 void ingest_durable(void *ctx, uint64_t settled)
 {
 	struct server *s = ctx;
+	bool delays = pace_delays(s);
 	for (;;) {
 		struct waiting batch[64];
 		size_t n = 0;
@@ -91,10 +97,12 @@ void ingest_durable(void *ctx, uint64_t settled)
 		pthread_mutex_unlock(&s->lock);
 		for (size_t i = 0; i < n; i++) {
 			struct err err;
-			if (wal_ticket(s->wal, batch[i].ticket, &err) == RC_OK)
-				respond_accepted(s, batch[i].req, &batch[i].reply);
-			else
+			if (wal_ticket(s->wal, batch[i].ticket, &err) != RC_OK)
 				respond_err(batch[i].req, &err);
+			else if (delays)
+				pace_ack(s, &batch[i]);
+			else
+				ingest_accepted(s, &batch[i]);
 		}
 		if (n < 64)
 			return;

@@ -151,6 +151,7 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "accepted_bytes_total", "counter", "their bodies, inflated", (double)count_of(&s->accepted_bytes));
 	metric(b, "quarantined_events_total", "counter", "of them, in quarantine", (double)count_of(&s->quarantined_events));
 	metric(b, "repeated_requests_total", "counter", "requests whose Idempotency-Key was seen", (double)count_of(&s->repeated_requests));
+	metric(b, "delayed_acks_total", "counter", "acks that waited because their collection's backlog is long", (double)s->delayed_acks);
 	metric(b, "http_requests_total", "counter", "requests read", (double)h.requests);
 	metric(b, "http_connections", "gauge", "open connections", (double)h.connections);
 	for (int i = 2; i < 6; i++)

@@ -234,6 +234,7 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 	pthread_cond_init(&s->watch_changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	TRY(watch_start(s, reterr));
+	TRY(pace_start(s, reterr));
 	TRY(wal_on_durable(s->wal, ingest_durable, s, reterr));
 	struct http_server_options ho;
 	http_server_options_init(&ho);
@@ -278,6 +279,7 @@ void server_free(struct server *s)
 		ingest_durable(s, wal_durable(s->wal));
 		wal_remove_on_durable(s->wal, ingest_durable, s);
 	}
+	pace_stop(s);
 	http_server_free(s->http);
 	free(s->queue);
 	pthread_mutex_destroy(&s->lock);

@@ -26,6 +26,20 @@ struct watch {
 	struct watch *next;
 };
 
+/* Acks that wait because their collection's backlog is long (pace.c). */
+struct delayed {
+	int64_t due; /* clock_mono_us */
+	struct waiting waiting;
+};
+struct pace {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	struct delayed *heap;
+	size_t count, cap;
+	bool started, stopping;
+};
+
 struct server {
 	struct server_options opts;
 	struct pipeline *pipeline;
@@ -38,6 +52,8 @@ struct server {
 	struct waiting *queue; /* ring */
 	size_t queue_head, queue_count, queue_cap;
 	uint64_t accepted_events, accepted_bytes, quarantined_events, repeated_requests;
+	struct pace pace;
+	uint64_t delayed_acks;
 	/* workers */
 	pthread_mutex_t workers_lock;
 	pthread_cond_t workers_idle;
@@ -60,7 +76,11 @@ void watch_stop(struct server *s); /* cancels everything */
 void respond_err(struct http_request *req, const struct err *err);
 void respond_json(struct http_request *req, int status, json_t *value); /* takes value */
 
-void ingest_start(struct server *s);
+rc_t pace_start(struct server *s, struct err *reterr);
+void pace_stop(struct server *s); /* what is delayed is answered now */
+bool pace_delays(struct server *s); /* could any ack have to wait? */
+void pace_ack(struct server *s, const struct waiting *w); /* answers now or later */
+void ingest_accepted(struct server *s, const struct waiting *w);
 void ingest_handle(struct server *s, struct http_request *req, struct slice collection);
 void ingest_durable(void *ctx, uint64_t settled); /* wal_on_durable */
 void api_query(struct server *s, struct http_request *req);
