@@ -5,6 +5,7 @@
  *
  * The same content, under whatever name, adds nothing. A file of the same path (it has grown) or of the same size (it was interrupted) whose
  * beginning is what was committed goes on from there. A packed file is known as a whole, and goes on if it was interrupted.
+ * The newest FILES_MAX files are remembered.
  * The quarantine's table is asked, too: with nothing but quarantined events there is no other, and a crash may have come between the two.
  */
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "source/file.h"
 
 #define FILE_PREFIX TABLE_POSITION_PREFIX "file-"
+#define FILES_MAX 1000
 #define CUT_BYTES ((uint64_t)2 << 30)
 #define CUT_EVENTS ((uint64_t)16 << 20)
 
@@ -39,6 +41,8 @@ struct load {
 	char *log;
 	char *path;
 	char *value; /* of the position property */
+	struct table_property *forget;
+	size_t forget_count;
 	bool is_pipe; /* nothing can know it again */
 	bool packed, found;
 	bool collect_quarantine; /* for collect_known */
@@ -197,6 +201,9 @@ static rc_t cut_measured(struct commit *c, struct err *reterr)
 	}
 	uint64_t size = l->packed || l->size > c->upto ? l->size : c->upto; /* it may have grown since it was opened */
 	free(l->value);
+	for (size_t i = 0; i < l->forget_count; i++)
+		free((void *)l->forget[i].key);
+	free(l->forget);
 	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu%s", (unsigned long long)c->upto, (unsigned long long)size, l->packed ? l->whole_hash : hex,
 			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000),
 			      !l->packed ? "" : finished ? ":packed:1" : ":packed:0");
@@ -206,6 +213,24 @@ static rc_t cut_measured(struct commit *c, struct err *reterr)
 }
 
 /* RC_EOF: that was the last one. */
+static int by_age(const void *a, const void *b)
+{
+	const struct known_file *x = a, *y = b;
+	return (x->seconds > y->seconds) - (x->seconds < y->seconds);
+}
+
+/* Properties stand in every metadata file, so the newest FILES_MAX files are remembered and the others' positions are dropped. */
+static void choose_forgotten(struct load *l)
+{
+	if (l->known_count <= FILES_MAX)
+		return;
+	qsort(l->known, l->known_count, sizeof *l->known, by_age);
+	l->forget = mem_zalloc(l->known_count - FILES_MAX, sizeof *l->forget);
+	for (size_t i = 0; i < l->known_count - FILES_MAX; i++)
+		if (strcmp(l->known[i].log, l->log) != 0)
+			l->forget[l->forget_count++].key = mem_printf("%s%s", TABLE_POSITION_PREFIX, l->known[i].log);
+}
+
 static rc_t load_cut(struct load *l, struct err *reterr)
 {
 	TRY(file_source_cut(l->source, l->from, l->opts->cut_bytes ? l->opts->cut_bytes : CUT_BYTES, CUT_EVENTS, reterr));
@@ -215,6 +240,8 @@ static rc_t load_cut(struct load *l, struct err *reterr)
 		.after = l->from,
 		.measured = cut_measured,
 		.ctx = l,
+		.forget = l->forget,
+		.forget_count = l->forget_count,
 		.source = { l, watched_rewind, watched_next },
 	};
 	TRY(commit_cut(&commit, l->opts->collection, reterr));
@@ -254,7 +281,9 @@ static rc_t load_open(struct load *l, struct err *reterr)
 	AUTO_MEM char *quarantine = mem_printf("%s%s", l->opts->collection, QUARANTINE_SUFFIX);
 	l->collect_quarantine = true;
 	TRY(collect_from(l, quarantine, reterr));
-	return recognise(l, reterr);
+	TRY(recognise(l, reterr));
+	choose_forgotten(l);
+	return RC_OK;
 }
 
 static void load_close(struct load *l)

@@ -74,6 +74,8 @@ struct commit {
 	const char *value;          /* the position property afterwards, "<epoch>:<upto>…"; NULL: removed */
 	struct build_source source;
 	pthread_mutex_t *lock;      /* held while the table's position changes; NULL if no view reads this source's log */
+	const struct table_property *forget; /* other sources' position properties that are removed with this commit */
+	size_t forget_count;
 	bool quarantine_done;       /* internal: those events of the cut are in their table */
 	/* results, summed up */
 	uint64_t events, quarantined, files, bytes;

@@ -82,6 +82,24 @@ static rc_t time_of(json_t *o, const char *key, int64_t otherwise, int64_t *ret,
 	return RC_OK;
 }
 
+/* SQL_SLOTS children share the memory that SQL has; further queries wait for one of them to end. */
+static void slot_take(struct server *s)
+{
+	pthread_mutex_lock(&s->workers_lock);
+	while (s->sql_running == SQL_SLOTS)
+		pthread_cond_wait(&s->sql_ended, &s->workers_lock);
+	s->sql_running++;
+	pthread_mutex_unlock(&s->workers_lock);
+}
+
+static void slot_give(struct server *s)
+{
+	pthread_mutex_lock(&s->workers_lock);
+	s->sql_running--;
+	pthread_cond_signal(&s->sql_ended);
+	pthread_mutex_unlock(&s->workers_lock);
+}
+
 void api_query(struct server *s, struct http_request *req)
 {
 	__atomic_add_fetch(&s->queries, 1, __ATOMIC_RELAXED);
@@ -94,7 +112,7 @@ void api_query(struct server *s, struct http_request *req)
 	const char *sql = text_of(o, "sql"), *format = text_of(o, "format");
 	struct read_query_options qo = {
 		.format = SQL_JSON,
-		.memory_bytes = s->opts.sql_memory_bytes,
+		.memory_bytes = s->opts.sql_memory_bytes / SQL_SLOTS,
 		.width = width > 0 && width < WIDTH_MAX ? (unsigned)width : 0,
 		.note = answer_note,
 		.write = answer_write,
@@ -112,10 +130,12 @@ void api_query(struct server *s, struct http_request *req)
 				 : qo.format == SQL_NDJSON ? "application/x-ndjson"
 							   : "application/json";
 		struct watch w;
+		slot_take(s);
 		watch_begin(s, &w, req);
 		qo.cancel_fd = w.fd;
 		rc = read_query(s->pipeline, &qo, &err);
 		watch_end(s, &w);
+		slot_give(s);
 	}
 	answer_end(&a, rc, &err);
 	json_decref(o);

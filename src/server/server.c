@@ -228,6 +228,7 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->workers_lock, NULL);
 	pthread_cond_init(&s->workers_idle, NULL);
+	pthread_cond_init(&s->sql_ended, NULL);
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -285,6 +286,7 @@ void server_free(struct server *s)
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->workers_lock);
 	pthread_cond_destroy(&s->workers_idle);
+	pthread_cond_destroy(&s->sql_ended);
 	pthread_cond_destroy(&s->watch_changed);
 	free(s);
 }

@@ -9,6 +9,7 @@
 #include "server/server.h"
 
 #define WORKERS_MAX 8     /* queries and searches at a time; more get 503 */
+#define SQL_SLOTS 2       /* SQL children at a time */
 #define JSON_BODY_MAX ((size_t)4 << 20)
 
 /* An appended request that waits for its group's sync. */
@@ -58,6 +59,8 @@ struct server {
 	pthread_mutex_t workers_lock;
 	pthread_cond_t workers_idle;
 	unsigned workers;
+	unsigned sql_running;     /* with sql_ended under workers_lock */
+	pthread_cond_t sql_ended;
 	struct watch *watches;        /* under workers_lock, as are the next three */
 	pthread_cond_t watch_changed; /* monotonic clock */
 	bool watch_running, ending;
