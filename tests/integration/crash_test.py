@@ -57,16 +57,16 @@ def faults(shim):
     """One life a point, in one lake: each restart finds what the death before left. Half of them lose what was not synced."""
     lake = Lake("faults", 14, shim, say=say, interval="0.15s")
     lake.load.kinds = FEW
-    passed = 0
+    missed = []
     for i, name in enumerate(f for f in FAULTS if f not in TRIMS):
         lake.load.kinds = FEW + ((Big,) * 6 if "rotate" in name else ())
         lake.spare_power = i % 2 == 0
-        said = lake.cycle(12, "%s:1" % name, quick=True)
-        passed += "not passed" not in said
+        said = lake.cycle(25, "%s:1" % name, quick=True)
+        missed += [name] if "not passed" in said else []
         say(said)
     lake.finish()
     verdict("acked_events_survive_every_crash_point", lake)
-    equal("every_crash_point_was_passed", passed, len(FAULTS) - len(TRIMS))
+    equal("every_crash_point_was_passed", missed, [])
 
 
 def sync_before_answer():
