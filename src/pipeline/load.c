@@ -201,9 +201,6 @@ static rc_t cut_measured(struct commit *c, struct err *reterr)
 	}
 	uint64_t size = l->packed || l->size > c->upto ? l->size : c->upto; /* it may have grown since it was opened */
 	free(l->value);
-	for (size_t i = 0; i < l->forget_count; i++)
-		free((void *)l->forget[i].key);
-	free(l->forget);
 	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu%s", (unsigned long long)c->upto, (unsigned long long)size, l->packed ? l->whole_hash : hex,
 			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000),
 			      !l->packed ? "" : finished ? ":packed:1" : ":packed:0");
