@@ -292,6 +292,9 @@ static void load_close(struct load *l)
 	free(l->known);
 	free(l->log);
 	free(l->value);
+	for (size_t i = 0; i < l->forget_count; i++)
+		free((void *)l->forget[i].key);
+	free(l->forget);
 	free(l->path);
 	XXH3_freeState(l->hash);
 }
