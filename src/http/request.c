@@ -118,11 +118,13 @@ void request_free(struct http_request *r)
 
 bool body_charge(struct http_server *s, uint64_t bytes)
 {
-	uint64_t before = atomic_fetch_add_explicit(&s->body_memory, bytes, memory_order_relaxed);
-	if (before + bytes <= s->options.body_memory)
-		return true;
-	atomic_fetch_sub_explicit(&s->body_memory, bytes, memory_order_relaxed);
-	return false;
+	/* Not add and take back: another loop would be refused, and /metrics would show, what nobody holds. */
+	uint64_t held = atomic_load_explicit(&s->body_memory, memory_order_relaxed);
+	do
+		if (held + bytes > s->options.body_memory)
+			return false;
+	while (!atomic_compare_exchange_weak_explicit(&s->body_memory, &held, held + bytes, memory_order_relaxed, memory_order_relaxed));
+	return true;
 }
 
 void body_release(struct http_server *s, uint64_t bytes)
