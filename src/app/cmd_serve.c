@@ -63,8 +63,6 @@ static rc_t serve(struct pipeline *p, const char *listen, int signals, struct er
 		.listen = listen,
 		.token = settings.token,
 		.pipeline = p,
-		.version = HYDRANT_VERSION,
-		.create_collections = true,
 		.sql_memory_bytes = memory * 3 / 8,
 		.body_memory = memory * 3 / 16,
 	};

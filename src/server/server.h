@@ -16,11 +16,9 @@ struct server_options {
 	const char *token;    /* if set: every /v1 request needs "Authorization: Bearer <token>" */
 	unsigned loops;       /* 0 = one a core */
 	struct pipeline *pipeline;
-	const char *version;
 	uint64_t sql_memory_bytes; /* of a query's child process; 0 = its default */
 	uint64_t soft_bytes, share_bytes; /* a collection's backlog from which acks are slowed, and at which they are refused; 0 = never slowed */
 	uint64_t body_memory; /* for request bodies of all connections; 0 = the HTTP server's default */
-	bool create_collections; /* by the first event sent to them */
 	const char *const *meta_headers; /* allow-listed request headers for __meta, lower case; NULL-terminated; may be NULL */
 };
 
