@@ -210,8 +210,7 @@ TEST(http_body_memory_is_kept_by_waiting_and_then_503)
 		clock_sleep_us(1000);
 	}
 	CHECK_INT(left, 0);
-	CHECK(most <= 25 * MIB);
-	CHECK(most > SIZE); /* more than one at a time; how many is a matter of timing */
+	CHECK(most <= 25 * MIB && most >= 16 * MIB);
 	CHECK(ok >= 2 && refused >= 1 && ok + refused == N);
 	CHECK(fixture_wait_idle(f));
 	answer_free(&a);
