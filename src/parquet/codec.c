@@ -1,5 +1,6 @@
 #include "parquet/codec.h"
 
+#include <brotli/decode.h>
 #include <lz4.h>
 #include <snappy-c.h>
 #include <zlib.h>
@@ -26,9 +27,9 @@ static const struct codec_row {
 	/* spellings that people use */
 	{ PARQUET_UNCOMPRESSED, "none", 0, 0, 0 },
 	{ PARQUET_LZ4_RAW, "lz4", 0, 0, 0 },
-	/* known by name only */
-	{ PARQUET_LZO, "lzo", -1, -1, 0 },
+	/* never written: brotli is only read, the others are known by name */
 	{ PARQUET_BROTLI, "brotli", -1, -1, 0 },
+	{ PARQUET_LZO, "lzo", -1, -1, 0 },
 	{ PARQUET_LZ4_HADOOP, "lz4_hadoop", -1, -1, 0 },
 };
 #define CODEC_COUNT (sizeof codecs / sizeof codecs[0])
@@ -237,6 +238,9 @@ rc_t codec_decompress(struct codec_ctx *c, enum parquet_codec codec, struct slic
 	case PARQUET_LZ4_RAW:
 		good = src.len <= INT32_MAX && size <= INT32_MAX &&
 		       LZ4_decompress_safe((const char *)src.data, dst, (int)src.len, (int)size) == (int)size;
+		break;
+	case PARQUET_BROTLI: /* without large windows: a decoder takes 16 MiB at most */
+		good = BrotliDecoderDecompress(src.len, src.data, &n, dst) == BROTLI_DECODER_RESULT_SUCCESS && n == size;
 		break;
 	default:
 		return err_set(reterr, RC_UNSUPPORTED, "codec %s (%d) is not supported", parquet_codec_name(codec), (int)codec);

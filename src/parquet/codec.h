@@ -1,7 +1,7 @@
 /* The compression codecs of Parquet pages (parquet.thrift, enum CompressionCodec), both ways.
  *
  * Promise: codec_decompress never writes past `size` and returns RC_CORRUPT unless exactly `size` bytes come out.
- * Not promised: brotli, lzo and the Hadoop-framed LZ4 (RC_UNSUPPORTED).
+ * Not promised: writing brotli; lzo and the Hadoop-framed LZ4 (RC_UNSUPPORTED).
  * Ownership: the caller owns a struct codec_ctx; it holds the libraries' reusable state.
  * Threads: one context a thread.
  */

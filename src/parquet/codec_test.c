@@ -73,6 +73,46 @@ TEST(codec_inflates_concatenated_gzip_members)
 	CHECK_STR(dst, "abcdef");
 }
 
+/* Made with the reference encoder: "event 0 from brotli, " … "event 39 from brotli, ". */
+static const uint8_t brotli[] = {
+	0x1b, 0x65, 0x03, 0x00, 0x04, 0xfa, 0x9f, 0x5b, 0xaa, 0x9f, 0xbe, 0xb0, 0x77, 0xb7, 0x6d, 0xda, 0xaa, 0x4d, 0x10, 0x04, 0x91,
+	0x42, 0x76, 0xee, 0x3b, 0xc5, 0x89, 0x45, 0x9c, 0x85, 0x1f, 0xe3, 0x80, 0xad, 0xc6, 0xc4, 0xb0, 0xdd, 0x53, 0xbd, 0x66, 0x77,
+	0x5d, 0xdf, 0xfb, 0x3f, 0x77, 0xab, 0x80, 0x21, 0x94, 0x83, 0x93, 0x8b, 0x9b, 0x07, 0xcf, 0x8f, 0xdc, 0x7a, 0xeb, 0xe8, 0xe8,
+	0xe8, 0xe8, 0xe8, 0xe8, 0xe8, 0x30, 0xc6, 0x18, 0x63, 0x8c, 0x31, 0xc6, 0x5a, 0x6b, 0xad, 0xb5, 0xd6, 0x4e, 0x02,
+};
+
+TEST(codec_reads_brotli_and_does_not_write_it)
+{
+	AUTO(codec_ctx) *c = codec_ctx_new();
+	AUTO_BUF struct buf want, out;
+	buf_init(&want, BUF_MAX_DEFAULT);
+	buf_init(&out, BUF_MAX_DEFAULT);
+	struct err err;
+	for (int i = 0; i < 40; i++)
+		buf_printf(&want, "event %d from brotli, ", i);
+	struct slice src = slice_of(brotli, sizeof brotli);
+	uint8_t dst[1001];
+	memset(dst, 0xee, sizeof dst);
+	CHECK_OK(codec_decompress(c, PARQUET_BROTLI, src, dst, want.len, &err), err);
+	CHECK_SLICE(slice_of(dst, want.len), buf_slice(&want));
+	CHECK(dst[want.len] == 0xee);
+	CHECK_RC(codec_decompress(c, PARQUET_BROTLI, src, dst, want.len + 1, &err), RC_CORRUPT);
+	memset(dst, 0xee, sizeof dst);
+	CHECK_RC(codec_decompress(c, PARQUET_BROTLI, src, dst, want.len - 1, &err), RC_CORRUPT);
+	CHECK(dst[want.len - 1] == 0xee);
+	for (size_t n = 0; n < sizeof brotli; n++)
+		CHECK_RC(codec_decompress(c, PARQUET_BROTLI, slice_of(brotli, n), dst, want.len, &err), RC_CORRUPT);
+	uint8_t damaged[sizeof brotli];
+	for (size_t i = 0; i < 8 * sizeof brotli; i++) { /* any answer, but within bounds */
+		memcpy(damaged, brotli, sizeof brotli);
+		damaged[i / 8] ^= (uint8_t)(1u << i % 8);
+		memset(dst, 0xee, sizeof dst);
+		codec_decompress(c, PARQUET_BROTLI, slice_of(damaged, sizeof damaged), dst, want.len, &err);
+		CHECK(dst[want.len] == 0xee);
+	}
+	CHECK_RC(codec_compress(c, PARQUET_BROTLI, 1, src, &out, &err), RC_UNSUPPORTED);
+}
+
 TEST(codec_names_parse_with_levels)
 {
 	static const struct {

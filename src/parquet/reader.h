@@ -11,7 +11,7 @@
  *   UTF8, ENUM, JSON → string; BSON, GEOMETRY, GEOGRAPHY, unannotated BYTE_ARRAY → binary; UNKNOWN (null) → its physical type.
  *   Lists of both the 3-level and the older 2-level forms and bare repeated fields → list ("element"); maps → map ("key", "value"); a map
  *   without value column → list of its keys. Strings are not checked for valid UTF-8.
- * Refused when projected: INTERVAL, VARIANT and unknown logical types, decimals over 38 digits, brotli and LZO; when opened: encryption.
+ * Refused when projected: INTERVAL, VARIANT and unknown logical types, decimals over 38 digits, LZO; when opened: encryption.
  * Not promised: bloom filters, files split over several paths.
  * Ownership: the source's ctx is borrowed until parquet_reader_free; schema, metadata and bounds belong to the reader.
  * Threads: one thread a reader. Several readers may share a source whose read is thread-safe.

@@ -18,7 +18,7 @@ rc_t chunk_open(struct parquet_reader *r, uint32_t row_group, const struct leaf 
 	const struct meta_column_meta *m = &k->meta_data;
 	if (m->type != (int32_t)leaf->physical)
 		return err_set(reterr, RC_CORRUPT, "the column chunk has another physical type than the schema");
-	if (m->codec < PARQUET_UNCOMPRESSED || m->codec > PARQUET_LZ4_RAW || m->codec == PARQUET_LZO || m->codec == PARQUET_BROTLI)
+	if (m->codec < PARQUET_UNCOMPRESSED || m->codec > PARQUET_LZ4_RAW || m->codec == PARQUET_LZO)
 		return err_set(reterr, RC_UNSUPPORTED, "compression %s (%d) is not supported",
 			       parquet_codec_name((enum parquet_codec)m->codec), m->codec);
 	int64_t start = m->data_page_offset;

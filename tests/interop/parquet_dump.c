@@ -1,6 +1,7 @@
 /* Prints a Parquet file through our reader, one JSON value a row, for comparison with other readers (parquet_read_test.py).
  *
- *   parquet_dump [-s] [-t] [-r FROM:TO] FILE [COLUMN…]    -s schema, -t processor time only, -r rows of each row group
+ *   parquet_dump [-s] [-t] [-r FROM:TO] [-l BYTES] FILE [COLUMN…]
+ *       -s schema, -t processor time only, -r rows of each row group, -l limit of a page and of a read
  *
  * Numbers as JSON numbers; NaN and infinities, decimals (scaled, as digits), and bytes ("0x…") as strings; dates in days, times and time
  * stamps in µs; maps as arrays of [key, value].
@@ -260,23 +261,27 @@ int main(int argc, char **argv)
 {
 	bool schema = false, quiet = false;
 	unsigned from = 0, to = UINT32_MAX;
+	unsigned long long limit = 0;
 	int at = 1;
 	for (; at < argc && argv[at][0] == '-'; at++) {
 		schema |= strcmp(argv[at], "-s") == 0;
 		quiet |= strcmp(argv[at], "-t") == 0;
 		if (strcmp(argv[at], "-r") == 0 && at + 1 < argc && sscanf(argv[++at], "%u:%u", &from, &to) != 2)
 			return 2;
+		if (strcmp(argv[at], "-l") == 0 && at + 1 < argc && sscanf(argv[++at], "%llu", &limit) != 1)
+			return 2;
 	}
 	FILE *f = at < argc ? fopen(argv[at], "rb") : NULL;
 	if (!f) {
-		fprintf(stderr, "usage: parquet_dump [-s] [-t] [-r FROM:TO] FILE [COLUMN...]\n");
+		fprintf(stderr, "usage: parquet_dump [-s] [-t] [-r FROM:TO] [-l BYTES] FILE [COLUMN...]\n");
 		return 2;
 	}
 	fseeko(f, 0, SEEK_END);
 	struct parquet_source source = { f, (uint64_t)ftello(f), file_read };
 	struct err err = { 0 };
 	AUTO(parquet_reader) *r = NULL;
-	rc_t rc = parquet_reader_open(&source, NULL, &r, &err);
+	struct parquet_limits limits = { .page_bytes = limit, .batch_bytes = limit };
+	rc_t rc = parquet_reader_open(&source, &limits, &r, &err);
 	if (rc == RC_OK && schema) {
 		print_schema(parquet_reader_schema(r)->root, 0);
 	} else if (rc == RC_OK) {
