@@ -1,79 +1,21 @@
 #include "json/string.h"
 
+#include "json/dialect_internal.h"
 #include "json/scan_internal.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-/* What the dialects do, as sets of dialects. Everything below is derived from these. */
-#define D(name) ((uint32_t)1 << JSON_DIALECT_##name)
-#define ALL JSON_DIALECTS_ALL
-#define UPPER_HEX (D(ASCII_UPPER) | D(UPPER) | D(DOTNET))                                         /* \u00E9, not \u00e9 */
-#define ESCAPE_HIGH (D(ASCII_LOWER) | D(ASCII_UPPER) | D(SLASH_ASCII) | D(ASCII_DELRAW) | D(DOTNET)) /* all beyond ASCII */
-#define ESCAPE_LINES (ESCAPE_HIGH | D(HTML) | D(HTML_LONG) | D(GSON) | D(LINES) | D(LINES_LONG) | D(SLASH_LINES)) /* U+2028 U+2029 */
-#define ESCAPE_DEL (D(ASCII_LOWER) | D(DEL) | D(DOTNET))
-#define ESCAPE_SLASH (D(SLASH_ASCII) | D(SLASH) | D(SLASH_LINES))          /* as \/ */
-#define ESCAPE_HTML (D(HTML) | D(HTML_LONG) | D(GSON) | D(DOTNET))         /* < > & */
-#define ESCAPE_EQUALS D(GSON)                                              /* = */
-#define ESCAPE_APOSTROPHE (D(GSON) | D(DOTNET))                            /* ' */
-#define ESCAPE_PLUS D(DOTNET)                                              /* + */
-#define ESCAPE_BACKTICK D(DOTNET)                                          /* ` */
-#define HEX_QUOTE D(DOTNET)                                                /* \u0022, not \" */
-#define HEX_BF (D(HTML_LONG) | D(LINES_LONG) | D(LONG))                    /* \u0008 \u000c, not \b \f */
+/* Those that write this byte as itself; quotes around strings count so, too. Filled once when the program starts. */
+static uint32_t raw_dialects[256];
 
-/* The dialects that write this code point (under 0x10000) as \uXXXX. */
-static uint32_t hex_dialects(uint32_t cp)
+__attribute__((constructor)) static void raw_tables(void)
 {
-	switch (cp) {
-	case '\n': case '\r': case '\t': case '\\': case '/':
-		return 0;
-	case '\b': case '\f':
-		return HEX_BF;
-	case '"':
-		return HEX_QUOTE;
-	case '<': case '>': case '&':
-		return ESCAPE_HTML;
-	case '=':
-		return ESCAPE_EQUALS;
-	case '\'':
-		return ESCAPE_APOSTROPHE;
-	case '+':
-		return ESCAPE_PLUS;
-	case '`':
-		return ESCAPE_BACKTICK;
-	case 0x7f:
-		return ESCAPE_DEL;
-	case 0x2028: case 0x2029:
-		return ESCAPE_LINES;
-	}
-	return cp < 0x20 ? ALL : cp < 0x80 ? 0 : ESCAPE_HIGH;
-}
-
-/* Tables, filled once when the program starts. */
-enum { ACT_PLAIN, ACT_HEX, ACT_HIGH }; /* others: the letter behind the backslash */
-static uint32_t raw_dialects[256];     /* those that write this byte as itself; quotes around strings count so, too */
-static uint8_t actions[JSON_DIALECT_COUNT][256];
-
-__attribute__((constructor)) static void string_tables(void)
-{
-	static const char shorts[] = { '"', '"', '\\', '\\', '\b', 'b', '\f', 'f', '\n', 'n', '\r', 'r', '\t', 't' };
 	for (uint32_t c = 0; c < 256; c++) {
 		raw_dialects[c] = c >= 0x80 ? ALL & ~ESCAPE_HIGH : c == '/' ? ALL & ~ESCAPE_SLASH : c == '"' ? ALL : ALL & ~hex_dialects(c);
 		if (c < 0x20)
 			raw_dialects[c] = ALL; /* only as white space between values */
-		for (unsigned d = 0; d < JSON_DIALECT_COUNT; d++) {
-			uint32_t bit = (uint32_t)1 << d;
-			if (c >= 0x80)
-				actions[d][c] = (bit & ESCAPE_HIGH) || (c == 0xe2 && (bit & ESCAPE_LINES)) ? ACT_HIGH : ACT_PLAIN;
-			else if (hex_dialects(c) & bit)
-				actions[d][c] = ACT_HEX;
-			else if (c == '/' && (bit & ESCAPE_SLASH))
-				actions[d][c] = '/';
-			for (size_t i = 0; i < sizeof shorts; i += 2)
-				if ((uint8_t)shorts[i] == c && !(hex_dialects(c) & bit))
-					actions[d][c] = (uint8_t)shorts[i + 1];
-		}
 	}
 }
 
@@ -292,66 +234,4 @@ bool json_string_unescape(struct slice raw, struct buf *ret)
 	}
 	ret->len = (size_t)(out - ret->data);
 	return restorable;
-}
-
-static size_t put_hex(uint8_t *out, uint32_t unit, const char *digits)
-{
-	out[0] = '\\';
-	out[1] = 'u';
-	for (int i = 0; i < 4; i++)
-		out[2 + i] = (uint8_t)digits[unit >> (12 - 4 * i) & 15];
-	return 6;
-}
-
-/* The character at p (≥ 0x80) as the dialect writes it, into out[12]; *ret_len: its bytes in the source. */
-static size_t escape_high(const uint8_t *p, const uint8_t *end, bool all, const char *digits, uint8_t *out, size_t *ret_len)
-{
-	int n = utf8_step(p, end);
-	uint32_t cp = 0xfffd;
-	*ret_len = n > 0 ? (size_t)n : 1;
-	if (n == 2)
-		cp = (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu);
-	else if (n == 3)
-		cp = (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
-	else if (n == 4)
-		cp = (p[0] & 0x07u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
-	if (!all && (cp & ~1u) != 0x2028) {
-		memcpy(out, p, *ret_len);
-		return *ret_len;
-	}
-	if (cp < 0x10000)
-		return put_hex(out, cp, digits);
-	size_t len = put_hex(out, 0xd800 + ((cp - 0x10000) >> 10), digits);
-	return len + put_hex(out + len, 0xdc00 + (cp & 0x3ff), digits);
-}
-
-void json_string_escape(struct slice utf8, enum json_dialect dialect, struct buf *ret)
-{
-	const uint32_t bit = (uint32_t)1 << dialect;
-	const uint8_t *action = actions[dialect];
-	const char *digits = bit & UPPER_HEX ? "0123456789ABCDEF" : "0123456789abcdef";
-	const uint8_t *p = utf8.data, *end = p + utf8.len;
-	while (p < end) {
-		const uint8_t *from = p;
-		while (p < end && action[*p] == ACT_PLAIN)
-			p++;
-		buf_append(ret, from, (size_t)(p - from));
-		if (p >= end)
-			return;
-		uint8_t out[12];
-		size_t len = 2, taken = 1;
-		switch (action[*p]) {
-		case ACT_HEX:
-			len = put_hex(out, *p, digits);
-			break;
-		case ACT_HIGH:
-			len = escape_high(p, end, bit & ESCAPE_HIGH, digits, out, &taken);
-			break;
-		default:
-			out[0] = '\\';
-			out[1] = action[*p];
-		}
-		buf_append(ret, out, len);
-		p += taken;
-	}
 }
