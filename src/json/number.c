@@ -3,6 +3,7 @@
 #include <locale.h>
 #include <stdlib.h>
 
+#include "json/digits_internal.h"
 #include "json/double_internal.h"
 
 /* A number text taken apart: (-1)^negative × (w and what was cut off) × 10^exponent. */
@@ -122,55 +123,113 @@ static double nearest(const struct parts *n)
 	return n->negative ? -value : value;
 }
 
-/* Decimal digits of v, most significant first, into out[20]; returns their number. */
-static size_t put_digits(uint64_t v, char *out)
+const char digit_pairs[201] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+			      "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+const uint64_t digit_powers[20] = { 1u,
+				    10u,
+				    100u,
+				    1000u,
+				    10000u,
+				    100000u,
+				    1000000u,
+				    10000000u,
+				    100000000u,
+				    1000000000u,
+				    10000000000u,
+				    100000000000u,
+				    1000000000000u,
+				    10000000000000u,
+				    100000000000000u,
+				    1000000000000000u,
+				    10000000000000000u,
+				    100000000000000000u,
+				    1000000000000000000u,
+				    10000000000000000000u };
+
+/* How a writer lays out the shortest digits d1 … dk of the value 0.d1…dk × 10^point. */
+struct notation {
+	int8_t above, to;   /* without an exponent if above < point ≤ to */
+	bool dot;           /* whole numbers end in .0 */
+	bool mantissa_dot;  /* 1.0e7, not 1e7 */
+	bool plus;          /* 1e+21, not 1e21 */
+	bool two;           /* 1e-07, not 1e-7 */
+	char letter;
+};
+#define POINT_MIN (-6)
+#define POINT_MAX 21 /* of any notation */
+#define NOTATION_JQ 4 /* `to` is k + 15 */
+static const struct notation notations[NUM_FORMATS] = {
+	{ -6, 21, false, false, true, false, 'e' },           /* SHORT: ECMAScript 2024, 6.1.6.1.20 Number::toString */
+	{ -4, 16, true, false, true, true, 'e' },             /* DOT: Python's float_repr_style 'short' (repr) */
+	{ -5, 16, true, false, false, false, 'e' },           /* RYU */
+	{ -5, 16, true, false, true, false, 'e' },            /* SERDE */
+	{ -4, POINT_MAX, false, false, true, true, 'e' },     /* JQ */
+	{ -4, 17, false, true, true, false, 'e' },            /* PHP */
+	{ -4, 17, true, true, true, false, 'e' },             /* PHP_DOT */
+	{ -4, 15, true, true, true, true, 'e' },              /* RUBY */
+	{ -3, 7, true, true, false, false, 'E' },             /* JAVA */
+	{ -3, 7, false, true, false, false, 'E' },            /* JAVA_WHOLE */
+	{ -4, 15, false, false, true, true, 'E' },            /* DOTNET */
+};
+/* By point: the formats without exponent, of them those that add .0 to a whole number, and those that do not. */
+static uint16_t fixed_formats[POINT_MAX - POINT_MIN + 1], dot_formats[POINT_MAX - POINT_MIN + 1], whole_formats[POINT_MAX - POINT_MIN + 1];
+
+__attribute__((constructor)) static void number_tables(void)
 {
-	static const char pairs[201] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
-	                               "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
-	char text[20];
-	size_t at = sizeof text;
-	while (v >= 100) {
-		at -= 2;
-		memcpy(text + at, pairs + v % 100 * 2, 2);
-		v /= 100;
-	}
-	if (v >= 10) {
-		at -= 2;
-		memcpy(text + at, pairs + v * 2, 2);
-	} else {
-		text[--at] = (char)('0' + v);
-	}
-	memcpy(out, text + at, sizeof text - at);
-	return sizeof text - at;
+	for (int point = POINT_MIN; point <= POINT_MAX; point++)
+		for (int i = 0; i < NUM_FORMATS; i++)
+			if (point > notations[i].above && point <= notations[i].to) {
+				fixed_formats[point - POINT_MIN] |= (uint16_t)(1u << i);
+				(notations[i].dot ? dot_formats : whole_formats)[point - POINT_MIN] |= (uint16_t)(1u << i);
+			}
 }
 
-/* ECMAScript 2024, 6.1.6.1.20 Number::toString; Python's float_repr_style 'short' (repr). Both: digits d1 … dk, value 0.d1…dk × 10^point. */
-static size_t put_double(struct decimal d, bool negative, bool dot, char out[JSON_DOUBLE_CHARS])
+static uint16_t formats_at(const uint16_t *table, int64_t point)
+{
+	return point >= POINT_MIN && point <= POINT_MAX ? table[point - POINT_MIN] : 0;
+}
+
+uint16_t json_number_int_formats(int64_t i)
+{
+	int point = 1;
+	for (uint64_t v = i < 0 ? 0 - (uint64_t)i : (uint64_t)i; v >= 10; v /= 10)
+		point++;
+	return formats_at(whole_formats, point);
+}
+
+static size_t put_exponent(const char *digits, int k, int e, const struct notation *as, char *out)
+{
+	size_t len = 1;
+	out[0] = digits[0];
+	if (k > 1 || as->mantissa_dot) {
+		out[1] = '.';
+		out[2] = '0';
+		memcpy(out + 2, digits + 1, (size_t)k - 1);
+		len = k > 1 ? (size_t)k + 1 : 3;
+	}
+	out[len++] = as->letter;
+	if (e < 0 || as->plus)
+		out[len++] = e < 0 ? '-' : '+';
+	e = e < 0 ? -e : e;
+	if (as->two && e < 10)
+		out[len++] = '0';
+	return len + put_digits((uint64_t)e, out + len);
+}
+
+static size_t put_double(struct decimal d, bool negative, const struct notation *as, char out[JSON_DOUBLE_CHARS])
 {
 	size_t len = 0;
 	if (negative)
 		out[len++] = '-';
 	if (d.digits == 0) {
 		memcpy(out + len, "0.0", 3);
-		return len + (dot ? 3 : 1);
+		return len + (as->dot ? 3 : 1);
 	}
 	char digits[20];
 	int k = (int)put_digits(d.digits, digits), point = k + d.exponent;
-	if (dot ? point <= -4 || point > 16 : point <= -6 || point > 21) {
-		out[len++] = digits[0];
-		if (k > 1) {
-			out[len++] = '.';
-			memcpy(out + len, digits + 1, (size_t)k - 1);
-			len += (size_t)k - 1;
-		}
-		int e = point - 1;
-		out[len++] = 'e';
-		out[len++] = e < 0 ? '-' : '+';
-		e = e < 0 ? -e : e;
-		if (dot && e < 10)
-			out[len++] = '0';
-		return len + put_digits((uint64_t)e, out + len);
-	}
+	int to = as == &notations[NOTATION_JQ] ? k + 15 : as->to;
+	if (point <= as->above || point > to)
+		return len + put_exponent(digits, k, point - 1, as, out + len);
 	if (point <= 0) {
 		memcpy(out + len, "0.00000", (size_t)(2 - point));
 		len += (size_t)(2 - point);
@@ -186,11 +245,17 @@ static size_t put_double(struct decimal d, bool negative, bool dot, char out[JSO
 		out[len++] = '.';
 		memcpy(out + len, digits + point, (size_t)(k - point));
 		len += (size_t)(k - point);
-	} else if (dot) {
+	} else if (as->dot) {
 		memcpy(out + len, ".0", 2);
 		len += 2;
 	}
 	return len;
+}
+
+/* Java's shortest has two digits at least: of those, the one closest to the smallest double is 4.9. */
+static struct decimal java_digits(struct decimal d)
+{
+	return d.digits == 5 && d.exponent == -324 ? (struct decimal){ 49, -325 } : d;
 }
 
 /* Has the shortest form of the value exactly the text's numeric value? */
@@ -209,30 +274,31 @@ static bool is_lossless(const struct parts *n, double value, struct decimal shor
 	return shortest.digits == w && shortest.exponent == exponent;
 }
 
-static uint8_t formats_by_trial(struct slice text, double value, struct decimal shortest)
+static size_t put_format(struct decimal shortest, bool negative, unsigned bit, char out[JSON_DOUBLE_CHARS])
 {
-	char out[JSON_DOUBLE_CHARS];
-	bool negative = __builtin_signbit(value);
-	if (text.len >= JSON_DOUBLE_CHARS || !__builtin_isfinite(value))
-		return 0;
-	bool is_short = slice_eq(text, slice_of(out, put_double(shortest, negative, false, out)));
-	bool is_dot = slice_eq(text, slice_of(out, put_double(shortest, negative, true, out)));
-	return (uint8_t)((is_short ? NUM_FORMAT_SHORT : 0) | (is_dot ? NUM_FORMAT_DOT : 0));
+	const struct notation *as = &notations[bit];
+	return put_double(as->letter == 'E' && as->mantissa_dot ? java_digits(shortest) : shortest, negative, as, out);
 }
 
-/* digits '.' digits. With at most 15 significant digits every decimal is the shortest form of its double, if no digit can be
- * dropped: then the answer is a matter of syntax. */
-static uint8_t fraction_formats(const struct parts *n, double value, struct decimal shortest)
+static uint16_t formats_by_trial(struct slice text, double value, struct decimal shortest)
 {
-	size_t leading = n->fraction_digits - n->significant; /* zeros behind the point, if the integer part is 0 */
-	bool small = n->significant <= n->fraction_digits;
-	if (n->significant == 0) /* 0.0 or -0.0; others are odd */
-		return n->fraction_digits == 1 ? NUM_FORMAT_DOT : 0;
-	if (n->last_nonzero > 15 || n->int_digits > 15)
-		return formats_by_trial(n->text, value, shortest);
-	if (n->last_nonzero < n->significant) /* a zero at the end: only x.0 is anybody's habit */
-		return n->fraction_digits == 1 ? NUM_FORMAT_DOT : 0;
-	return (uint8_t)((!small || leading <= 5 ? NUM_FORMAT_SHORT : 0) | (!small || leading <= 3 ? NUM_FORMAT_DOT : 0));
+	char out[JSON_DOUBLE_CHARS];
+	uint16_t fit = 0;
+	if (text.len >= JSON_DOUBLE_CHARS || !__builtin_isfinite(value))
+		return 0;
+	for (unsigned i = 0; i < NUM_FORMATS; i++)
+		if (slice_eq(text, slice_of(out, put_format(shortest, __builtin_signbit(value), i, out))))
+			fit |= (uint16_t)(1u << i);
+	return fit;
+}
+
+/* digits '.' digits that are the shortest form of their double but for zeros at the end. point: of the value. That is a matter of
+ * syntax then: a zero at the end is nobody's habit but in x.0. */
+static uint16_t fraction_formats(int64_t point, size_t fraction_digits, bool zero_at_end)
+{
+	if (zero_at_end)
+		return fraction_digits == 1 ? formats_at(dot_formats, point) : 0;
+	return formats_at(fixed_formats, point);
 }
 
 static void classify_integer(const struct parts *n, struct decimal shortest, struct json_number *r)
@@ -240,7 +306,7 @@ static void classify_integer(const struct parts *n, struct decimal shortest, str
 	const uint64_t limit = (uint64_t)INT64_MAX + n->negative;
 	if (n->significant == 0 && n->negative) { /* -0 */
 		r->kind = NUM_DOUBLE;
-		r->formats = NUM_FORMAT_SHORT;
+		r->formats = formats_at(whole_formats, 1);
 		return;
 	}
 	if (n->cut || n->w > limit) {
@@ -250,7 +316,7 @@ static void classify_integer(const struct parts *n, struct decimal shortest, str
 	}
 	r->kind = NUM_INT64;
 	r->i64 = n->negative ? (int64_t)(0 - n->w) : (int64_t)n->w;
-	r->formats = n->w <= (uint64_t)1 << 53 ? NUM_FORMAT_SHORT : 0;
+	r->formats = n->w <= (uint64_t)1 << 53 ? formats_at(whole_formats, n->significant ? (int64_t)n->significant : 1) : 0;
 }
 
 /* At most 18 digits, no exponent, at most 15 significant digits if there is a fraction: nearly every number there is, in one pass. False
@@ -286,7 +352,7 @@ static bool parse_plain(struct slice text, struct json_number *r)
 			return false;
 		r->kind = NUM_INT64;
 		r->digits = (uint8_t)ints;
-		r->formats = NUM_FORMAT_SHORT;
+		r->formats = formats_at(whole_formats, ints);
 		r->f64 = (double)r->i64;
 		r->lossless = true;
 		return true;
@@ -298,10 +364,7 @@ static bool parse_plain(struct slice text, struct json_number *r)
 	r->scale = (uint8_t)fractions;
 	r->f64 = (double)r->i64 / powers[fractions]; /* both exact: one rounding */
 	r->lossless = true;
-	if (end[-1] == '0') /* a zero at the end: only x.0 is anybody's habit */
-		r->formats = fractions == 1 ? NUM_FORMAT_DOT : 0;
-	else
-		r->formats = (uint8_t)((leading <= 6 ? NUM_FORMAT_SHORT : 0) | (leading <= 4 ? NUM_FORMAT_DOT : 0));
+	r->formats = fraction_formats(w == 0 || !leading ? (int64_t)ints : 1 - (int64_t)leading, fractions, end[-1] == '0');
 	return true;
 }
 
@@ -319,7 +382,10 @@ struct json_number json_number_parse(struct slice text)
 		r.formats = formats_by_trial(text, r.f64, shortest);
 		r.kind = r.formats ? NUM_DOUBLE : NUM_ODD;
 	} else if (n.has_point) {
-		r.formats = fraction_formats(&n, r.f64, shortest);
+		/* With at most 15 significant digits every decimal is the shortest form of its double. */
+		if (n.last_nonzero <= 15 || is_lossless(&n, r.f64, shortest))
+			r.formats = fraction_formats(n.significant ? (int64_t)n.significant - (int64_t)n.fraction_digits : 1, n.fraction_digits,
+						     n.last_nonzero < n.significant || !n.significant);
 		if (digits <= 18 && (!n.negative || n.significant)) {
 			r.kind = NUM_DECIMAL;
 			r.scale = (uint8_t)n.fraction_digits;
@@ -406,34 +472,47 @@ bool json_number_restores(struct slice text, double value, enum format format)
 size_t json_number_format_int(int64_t value, char out[JSON_INT_CHARS])
 {
 	if (value >= 0)
-		return put_digits((uint64_t)value, out);
+		return digits_put((uint64_t)value, out);
 	out[0] = '-';
-	return 1 + put_digits(0 - (uint64_t)value, out + 1);
+	return 1 + digits_put(0 - (uint64_t)value, out + 1);
 }
 
 size_t json_format_decimal(__int128 unscaled, unsigned scale, char out[JSON_DECIMAL_CHARS])
 {
-	char digits[JSON_DECIMAL_CHARS];
-	size_t at = sizeof digits, len = 0;
+	const uint64_t limb = digit_powers[19];
 	unsigned __int128 v = unscaled < 0 ? 0 - (unsigned __int128)unscaled : (unsigned __int128)unscaled;
-	while (v > UINT64_MAX) {
-		digits[--at] = (char)('0' + (int)(v % 10));
-		v /= 10;
-	}
-	for (uint64_t low = (uint64_t)v; low; low /= 10)
-		digits[--at] = (char)('0' + low % 10);
+	char digits[JSON_DECIMAL_CHARS + 2]; /* below 2^128: three limbs of 19, 19 and 1 digits at most */
+	size_t count, len = 0;
 	if (scale > 38)
 		scale = 38;
-	while (sizeof digits - at < scale + 1)
-		digits[--at] = '0';
-	size_t whole = sizeof digits - at - scale;
+	if (v <= UINT64_MAX) {
+		count = digits_put((uint64_t)v, digits);
+	} else {
+		unsigned __int128 high = v / limb;
+		if (high <= UINT64_MAX) {
+			count = digits_put((uint64_t)high, digits);
+		} else {
+			count = digits_put((uint64_t)(high / limb), digits);
+			digits_put_fixed((uint64_t)(high % limb), 19, digits + count);
+			count += 19;
+		}
+		digits_put_fixed((uint64_t)(v % limb), 19, digits + count);
+		count += 19;
+	}
 	if (unscaled < 0)
 		out[len++] = '-';
-	memcpy(out + len, digits + at, whole);
-	len += whole;
+	size_t whole = count > scale ? count - scale : 0;
+	if (whole) {
+		memcpy(out + len, digits, whole);
+		len += whole;
+	} else {
+		out[len++] = '0';
+	}
 	if (scale) {
 		out[len++] = '.';
-		memcpy(out + len, digits + at + whole, scale);
+		size_t zeros = scale - (count - whole);
+		memset(out + len, '0', zeros);
+		memcpy(out + len + zeros, digits + whole, count - whole);
 		len += scale;
 	}
 	return len;
@@ -445,5 +524,6 @@ size_t json_number_format_double(double value, enum format format, char out[JSON
 		memcpy(out, "null", 4);
 		return 4;
 	}
-	return put_double(double_shortest(value), __builtin_signbit(value), format == FORMAT_DOUBLE_DOT, out);
+	uint16_t bit = json_number_format_bit(format);
+	return put_format(double_shortest(value), __builtin_signbit(value), bit ? (unsigned)__builtin_ctz(bit) : 0, out);
 }

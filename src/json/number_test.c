@@ -284,4 +284,45 @@ TEST(integers_and_decimals_are_written_exactly)
 	CHECK_STR(out, "9999999999999999999999999999.9999999999");
 }
 
+/* The plainest way: digit by digit from the end. */
+static size_t decimal_slowly(__int128 unscaled, unsigned scale, char out[64])
+{
+	char text[64];
+	size_t at = sizeof text;
+	unsigned __int128 v = unscaled < 0 ? 0 - (unsigned __int128)unscaled : (unsigned __int128)unscaled;
+	for (unsigned n = 0; v || n <= scale; n++, v /= 10) {
+		if (n == scale && scale)
+			text[--at] = '.';
+		text[--at] = (char)('0' + (int)(v % 10));
+	}
+	if (unscaled < 0)
+		text[--at] = '-';
+	memcpy(out, text + at, sizeof text - at);
+	return sizeof text - at;
+}
+
+TEST(integers_of_every_length_are_written_like_digit_by_digit)
+{
+	char fast[JSON_DECIMAL_CHARS], slow[64];
+	uint64_t state = 9;
+	for (int round = 0; round < 200000; round++) {
+		unsigned __int128 v = 0;
+		for (int i = 0; i < 2; i++) {
+			state = state * 6364136223846793005u + 1442695040888963407u;
+			v = v << 64 | (state ^ state >> 33);
+		}
+		v >>= state >> 57;
+		if (round % 3 == 0) { /* around powers of ten */
+			v = 1;
+			for (unsigned n = (unsigned)(state >> 40) % 39; n--;)
+				v *= 10;
+			v = v + (unsigned)(state >> 20) % 3 - 1;
+		}
+		__int128 value = state >> 31 & 1 ? (__int128)v : (__int128)(0 - v);
+		unsigned scale = (unsigned)(state >> 50) % 39;
+		CHECK_SLICE(slice_of(fast, json_format_decimal(value, scale, fast)), slice_of(slow, decimal_slowly(value, scale, slow)));
+		CHECK_SLICE(slice_of(fast, json_number_format_int((int64_t)value, fast)), slice_of(slow, decimal_slowly((int64_t)value, 0, slow)));
+	}
+}
+
 TEST_MAIN()
