@@ -279,6 +279,19 @@ static const struct field_def column_index_fields[] = {
 };
 DEFINE(column_index, "ColumnIndex");
 
+static const struct field_def bloom_choice_fields[] = {
+	MARK(BLOOM_CHOICE_KNOWN, "BLOCK, XXHASH or UNCOMPRESSED"),
+};
+DEFINE(bloom_choice, "BloomFilterAlgorithm, Hash or Compression");
+
+static const struct field_def bloom_header_fields[] = {
+	REQ(meta_bloom_header, BLOOM_HEADER_NUM_BYTES, KIND_I32, num_bytes),
+	REQ_SUB(meta_bloom_header, BLOOM_HEADER_ALGORITHM, KIND_STRUCT, algorithm, bloom_choice),
+	REQ_SUB(meta_bloom_header, BLOOM_HEADER_HASH, KIND_STRUCT, hash, bloom_choice),
+	REQ_SUB(meta_bloom_header, BLOOM_HEADER_COMPRESSION, KIND_STRUCT, compression, bloom_choice),
+};
+DEFINE(bloom_header, "BloomFilterHeader");
+
 /* ---- decode ---- */
 
 struct decoder {
@@ -485,6 +498,15 @@ rc_t meta_page_header_decode(struct slice bytes, struct meta_page_header *ret, s
 	return RC_OK;
 }
 
+rc_t meta_bloom_header_decode(struct slice bytes, struct meta_bloom_header *ret, size_t *ret_len, struct err *reterr)
+{
+	struct decoder d = { .err = reterr };
+	compact_reader_init(&d.in, bytes);
+	TRY(decode_struct(&d, &bloom_header_def, ret));
+	*ret_len = (size_t)(d.in.pos - bytes.data);
+	return RC_OK;
+}
+
 /* ---- encode ---- */
 
 static void encode_struct(struct compact_writer *w, const struct struct_def *def, const void *in);
@@ -601,4 +623,9 @@ void meta_offset_index_encode(const struct meta_offset_index *m, struct buf *out
 void meta_page_header_encode(const struct meta_page_header *m, struct buf *out)
 {
 	encode_whole(&page_header_def, m, out);
+}
+
+void meta_bloom_header_encode(const struct meta_bloom_header *m, struct buf *out)
+{
+	encode_whole(&bloom_header_def, m, out);
 }

@@ -401,6 +401,19 @@ struct meta_column_index {
 	META_LIST(int64_t) nan_counts;
 };
 
+/* BloomFilterHeader. Algorithm, hash and compression are unions: `has` holds a bit for the one member that this program knows (split block,
+ * xxHash64, none), or (decoded) none. */
+enum { BLOOM_HEADER_NUM_BYTES = 1, BLOOM_HEADER_ALGORITHM = 2, BLOOM_HEADER_HASH = 3, BLOOM_HEADER_COMPRESSION = 4 };
+enum { BLOOM_CHOICE_KNOWN = 1 };
+struct meta_bloom_choice {
+	uint32_t has;
+};
+struct meta_bloom_header {
+	uint32_t has;
+	int32_t num_bytes; /* of the bitset behind the header */
+	struct meta_bloom_choice algorithm, hash, compression;
+};
+
 /* Decoders. Lists come from the arena, slices borrow `bytes`. RC_CORRUPT names the struct and field; RC_LIMIT if the lists would take
  * more than max_bytes of the arena (hostile counts). Outputs are undefined on failure. */
 rc_t meta_file_decode(struct slice bytes, struct arena *a, size_t max_bytes, struct meta_file *ret, struct err *reterr);
@@ -408,11 +421,13 @@ rc_t meta_column_index_decode(struct slice bytes, struct arena *a, size_t max_by
 rc_t meta_offset_index_decode(struct slice bytes, struct arena *a, size_t max_bytes, struct meta_offset_index *ret, struct err *reterr);
 /* The header at the start of `bytes`; *ret_len = its length. RC_AGAIN if `bytes` end inside it. Allocates nothing. */
 rc_t meta_page_header_decode(struct slice bytes, struct meta_page_header *ret, size_t *ret_len, struct err *reterr);
+rc_t meta_bloom_header_decode(struct slice bytes, struct meta_bloom_header *ret, size_t *ret_len, struct err *reterr);
 
 /* Encoders append to out; they cannot fail but for out->overflow. */
 void meta_file_encode(const struct meta_file *m, struct buf *out);
 void meta_column_index_encode(const struct meta_column_index *m, struct buf *out);
 void meta_offset_index_encode(const struct meta_offset_index *m, struct buf *out);
 void meta_page_header_encode(const struct meta_page_header *m, struct buf *out);
+void meta_bloom_header_encode(const struct meta_bloom_header *m, struct buf *out);
 
 #endif

@@ -88,6 +88,7 @@ static rc_t open_into(struct parquet_reader *r, struct err *reterr)
 	TRY(check_row_groups(r, reterr));
 	size_t chunks = (size_t)r->meta.row_groups.count * r->leaf_count; /* each stands in the footer: bounded by it */
 	r->offset_index = arena_zalloc(&r->arena, chunks * sizeof *r->offset_index + 1);
+	r->column_index = arena_zalloc(&r->arena, chunks * sizeof *r->column_index + 1);
 	r->bounds = arena_zalloc(&r->arena, chunks * sizeof *r->bounds + 1);
 	r->seen = arena_zalloc(&r->arena, r->node_count + 1);
 	r->shadow = arena_zalloc(&r->arena, READER_PATH_MAX * sizeof *r->shadow);
@@ -107,6 +108,7 @@ rc_t parquet_reader_open(const struct parquet_source *source, const struct parqu
 	arena_init(&r->arena);
 	buf_init(&r->window, r->limits.page_bytes * 4 + r->limits.window_bytes + 1024);
 	buf_init(&r->page, r->limits.page_bytes + DECODE_PAD);
+	buf_init(&r->bloom, r->limits.page_bytes);
 	buf_init(&r->converted, BUF_MAX_DEFAULT);
 	buf_init(&r->numbers, BUF_MAX_DEFAULT);
 	buf_init(&r->bytes.data, BUF_MAX_DEFAULT);
@@ -128,6 +130,7 @@ void parquet_reader_free(struct parquet_reader *r)
 		column_free(&r->shadow[i]);
 	buf_free(&r->window);
 	buf_free(&r->page);
+	buf_free(&r->bloom);
 	buf_free(&r->converted);
 	buf_free(&r->numbers);
 	column_free(&r->bytes);

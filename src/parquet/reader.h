@@ -12,7 +12,7 @@
  *   Lists of both the 3-level and the older 2-level forms and bare repeated fields → list ("element"); maps → map ("key", "value"); a map
  *   without value column → list of its keys. Strings are not checked for valid UTF-8.
  * Refused when projected: INTERVAL, VARIANT and unknown logical types, decimals over 38 digits, LZO; when opened: encryption.
- * Not promised: bloom filters, files split over several paths.
+ * Not promised: files split over several paths. Which rows are worth reading: prune.h.
  * Ownership: the source's ctx is borrowed until parquet_reader_free; schema, metadata and bounds belong to the reader.
  * Threads: one thread a reader. Several readers may share a source whose read is thread-safe.
  */

@@ -55,45 +55,11 @@ static rc_t dictionary_page(struct parquet_reader *r, const struct leaf *l, cons
 	return values_dictionary(r, l, p, reterr);
 }
 
-/* The chunk's offset index, kept for later reads; NULL if it has none. */
-static rc_t offset_index(struct parquet_reader *r, uint32_t row_group, const struct leaf *l, const struct meta_offset_index **ret,
-			 struct err *reterr)
-{
-	const struct meta_column_chunk *k = &r->meta.row_groups.items[row_group].columns.items[l->index];
-	struct meta_offset_index **slot = &r->offset_index[(size_t)row_group * r->leaf_count + l->index];
-	*ret = *slot;
-	if (*slot || !META_HAS(k, COLUMN_CHUNK_OFFSET_INDEX_OFFSET) || !META_HAS(k, COLUMN_CHUNK_OFFSET_INDEX_LENGTH))
-		return RC_OK;
-	uint64_t at = (uint64_t)k->offset_index_offset;
-	size_t len = (size_t)k->offset_index_length;
-	if (k->offset_index_offset < 4 || k->offset_index_length <= 0 || at > r->data_end || len > r->data_end - at)
-		return err_set(reterr, RC_CORRUPT, "the offset index lies outside of the file");
-	if (len > r->limits.footer_bytes)
-		return err_set(reterr, RC_LIMIT, "the offset index of %zu bytes passes the limit", len);
-	buf_reset(&r->converted);
-	buf_reserve(&r->converted, len);
-	TRY(r->source.read(r->source.ctx, at, len, r->converted.data, reterr));
-	struct meta_offset_index *index = arena_zalloc(&r->arena, sizeof *index);
-	size_t before = r->arena.bytes;
-	TRY(meta_offset_index_decode(slice_of(r->converted.data, len), &r->arena, r->meta_left, index, reterr));
-	size_t used = r->arena.bytes - before;
-	r->meta_left -= used < r->meta_left ? used : r->meta_left;
-	for (uint32_t i = 0; i < index->page_locations.count; i++) {
-		const struct meta_page_location *p = &index->page_locations.items[i];
-		if (p->offset < 4 || (uint64_t)p->offset >= r->data_end || p->first_row_index < 0 ||
-		    (i ? p->first_row_index < p[-1].first_row_index || p->offset <= p[-1].offset : p->first_row_index != 0))
-			return err_set(reterr, RC_CORRUPT, "the offset index is damaged");
-	}
-	*slot = index;
-	*ret = index;
-	return RC_OK;
-}
-
 /* Moves to the page that holds row_from, past the dictionary, and limits reading ahead to the range. */
 static rc_t chunk_seek(struct chunk *c, struct level_sink *s, uint32_t row_group, struct err *reterr)
 {
 	const struct meta_offset_index *index;
-	TRY(offset_index(c->r, row_group, c->leaf, &index, reterr));
+	TRY(reader_offset_index(c->r, row_group, c->leaf, &index, reterr));
 	if (!index || !index->page_locations.count)
 		return RC_OK;
 	const struct meta_page_location *p = index->page_locations.items;

@@ -6,6 +6,8 @@
  *   reader_levels.c  repetition and definition levels → presence bitmaps and list offsets
  *   reader_values.c  encoded values → the column's values
  *   reader_stats.c   bounds and counts from the footer
+ *   reader_index.c   page indexes and Bloom filters
+ *   reader_prune.c   which rows predicates leave over
  */
 #ifndef PARQUET_READER_INTERNAL_H
 #define PARQUET_READER_INTERNAL_H
@@ -57,6 +59,7 @@ struct leaf {
 	uint8_t element_defs[READER_LEVELS_MAX]; /* by repetition level: the least definition level of an entry that continues it */
 	struct level_node *path;
 	uint32_t path_len;
+	bool unordered;      /* GEOMETRY, GEOGRAPHY: bounds mean nothing */
 	const char *refused; /* why it cannot be read; NULL: it can */
 };
 
@@ -74,7 +77,12 @@ struct parquet_reader {
 	struct codec_ctx *codec;
 
 	struct meta_offset_index **offset_index; /* [row group * leaf_count + leaf], read when first needed */
+	struct meta_column_index **column_index; /* the same */
 	struct leaf_bounds *bounds;              /* the same, see reader_stats.c */
+	struct buf bloom;                        /* blocks of the filter asked last; empty: of no use */
+	bool has_bloom;
+	uint32_t bloom_group;
+	const struct leaf *bloom_leaf;
 
 	/* scratch of a read, kept for the next */
 	struct buf window;     /* a piece of the column chunk as stored */
@@ -156,6 +164,21 @@ struct leaf_bounds {
 	bool decoded;
 	struct slice min, max;
 };
+
+/* A bound as the column holds a value: `raw` itself, or out; data NULL if it is none. A float's is widened so that it bounds the other zero;
+ * NaN is none. */
+struct slice reader_bound(const struct leaf *l, struct slice raw, bool upper, uint8_t out[16]);
+/* The footer or page index has bounds in an order that is known. */
+bool reader_has_type_order(const struct parquet_reader *r, const struct leaf *l);
+
+/* reader_index.c. Indexes are kept for later; NULL if the chunk has none. What they borrow from is kept, too. */
+rc_t reader_offset_index(struct parquet_reader *r, uint32_t row_group, const struct leaf *l, const struct meta_offset_index **ret,
+			 struct err *reterr);
+rc_t reader_column_index(struct parquet_reader *r, uint32_t row_group, const struct leaf *l, const struct meta_column_index **ret,
+			 struct err *reterr);
+/* May the chunk hold the value (as its column holds it)? True where there is no filter that can say. */
+rc_t reader_bloom_find(struct parquet_reader *r, uint32_t row_group, const struct leaf *l, struct slice value, bool *ret_may,
+		       struct err *reterr);
 
 const struct leaf *reader_leaf(const struct parquet_reader *r, const struct field *f);
 

@@ -202,6 +202,7 @@ static void leaf_type(struct leaf *l, struct field *f, const struct meta_schema_
 		else
 			set_integer(l, f, e);
 	}
+	l->unordered = is_logical(e, LOGICAL_GEOMETRY) || is_logical(e, LOGICAL_GEOGRAPHY);
 	if (is_logical(e, LOGICAL_VARIANT) || is_logical(e, LOGICAL_FILE))
 		l->refused = "logical types VARIANT and FILE";
 }

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-static bool has_type_order(const struct parquet_reader *r, const struct leaf *l)
+bool reader_has_type_order(const struct parquet_reader *r, const struct leaf *l)
 {
 	const struct meta_column_order *o = r->meta.column_orders.items;
 	return l->index < r->meta.column_orders.count && META_HAS(&o[l->index], COLUMN_ORDER_TYPE);
@@ -16,42 +16,50 @@ static bool signed_order_fits(const struct leaf *l)
 				   l->physical == PARQUET_FLOAT || l->physical == PARQUET_DOUBLE);
 }
 
-/* Decodes a bound. A float's is widened so that it bounds the other zero, and dropped if it is NaN. */
-static struct slice decode_bound(struct parquet_reader *r, const struct leaf *l, struct slice raw, bool upper)
+struct slice reader_bound(const struct leaf *l, struct slice raw, bool upper, uint8_t out[16])
 {
 	const struct slice none = { NULL, 0 };
-	if (l->field->type == TYPE_STRING || l->field->type == TYPE_BINARY)
+	const struct field *f = l->field;
+	if (f->type == TYPE_STRING || f->type == TYPE_BINARY)
 		return raw;
 	if (l->physical != PARQUET_BYTE_ARRAY && raw.len != l->width)
 		return none;
-	size_t width = field_width(l->field);
-	uint8_t *out = arena_alloc(&r->arena, width);
+	if (f->type == TYPE_FIXED || f->type == TYPE_UUID)
+		return raw;
 	const uint32_t offsets[2] = { 0, (uint32_t)raw.len };
 	if (!values_convert(l, raw.data, l->physical == PARQUET_BYTE_ARRAY ? offsets : NULL, 1, out))
 		return none;
-	if (l->field->type == TYPE_FLOAT) {
-		float f;
-		memcpy(&f, out, 4);
-		if (isnan(f))
+	if (f->type == TYPE_FLOAT) {
+		float v;
+		memcpy(&v, out, 4);
+		if (isnan(v))
 			return none;
-		f = f == 0 ? (upper ? 0.0f : -0.0f) : f;
-		memcpy(out, &f, 4);
-	} else if (l->field->type == TYPE_DOUBLE) {
-		double d;
-		memcpy(&d, out, 8);
-		if (isnan(d))
+		v = v == 0 ? (upper ? 0.0f : -0.0f) : v;
+		memcpy(out, &v, 4);
+	} else if (f->type == TYPE_DOUBLE) {
+		double v;
+		memcpy(&v, out, 8);
+		if (isnan(v))
 			return none;
-		d = d == 0 ? (upper ? 0.0 : -0.0) : d;
-		memcpy(out, &d, 8);
+		v = v == 0 ? (upper ? 0.0 : -0.0) : v;
+		memcpy(out, &v, 8);
 	}
-	return slice_of(out, width);
+	return slice_of(out, field_width(f));
+}
+
+/* The same, to keep. */
+static struct slice keep_bound(struct parquet_reader *r, const struct leaf *l, struct slice raw, bool upper)
+{
+	uint8_t out[16];
+	struct slice s = reader_bound(l, raw, upper, out);
+	return s.data == out ? arena_copy(&r->arena, s) : s;
 }
 
 static void raw_bounds(const struct parquet_reader *r, const struct leaf *l, const struct meta_statistics *st, struct parquet_leaf_stats *ret)
 {
-	if (l->refused || l->physical == PARQUET_INT96)
+	if (l->refused || l->unordered || l->physical == PARQUET_INT96)
 		return; /* no order that anyone has agreed on */
-	if (has_type_order(r, l)) {
+	if (reader_has_type_order(r, l)) {
 		if (META_HAS(st, STATISTICS_MIN_VALUE))
 			ret->raw_min = st->min_value;
 		if (META_HAS(st, STATISTICS_MAX_VALUE))
@@ -90,9 +98,9 @@ rc_t parquet_reader_leaf_stats(struct parquet_reader *r, uint32_t row_group, con
 	if (!b->decoded) {
 		b->decoded = true;
 		if (out.raw_min.data)
-			b->min = decode_bound(r, l, out.raw_min, false);
+			b->min = keep_bound(r, l, out.raw_min, false);
 		if (out.raw_max.data)
-			b->max = decode_bound(r, l, out.raw_max, true);
+			b->max = keep_bound(r, l, out.raw_max, true);
 	}
 	out.min = b->min;
 	out.max = b->max;

@@ -1,0 +1,45 @@
+#include "parquet/bloom.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#define BITS_PER_VALUE 10.5 /* for 1 %: BloomFilter.md, "Sizing" */
+
+static const uint32_t salts[8] = { 0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d, 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31 };
+
+uint64_t bloom_hash(const void *value, size_t len)
+{
+	return XXH64(value, len, 0);
+}
+
+size_t bloom_bytes(uint64_t distinct)
+{
+	size_t bytes = BLOOM_BLOCK;
+	while ((double)bytes * 8 < (double)distinct * BITS_PER_VALUE)
+		bytes *= 2;
+	return bytes;
+}
+
+static size_t block_of(size_t count, uint64_t hash)
+{
+	return (size_t)(((hash >> 32) * (uint64_t)count) >> 32) * BLOOM_BLOCK;
+}
+
+void bloom_add(uint8_t *blocks, size_t count, uint64_t hash)
+{
+	uint32_t words[8], key = (uint32_t)hash;
+	uint8_t *block = blocks + block_of(count, hash);
+	memcpy(words, block, sizeof words);
+	for (unsigned i = 0; i < 8; i++)
+		words[i] |= 1u << (key * salts[i] >> 27);
+	memcpy(block, words, sizeof words);
+}
+
+bool bloom_find(const uint8_t *blocks, size_t count, uint64_t hash)
+{
+	uint32_t words[8], key = (uint32_t)hash, missing = 0;
+	memcpy(words, blocks + block_of(count, hash), sizeof words);
+	for (unsigned i = 0; i < 8; i++)
+		missing |= ~words[i] & 1u << (key * salts[i] >> 27);
+	return !missing;
+}
