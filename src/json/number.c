@@ -213,7 +213,7 @@ static size_t put_exponent(const char *digits, int k, int e, const struct notati
 	e = e < 0 ? -e : e;
 	if (as->two && e < 10)
 		out[len++] = '0';
-	return len + put_digits((uint64_t)e, out + len);
+	return len + digits_put((uint64_t)e, out + len);
 }
 
 static size_t put_double(struct decimal d, bool negative, const struct notation *as, char out[JSON_DOUBLE_CHARS])
@@ -226,7 +226,7 @@ static size_t put_double(struct decimal d, bool negative, const struct notation 
 		return len + (as->dot ? 3 : 1);
 	}
 	char digits[20];
-	int k = (int)put_digits(d.digits, digits), point = k + d.exponent;
+	int k = (int)digits_put(d.digits, digits), point = k + d.exponent;
 	int to = as == &notations[NOTATION_JQ] ? k + 15 : as->to;
 	if (point <= as->above || point > to)
 		return len + put_exponent(digits, k, point - 1, as, out + len);

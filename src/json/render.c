@@ -273,7 +273,9 @@ static bool render_cell(struct job *j, const struct column *col, uint32_t value)
 	case PLACE_DOUBLE: {
 		double d;
 		memcpy(&d, at, 8);
-		n = json_number_format_double(d, f->format == FORMAT_DOUBLE_DOT ? FORMAT_DOUBLE_DOT : FORMAT_DOUBLE_SHORT, text);
+		if (f->format && !json_number_format_bit(f->format))
+			return fault(j, "its numbers are written as only a newer hydrant knows");
+		n = json_number_format_double(d, (enum format)f->format, text);
 		break;
 	}
 	case PLACE_DECIMAL:

@@ -35,6 +35,17 @@ enum format {
 	FORMAT_DOUBLE_SHORT,  /* shortest round trip, 10 and 10.5 and 1e+21 (JavaScript) */
 	FORMAT_DOUBLE_DOT,    /* shortest round trip, always with a fraction: 10.0, 1e+16 (Python, Java-like) */
 	FORMAT_JSON,          /* string: JSON text of a value, as it stood (x__json) */
+	/* double: the shortest digits in other writers' notations (json/number.h) */
+	FORMAT_DOUBLE_RYU,       /* 10.0 0.00001 1e16: orjson, Rust's serde_json before 1.0.146 */
+	FORMAT_DOUBLE_SERDE,     /* 10.0 0.00001 1e+16: serde_json since */
+	FORMAT_DOUBLE_JQ,        /* 10 1e-05 1e+17: jq */
+	FORMAT_DOUBLE_PHP,       /* 10 1.0e-5 1.0e+25: PHP */
+	FORMAT_DOUBLE_PHP_DOT,   /* 10.0 1.0e-5 1.0e+25: PHP with JSON_PRESERVE_ZERO_FRACTION */
+	FORMAT_DOUBLE_RUBY,      /* 10.0 1.0e-05 1.0e+16: Ruby */
+	FORMAT_DOUBLE_JAVA,      /* 10.0 1.0E-5 1.0E7: Java's Double.toString (Jackson, Gson) */
+	FORMAT_DOUBLE_JAVA_WHOLE, /* 10 1.0E-5 1.0E7: org.json */
+	FORMAT_DOUBLE_DOTNET,    /* 10 1E-05 1E+15: .NET since Core 3.0 */
+	FORMAT_DOUBLE_END,
 	FORMAT_TIME_BASE = 16 /* timestamp formats: FORMAT_TIME_BASE + row of the table in json/time.h */
 };
 

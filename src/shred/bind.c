@@ -31,7 +31,7 @@ static void bind_node(struct shredder *s, uint32_t n)
 	const struct field *dbl = at->field[PLACE_DOUBLE], *whole = at->field[PLACE_INT];
 	b->int_to_double = dbl && (!whole || dbl->index < whole->index);
 	if (dbl)
-		b->double_mask = dbl->format == FORMAT_DOUBLE_DOT ? NUM_FORMAT_DOT : NUM_FORMAT_SHORT;
+		b->double_mask = json_number_format_bit(dbl->format);
 	if (at->field[PLACE_DECIMAL])
 		b->scale = at->field[PLACE_DECIMAL]->scale;
 	if (at->field[PLACE_TIME])

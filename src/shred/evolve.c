@@ -93,6 +93,17 @@ static struct field *add_member(struct evolve *ev, const struct field *parent, s
 	return f;
 }
 
+/* The format that gives most of n's numbers back; of several, the one that gives back most of all numbers: exponents are rare, and
+ * they are where writers differ. */
+static uint8_t double_format(const struct inference *inf, const struct inode *n)
+{
+	int best = 0;
+	for (int i = 1; i < NUM_FORMATS; i++)
+		if (n->fit[i] > n->fit[best] || (n->fit[i] == n->fit[best] && inf->fit[i] > inf->fit[best]))
+			best = i;
+	return (uint8_t)NUM_FORMAT_OF_BIT(best);
+}
+
 /* n: whose numbers and times decide the format; may be NULL for containers. */
 static struct field *make_field(struct evolve *ev, struct target *up, struct member *m, const struct inode *n, enum place place)
 {
@@ -101,7 +112,7 @@ static struct field *make_field(struct evolve *ev, struct target *up, struct mem
 				   : add_member(ev, parent, m, place);
 	switch (place) {
 	case PLACE_DOUBLE:
-		f->format = n->fit_short >= n->fit_dot ? FORMAT_DOUBLE_SHORT : FORMAT_DOUBLE_DOT;
+		f->format = double_format(ev->inf, n);
 		break;
 	case PLACE_DECIMAL:
 		f->precision = 18;

@@ -71,7 +71,13 @@ static struct inode *element_of(struct inference *inf, struct inode *array)
 	return inode_new(inf, array, SLICE_LIT(""), true);
 }
 
-static void count_number(struct inode *n, struct slice text)
+static void count_formats(uint32_t fit[NUM_FORMATS], uint32_t formats)
+{
+	for (; formats; formats &= formats - 1)
+		fit[__builtin_ctz(formats)]++;
+}
+
+static void count_number(struct inference *inf, struct inode *n, struct slice text)
 {
 	struct json_number num = json_number_parse(text);
 	n->seen[GROUP_NUMBER]++;
@@ -80,7 +86,7 @@ static void count_number(struct inode *n, struct slice text)
 		bool exact = num.i64 >= -EXACT_INT && num.i64 <= EXACT_INT;
 		n->ints++;
 		n->big_doubles += !exact;
-		n->fit_short += exact;
+		count_formats(n->fit, num.formats);
 		return;
 	}
 	case NUM_BIGINT:
@@ -97,8 +103,8 @@ static void count_number(struct inode *n, struct slice text)
 		}
 		n->doubles++;
 	}
-	n->fit_short += num.formats & NUM_FORMAT_SHORT ? 1 : 0;
-	n->fit_dot += num.formats & NUM_FORMAT_DOT ? 1 : 0;
+	count_formats(n->fit, num.formats);
+	count_formats(inf->fit, num.formats);
 	n->fit_none += !num.formats;
 }
 
@@ -125,7 +131,7 @@ static unsigned count_scalar(struct inference *inf, struct inode *n, const uint8
 		return GROUP_NULL;
 	default:
 		*at = json_number_end(p, inf->end);
-		count_number(n, slice_of(p, (size_t)(*at - p)));
+		count_number(inf, n, slice_of(p, (size_t)(*at - p)));
 		return GROUP_NUMBER;
 	}
 }

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "shred/shred_internal.h"
+#include "json/number.h"
 #include "json/places.h"
 
 #define INODES_MAX 50000u /* paths looked at in one inference; keys past it live in __rest */
@@ -27,7 +28,8 @@ struct inode {
 	uint64_t ints, big_doubles; /* int64; of them beyond ±2^53 */
 	uint64_t bigints, huge;	    /* ≤ 38 digits; what no column holds */
 	uint64_t decimals, doubles; /* NUM_DECIMAL of one scale so far; other fractions and exponents */
-	uint64_t fit_short, fit_dot, fit_none;
+	uint32_t fit[NUM_FORMATS]; /* numbers that this format of doubles gives back, integers too */
+	uint64_t fit_none;	   /* fractions and exponents that none does */
 	uint8_t scale; /* of the decimals; SCALE_MIXED if they differ */
 	/* strings */
 	uint64_t time_mask; /* formats that fit all strings */
@@ -46,6 +48,7 @@ struct inference {
 	struct inode **all; /* in order of creation: parents first */
 	uint32_t count, cap;
 	uint64_t rows;
+	uint32_t fit[NUM_FORMATS]; /* of all fractions and exponents: what the writer's habit is */
 	uint32_t typed_depth;
 	struct buf key;	    /* scratch */
 	const uint8_t *end; /* of the payload at hand */

@@ -20,7 +20,7 @@ static enum outcome put_int(struct row *r, const struct bind *b, int64_t i)
 	if (b->int_to_double && i >= -EXACT_INT && i <= EXACT_INT) {
 		double d = (double)i;
 		put_eight(r, b, PLACE_DOUBLE, &d);
-		if (!(b->double_mask & NUM_FORMAT_SHORT))
+		if (!(b->double_mask & NUM_FORMAT_SHORT) && !(b->double_mask & json_number_int_formats(i)))
 			r->raw |= RAW_NUMBER;
 		return HOME;
 	}

@@ -45,7 +45,8 @@ struct bind {
 	uint32_t tape_at, tape_end; /* its entries in the object instance `stamp`: to blank them if the key comes again */
 	uint64_t stamp;
 	uint16_t siblings;			 /* bit per place: a typed sibling */
-	uint8_t time_format, scale, double_mask; /* of its timestamp, decimal, double columns (NUM_FORMAT_*) */
+	uint16_t double_mask;			 /* of its double column: the set of one format (json/number.h) */
+	uint8_t time_format, scale;		 /* of its timestamp and decimal columns */
 	bool int_to_double;			 /* the main column is double: exact integers go there */
 	bool deep;				 /* containers here become JSON text */
 	bool event_time;			 /* the value is the row's event time */
