@@ -9,11 +9,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum events_kind { EVENTS_LOGS, EVENTS_TRACK }; /* flat access logs; nested analytics */
+enum events_kind {
+	EVENTS_LOGS,	/* flat access logs: logs.c */
+	EVENTS_TRACK,	/* nested analytics: track.c */
+	EVENTS_GITHUB,	/* public events of a code host, sparse and wide: github.c */
+	EVENTS_HOSTILE, /* random keys, drifting types, odd JSON: hostile.c */
+	EVENTS_OPTIONS, /* 30 optional fields, maps of ids: options.c */
+	EVENTS_KINDS,
+};
 
 struct events_field {
 	uint32_t at;
-	char type; /* 't' time, 24 characters; 'h' 32 hex digits; 'd' 3 digits */
+	char type; /* 't' time, 24 characters; 'h' 32 hex digits; 'u' UUID, 36 characters; 'd' 3 digits */
+};
+
+/* A stream of made-up events: the same seed and time give the same bytes, whatever the compiler and the sizes of the bodies. */
+struct events_stream {
+	enum events_kind kind;
+	uint64_t seed;
+	uint64_t count; /* of the events made so far */
+	int64_t now_us; /* time of the next event, µs since 1970 */
 };
 
 struct events_body {
@@ -23,8 +38,11 @@ struct events_body {
 	size_t field_count;
 };
 
+const char *events_kind_name(enum events_kind kind);
+/* EVENTS_KINDS: there is no such kind. */
+enum events_kind events_kind_of(const char *name);
 /* A body of events until the next would pass max bytes (one: a single event of about max bytes, padded, without line feed). */
-void events_make(struct events_body *b, enum events_kind kind, size_t max, int one, uint64_t *seed);
+void events_make(struct events_body *b, struct events_stream *stream, size_t max, int one);
 /* New times (now, µs since 1970, counting up 1 µs an event), ids and durations. */
 void events_freshen(struct events_body *b, int64_t now_us, uint64_t *seed);
 void events_free(struct events_body *b);

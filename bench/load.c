@@ -1,7 +1,9 @@
 /* A load client for hydrant on loopback: N keep-alive connections, one request in flight on each, every answer checked.
  *
- *   load --port P [--collection C] [--mode post|ndjson] [--kind logs|track] [--bytes B] [--connections N] [--seconds S] [--requests R] [--rate MB/s]
- *   load --generate FILE [--kind logs|track] [--bytes B]      no server: an NDJSON file of about B bytes
+ *   load --port P [--collection C] [--mode post|ndjson] [--kind K] [--bytes B] [--connections N] [--seconds S] [--requests R] [--rate MB/s]
+ *   load --generate FILE [--kind K] [--bytes B] [--seed S]      no server: an NDJSON file of at least B bytes, always the same
+ *
+ * K: logs (default), track, github, hostile, options: bench/K.c.
  *
  * post: a body is one JSON event of B bytes (500); ndjson: B bytes (65536) of events. It ends after S seconds (10) or R requests, prints
  * one line of JSON, and exits 1 if any answer was not a 200 that accepts exactly what was sent. A 429 is not wrong: its Retry-After is
@@ -24,23 +26,25 @@
 
 #include "events.h"
 
-#define CONNECTIONS_MAX 4096
-#define BODIES_BYTES ((size_t)32 << 20) /* of all prepared bodies */
-#define ANSWER_MAX 8192
-#define SECONDS_MAX 86400
-#define GRACE_US 30000000 /* after the end: how long answers are waited for */
-#define BUCKETS 2048      /* of latencies: 32 a doubling, from 1 µs */
+#define CONNECTIONS_MAX	  4096
+#define BODIES_BYTES	  ((size_t)32 << 20) /* of all prepared bodies */
+#define ANSWER_MAX	  8192
+#define SECONDS_MAX	  86400
+#define GRACE_US	  30000000	   /* after the end: how long answers are waited for */
+#define GENERATED_FROM_US 1767225600000000 /* 2026-01-01: the same file each time */
+#define BUCKETS		  2048		   /* of latencies: 32 a doubling, from 1 µs */
 
 static struct {
 	int port;
 	const char *collection, *generate;
 	bool single;
 	enum events_kind kind;
+	uint64_t seed;
 	size_t bytes;
 	int connections;
 	double seconds, rate;
 	uint64_t requests;
-} opt = { .collection = "bench", .connections = 64, .seconds = 10, .kind = EVENTS_LOGS };
+} opt = { .collection = "bench", .connections = 64, .seconds = 10, .kind = EVENTS_LOGS, .seed = 7 };
 
 struct conn {
 	int fd;
@@ -118,7 +122,9 @@ static void watch(struct conn *c, int op, uint32_t events)
 
 static void conn_open(struct conn *c)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)opt.port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int on = 1;
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0)
@@ -172,7 +178,8 @@ static void post(struct conn *c, int64_t now)
 	int n = (int)c->head_len;
 	if (c->head_for != len)
 		n = snprintf(c->head, sizeof c->head,
-			     "POST /v1/collections/%s/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/%s\r\nContent-Length: %zu\r\n\r\n",
+			     "POST /v1/collections/%s/events HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: "
+			     "application/%s\r\nContent-Length: %zu\r\n\r\n",
 			     opt.collection, opt.single ? "json" : "x-ndjson", len);
 	c->head_len = (size_t)n;
 	c->head_for = len;
@@ -289,6 +296,7 @@ static void prepare(void)
 	run.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (!run.conns || run.epoll < 0)
 		die("preparing");
+	struct events_stream stream = { opt.kind, opt.seed, 0, wall_us() };
 	size_t each = BODIES_BYTES / (size_t)opt.connections / opt.bytes;
 	each = each < 2 ? 2 : each > 64 ? 64 : each;
 	for (int i = 0; i < opt.connections; i++) {
@@ -296,7 +304,7 @@ static void prepare(void)
 		c->body_count = each;
 		c->bodies = calloc(each, sizeof *c->bodies);
 		for (size_t k = 0; k < each; k++)
-			events_make(&c->bodies[k], opt.kind, opt.bytes, opt.single, &run.seed);
+			events_make(&c->bodies[k], &stream, opt.bytes, opt.single);
 		conn_open(c);
 	}
 }
@@ -356,30 +364,32 @@ static int report(void)
 	for (int i = 0; i < opt.connections; i++)
 		unanswered += run.conns[i].resume_at == 0;
 	double s = (double)(run.last_ack - run.begin) / 1e6;
-	double cpu = (double)ru.ru_utime.tv_sec + (double)ru.ru_stime.tv_sec + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+	double cpu = (double)ru.ru_utime.tv_sec + (double)ru.ru_stime.tv_sec +
+		     (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
 	s = s > 0 ? s : 1e-6;
-	printf("{\"seconds\":%.3f,\"requests\":%llu,\"events\":%llu,\"bytes\":%llu,\"events_per_s\":%.0f,\"mb_per_s\":%.1f,\"p50_ms\":%.3f,"
+	printf("{\"seconds\":%.3f,\"requests\":%llu,\"events\":%llu,\"bytes\":%llu,\"events_per_s\":%.0f,\"mb_per_s\":%.1f,\"p50_"
+	       "ms\":%.3f,"
 	       "\"p99_ms\":%.3f,\"refused\":%llu,\"broken\":%llu,\"wrong\":%llu,\"unanswered\":%llu,\"client_cpu_s\":%.2f}\n",
-	       s, (unsigned long long)run.acked, (unsigned long long)run.events, (unsigned long long)run.bytes, (double)run.events / s,
-	       (double)run.bytes / s / 1e6, quantile_ms(0.5), quantile_ms(0.99), (unsigned long long)run.refused, (unsigned long long)run.broken,
-	       (unsigned long long)run.wrong, (unsigned long long)unanswered, cpu);
+	       s, (unsigned long long)run.acked, (unsigned long long)run.events, (unsigned long long)run.bytes,
+	       (double)run.events / s, (double)run.bytes / s / 1e6, quantile_ms(0.5), quantile_ms(0.99),
+	       (unsigned long long)run.refused, (unsigned long long)run.broken, (unsigned long long)run.wrong,
+	       (unsigned long long)unanswered, cpu);
 	if (run.wrong)
-		fprintf(stderr, "load: %llu answers were not what was asked for, the first: %s\n", (unsigned long long)run.wrong, run.complaint);
+		fprintf(stderr, "load: %llu answers were not what was asked for, the first: %s\n", (unsigned long long)run.wrong,
+			run.complaint);
 	return run.wrong || unanswered || !run.acked;
 }
 
 static int generate(void)
 {
 	FILE *f = fopen(opt.generate, "w");
-	uint64_t seed = 7, done = 0;
-	int64_t time = 1767225600000000; /* 2026-01-01: the same file each time */
+	uint64_t done = 0;
+	struct events_stream stream = { opt.kind, opt.seed, 0, GENERATED_FROM_US };
 	if (!f)
 		die(opt.generate);
 	while (done < opt.bytes) {
 		struct events_body b;
-		events_make(&b, opt.kind, 1 << 20, 0, &seed);
-		events_freshen(&b, time, &seed);
-		time += 1000000;
+		events_make(&b, &stream, 1 << 20, 0);
 		done += b.len;
 		if (fwrite(b.data, 1, b.len, f) != b.len)
 			die(opt.generate);
@@ -392,37 +402,67 @@ static int generate(void)
 
 __attribute__((noreturn)) static void usage(void)
 {
-	fprintf(stderr, "usage: load --port P [--collection C] [--mode post|ndjson] [--kind logs|track] [--bytes B] [--connections N] [--seconds S] "
-			"[--requests R] [--rate MB/s]\n       load --generate FILE [--kind logs|track] [--bytes B]\n");
+	fprintf(stderr, "usage: load --port P [--collection C] [--mode post|ndjson] [--kind K] [--bytes B] [--connections N] "
+			"[--seconds S] "
+			"[--requests R] [--rate MB/s]\n       load --generate FILE [--kind K] [--bytes B] [--seed S]\n       K:");
+	for (unsigned k = 0; k < EVENTS_KINDS; k++)
+		fprintf(stderr, " %s", events_kind_name((enum events_kind)k));
+	fputc('\n', stderr);
 	exit(2);
 }
 
 static void options(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "port", 1, NULL, 'p' },  { "collection", 1, NULL, 'c' },  { "mode", 1, NULL, 'm' },     { "kind", 1, NULL, 'k' },
-		{ "bytes", 1, NULL, 'b' }, { "connections", 1, NULL, 'n' }, { "seconds", 1, NULL, 's' },  { "requests", 1, NULL, 'r' },
-		{ "rate", 1, NULL, 'R' },  { "generate", 1, NULL, 'g' },    { NULL, 0, NULL, 0 },
+		{ "port", 1, NULL, 'p' },     { "collection", 1, NULL, 'c' }, { "mode", 1, NULL, 'm' },
+		{ "kind", 1, NULL, 'k' },     { "bytes", 1, NULL, 'b' },      { "connections", 1, NULL, 'n' },
+		{ "seconds", 1, NULL, 's' },  { "requests", 1, NULL, 'r' },   { "rate", 1, NULL, 'R' },
+		{ "generate", 1, NULL, 'g' }, { "seed", 1, NULL, 'S' },	      { NULL, 0, NULL, 0 },
 	};
 	for (int o; (o = getopt_long(argc, argv, "", known, NULL)) != -1;) {
 		switch (o) {
-		case 'p': opt.port = (int)strtol(optarg, NULL, 10); break;
-		case 'c': opt.collection = optarg; break;
-		case 'm': opt.single = !strcmp(optarg, "post"); break;
-		case 'k': opt.kind = !strcmp(optarg, "track") ? EVENTS_TRACK : EVENTS_LOGS; break;
-		case 'b': opt.bytes = (size_t)strtoull(optarg, NULL, 10); break;
-		case 'n': opt.connections = (int)strtol(optarg, NULL, 10); break;
-		case 's': opt.seconds = strtod(optarg, NULL); break;
-		case 'r': opt.requests = strtoull(optarg, NULL, 10); break;
-		case 'R': opt.rate = strtod(optarg, NULL); break;
-		case 'g': opt.generate = optarg; break;
-		default: usage();
+		case 'p':
+			opt.port = (int)strtol(optarg, NULL, 10);
+			break;
+		case 'c':
+			opt.collection = optarg;
+			break;
+		case 'm':
+			opt.single = !strcmp(optarg, "post");
+			break;
+		case 'k':
+			opt.kind = events_kind_of(optarg);
+			break;
+		case 'S':
+			opt.seed = strtoull(optarg, NULL, 10);
+			break;
+		case 'b':
+			opt.bytes = (size_t)strtoull(optarg, NULL, 10);
+			break;
+		case 'n':
+			opt.connections = (int)strtol(optarg, NULL, 10);
+			break;
+		case 's':
+			opt.seconds = strtod(optarg, NULL);
+			break;
+		case 'r':
+			opt.requests = strtoull(optarg, NULL, 10);
+			break;
+		case 'R':
+			opt.rate = strtod(optarg, NULL);
+			break;
+		case 'g':
+			opt.generate = optarg;
+			break;
+		default:
+			usage();
 		}
 	}
 	if (!opt.bytes)
 		opt.bytes = opt.generate ? (size_t)100 << 20 : opt.single ? 500 : 65536;
-	if (optind < argc || (!opt.generate && (opt.port <= 0 || opt.port > 65535)) || opt.connections < 1 || opt.connections > CONNECTIONS_MAX ||
-	    !(opt.seconds > 0 && opt.seconds <= SECONDS_MAX) || strlen(opt.collection) > 63 || (!opt.generate && opt.bytes > (size_t)32 << 20))
+	if (optind < argc || opt.kind == EVENTS_KINDS || (!opt.generate && (opt.port <= 0 || opt.port > 65535)) ||
+	    opt.connections < 1 || opt.connections > CONNECTIONS_MAX || !(opt.seconds > 0 && opt.seconds <= SECONDS_MAX) ||
+	    strlen(opt.collection) > 63 || (!opt.generate && opt.bytes > (size_t)32 << 20))
 		usage();
 }
 
