@@ -1,6 +1,7 @@
 /* The write half from inside: what levels, stats, choose, page, chunk and writer share.
  *
  *   writer.c        the front door: life of a file
+ *   detached.c      a row group on its own: a copy of the tree, an encoder, and what it takes to append it to the file
  *   tree_write.c    nodes (one a field): what is in the file; the walk that writes a row group's chunks
  *   levels.c        presence and offsets → definition and repetition levels of an entry range
  *   outline.c       the groups of finished row groups, kept for null chunks of columns that come later
@@ -164,8 +165,8 @@ struct encoder {
 	struct buf convert;           /* values in file byte order, where the column's differ */
 	struct buf trial; /* choose.c */
 	struct buf lengths, prefixes; /* int32 scratch of the delta encodings */
-	struct dict dict;             /* of the present chunk; its tables: */
-	struct buf slots[2], first, indices;
+	struct dict dict;             /* of the present chunk; its arrays: */
+	struct buf slots[2], where, entries, indices;
 };
 void encoder_init(struct encoder *e, const struct parquet_sink *sink, const struct parquet_writer_options *opts);
 void encoder_free(struct encoder *e);
@@ -182,8 +183,6 @@ rc_t encoder_rest(struct encoder *e, struct err *reterr); /* flushes, and frees 
 void choose_plan(struct encoder *e, const struct values *v, struct plan *ret);
 /* Appends the values first .. first + n in the plan's encoding; for a dictionary the indices. */
 void encode_values(struct encoder *e, const struct plan *plan, const struct values *v, uint32_t first, uint32_t n, struct buf *out);
-/* Appends the dictionary's entries in PLAIN encoding. */
-void encode_dictionary(struct encoder *e, const struct values *v, struct buf *out);
 
 /* page_write.c: both append a page to e->out and add to the chunk's sizes. */
 struct page {
@@ -193,7 +192,7 @@ struct page {
 	int64_t offset;           /* of the header, in the file; from here on set by page_write_data */
 	uint32_t stored;          /* bytes in the file, header counted */
 };
-rc_t page_write_dictionary(struct encoder *e, const struct plan *plan, const struct values *v, struct chunk *chunk, struct err *reterr);
+rc_t page_write_dictionary(struct encoder *e, const struct plan *plan, struct chunk *chunk, struct err *reterr);
 rc_t page_write_data(struct encoder *e, const struct plan *plan, const struct values *v, const struct level_frame *levels,
 		     const struct meta_statistics *stats, struct page *page, struct chunk *chunk, struct err *reterr);
 
@@ -259,8 +258,18 @@ struct parquet_writer {
 	uint32_t metadata_count, metadata_cap;
 	struct level_frame frames[2 * WRITE_DEPTH_MAX + 2]; /* by depth: a list takes two */
 	struct column loaded[WRITE_DEPTH_MAX + 1];          /* finish: outlines of the way down */
+	struct parquet_group *own;                          /* parquet_writer_row_group's; NULL until used */
 	bool failed, finished;
 };
+
+/* writer.c: all but the file's magic. */
+void writer_init(struct parquet_writer *w, const struct parquet_sink *sink, const struct parquet_writer_options *opts);
+void writer_clear(struct parquet_writer *w);
+rc_t writer_usable(const struct parquet_writer *w, const struct schema *schema, struct err *reterr);
+/* Adopts b's schema, and activates the leaves that b brings into the file. */
+rc_t writer_mark(struct parquet_writer *w, const struct batch *b, struct err *reterr);
+/* detached.c */
+size_t group_memory(const struct parquet_group *g);
 
 /* tree_write.c */
 struct node *node_new(struct parquet_writer *w, const struct field *f, struct node *parent);

@@ -1,8 +1,6 @@
 #include "parquet/footer_value.h"
 #include "parquet/write_internal.h"
 
-#define GROUPS_MAX INT16_MAX /* a row group's ordinal is 16 bits */
-
 void parquet_writer_options_default(struct parquet_writer_options *ret)
 {
 	*ret = (struct parquet_writer_options){ .codec = PARQUET_ZSTD,
@@ -35,11 +33,8 @@ static rc_t options_check(const struct parquet_writer_options *o, struct err *re
 	return RC_OK;
 }
 
-rc_t parquet_writer_new(const struct parquet_sink *sink, const struct parquet_writer_options *opts, struct parquet_writer **ret,
-			struct err *reterr)
+void writer_init(struct parquet_writer *w, const struct parquet_sink *sink, const struct parquet_writer_options *opts)
 {
-	TRY(options_check(opts, reterr));
-	struct parquet_writer *w = NEW(struct parquet_writer);
 	encoder_init(&w->enc, sink, opts);
 	arena_init(&w->arena);
 	for (size_t i = 0; i < sizeof w->frames / sizeof w->frames[0]; i++)
@@ -47,12 +42,20 @@ rc_t parquet_writer_new(const struct parquet_sink *sink, const struct parquet_wr
 	for (size_t i = 0; i < sizeof w->loaded / sizeof w->loaded[0]; i++)
 		column_init(&w->loaded[i], NULL);
 	w->enc.opts.created_by = arena_strdup(&w->arena, opts->created_by ? opts->created_by : PARQUET_CREATED_BY);
+}
+
+rc_t parquet_writer_new(const struct parquet_sink *sink, const struct parquet_writer_options *opts, struct parquet_writer **ret,
+			struct err *reterr)
+{
+	TRY(options_check(opts, reterr));
+	struct parquet_writer *w = NEW(struct parquet_writer);
+	writer_init(w, sink, opts);
 	buf_append_str(&w->enc.out, "PAR1");
 	*ret = w;
 	return RC_OK;
 }
 
-static void writer_drop(struct parquet_writer *w)
+void writer_clear(struct parquet_writer *w)
 {
 	for (uint32_t i = 0; i < w->group_count; i++) {
 		free(w->groups[i].chunks);
@@ -62,22 +65,23 @@ static void writer_drop(struct parquet_writer *w)
 		level_frame_free(&w->frames[i]);
 	for (size_t i = 0; i < sizeof w->loaded / sizeof w->loaded[0]; i++)
 		column_free(&w->loaded[i]);
+	free(w->groups);
+	free(w->leaves);
+	encoder_free(&w->enc);
+	arena_free(&w->arena);
 }
 
 void parquet_writer_free(struct parquet_writer *w)
 {
 	if (!w)
 		return;
-	writer_drop(w);
+	parquet_group_free(w->own);
 	for (uint32_t i = 0; i < w->metadata_count; i++) {
 		free((void *)(uintptr_t)w->metadata[i].key.data);
 		free((void *)(uintptr_t)w->metadata[i].value.data);
 	}
 	free(w->metadata);
-	free(w->groups);
-	free(w->leaves);
-	encoder_free(&w->enc);
-	arena_free(&w->arena);
+	writer_clear(w);
 	free(w);
 }
 
@@ -95,6 +99,8 @@ rc_t parquet_writer_rest(struct parquet_writer *w, struct err *reterr)
 {
 	if (w->failed)
 		return err_set(reterr, RC_INVALID, "the Parquet writer has failed before");
+	parquet_group_free(w->own);
+	w->own = NULL;
 	rc_t rc = encoder_rest(&w->enc, reterr);
 	w->failed = rc != RC_OK;
 	return rc;
@@ -102,7 +108,7 @@ rc_t parquet_writer_rest(struct parquet_writer *w, struct err *reterr)
 
 size_t parquet_writer_memory(const struct parquet_writer *w)
 {
-	size_t bytes = encoder_memory(&w->enc) + w->arena.bytes;
+	size_t bytes = encoder_memory(&w->enc) + w->arena.bytes + group_memory(w->own);
 	for (size_t i = 0; i < sizeof w->frames / sizeof w->frames[0]; i++)
 		bytes += w->frames[i].def_store.cap + w->frames[i].rep_store.cap;
 	for (uint32_t i = 0; i < w->group_count; i++)
@@ -138,7 +144,7 @@ void parquet_writer_metadata(struct parquet_writer *w, const char *key, struct s
 	free((void *)(uintptr_t)old.data);
 }
 
-static rc_t check_usable(const struct parquet_writer *w, const struct schema *schema, struct err *reterr)
+rc_t writer_usable(const struct parquet_writer *w, const struct schema *schema, struct err *reterr)
 {
 	if (w->failed || w->finished)
 		return err_set(reterr, RC_INVALID, w->failed ? "the Parquet file failed before and cannot be continued"
@@ -179,30 +185,26 @@ static rc_t mark_all(struct parquet_writer *w, const struct batch *b, struct err
 	return RC_OK;
 }
 
-static rc_t write_group(struct parquet_writer *w, const struct batch *b, struct err *reterr)
+rc_t writer_mark(struct parquet_writer *w, const struct batch *b, struct err *reterr)
 {
-	if (w->group_count >= GROUPS_MAX)
-		return err_set(reterr, RC_LIMIT, "a Parquet file holds at most %d row groups: write larger ones", GROUPS_MAX);
 	if (b->rows > INT32_MAX || b->root.slots != b->rows || b->root.values != b->rows)
 		return err_set(reterr, RC_INVALID, "the batch of %u rows is not sealed", b->rows);
 	adopt_schema(w, b->schema);
-	TRY(mark_all(w, b, reterr));
-	if (w->group_count == w->group_cap) {
-		w->group_cap = w->group_cap ? 2 * w->group_cap : 8;
-		w->groups = mem_realloc(w->groups, w->group_cap * sizeof *w->groups);
-	}
-	struct row_group *g = &w->groups[w->group_count++];
-	*g = (struct row_group){ .rows = b->rows, .start = encoder_position(&w->enc) };
-	w->rows += b->rows;
-	return tree_write(w, b, g, reterr);
+	return mark_all(w, b, reterr);
 }
 
 rc_t parquet_writer_row_group(struct parquet_writer *w, const struct batch *b, struct err *reterr)
 {
-	TRY(check_usable(w, b->schema, reterr));
+	TRY(writer_usable(w, b->schema, reterr));
 	if (!b->rows)
 		return RC_OK;
-	rc_t rc = write_group(w, b, reterr);
+	static const struct parquet_group_options straight = { 0 };
+	if (!w->own)
+		w->own = parquet_group_new(w, &straight);
+	TRY(parquet_writer_reserve(w, b, w->own, reterr));
+	rc_t rc = parquet_group_encode(w->own, b, reterr);
+	if (rc == RC_OK)
+		rc = parquet_writer_append(w, w->own, reterr);
 	w->failed = rc != RC_OK;
 	return rc;
 }
@@ -267,7 +269,7 @@ void parquet_file_info_clear(struct parquet_file_info *info)
 
 rc_t parquet_writer_finish(struct parquet_writer *w, const struct schema *final, struct parquet_file_info *ret, struct err *reterr)
 {
-	TRY(check_usable(w, final, reterr));
+	TRY(writer_usable(w, final, reterr));
 	w->failed = true; /* until all is written */
 	adopt_schema(w, final);
 	TRY(mark_all(w, NULL, reterr));

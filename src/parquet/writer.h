@@ -12,7 +12,7 @@
  *   move one top-level field to the front of the file's schema.
  * Not promised: encryption, bloom filters, sorting columns.
  * Ownership: the sink and the schema are borrowed and must outlive the writer; batches are borrowed for the call.
- * Threads: one thread a writer.
+ * Threads: one thread a writer; its row groups may be encoded by several (parquet_group).
  */
 #ifndef PARQUET_WRITER_H
 #define PARQUET_WRITER_H
@@ -85,6 +85,30 @@ void parquet_writer_metadata(struct parquet_writer *w, const char *key, struct s
 rc_t parquet_writer_finish(struct parquet_writer *w, const struct schema *final, struct parquet_file_info *ret, struct err *reterr);
 void parquet_writer_free(struct parquet_writer *w);
 AUTO_DEFINE(parquet_writer, parquet_writer_free)
+
+/* ---- Row groups that other threads encode ----
+ * A file's row groups can be encoded side by side, each in a struct parquet_group; the file's bytes are those that parquet_writer_row_group
+ * would have written. For each batch:
+ *   parquet_writer_reserve  one thread at a time, in the order of the file: settles which columns the row group has
+ *   parquet_group_encode    any thread, several groups at once
+ *   parquet_writer_append   one thread at a time, in the order of the file
+ * reserve for one group may run while append runs for another if the caller takes care that they do not run at once (one lock for both).
+ * Memory: what the group encodes is kept up to `keep` bytes; beyond, `turn` is called once, which returns when every group reserved before
+ * has been appended (or fails): from then on the group's bytes go to the writer's sink, and nobody else may append. */
+struct parquet_group;
+struct parquet_group_options {
+	size_t keep;
+	rc_t (*turn)(void *ctx, struct err *reterr);
+	void *ctx;
+};
+/* The options of the writer are copied; the group may be used for any number of its row groups, one after the other. */
+struct parquet_group *parquet_group_new(const struct parquet_writer *w, const struct parquet_group_options *opts);
+void parquet_group_free(struct parquet_group *g);
+AUTO_DEFINE(parquet_group, parquet_group_free)
+/* b is sealed, has rows, and is the batch that parquet_group_encode gets. Failures as of parquet_writer_row_group. */
+rc_t parquet_writer_reserve(struct parquet_writer *w, const struct batch *b, struct parquet_group *g, struct err *reterr);
+rc_t parquet_group_encode(struct parquet_group *g, const struct batch *b, struct err *reterr);
+rc_t parquet_writer_append(struct parquet_writer *w, struct parquet_group *g, struct err *reterr);
 
 /* Gives the sink what waits and frees scratch memory, for a writer that will not be used for a while. */
 rc_t parquet_writer_rest(struct parquet_writer *w, struct err *reterr);
