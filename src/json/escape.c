@@ -4,15 +4,18 @@
 #include "json/scan_internal.h"
 
 struct escape_set escape_sets[JSON_DIALECT_COUNT];
-enum { ACT_PLAIN, ACT_HEX, ACT_HIGH }; /* others: the letter behind the backslash */
+enum { ACT_PLAIN, ACT_HEX, ACT_HIGH, ACT_ANGLE }; /* others: the letter behind the backslash */
 
 static uint8_t action_of(uint32_t c, uint32_t dialect)
 {
 	static const char shorts[] = { '"', '"', '\\', '\\', '\b', 'b', '\f', 'f', '\n', 'n', '\r', 'r', '\t', 't' };
 	if (c >= 0x80)
-		return (dialect & ESCAPE_HIGH) || (c == 0xe2 && (dialect & ESCAPE_LINES)) ? ACT_HIGH : ACT_PLAIN;
+		return (dialect & ESCAPE_HIGH) || (c == 0xe2 && (dialect & ESCAPE_LINES)) || (c == 0xc2 && (dialect & ESCAPE_NEL)) ? ACT_HIGH
+																   : ACT_PLAIN;
 	if (hex_dialects(c) & dialect)
 		return ACT_HEX;
+	if (c == '<')
+		return dialect & ESCAPE_CLOSING ? ACT_ANGLE : ACT_PLAIN;
 	if (c == '/')
 		return dialect & ESCAPE_SLASH ? '/' : ACT_PLAIN;
 	for (size_t i = 0; i < sizeof shorts; i += 2)
@@ -63,7 +66,7 @@ static size_t put_hex(uint8_t *out, uint32_t unit, const char *digits)
 }
 
 /* The character at p (≥ 0x80) as the dialect writes it, into out[12]; *ret_len: its bytes in the source. */
-static size_t escape_high(const uint8_t *p, const uint8_t *end, bool all, const char *digits, uint8_t *out, size_t *ret_len)
+static size_t escape_high(const uint8_t *p, const uint8_t *end, uint32_t dialect, const char *digits, uint8_t *out, size_t *ret_len)
 {
 	int n = utf8_step(p, end);
 	uint32_t cp = 0xfffd;
@@ -74,7 +77,7 @@ static size_t escape_high(const uint8_t *p, const uint8_t *end, bool all, const 
 		cp = (p[0] & 0x0fu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu);
 	else if (n == 4)
 		cp = (p[0] & 0x07u) << 18 | (p[1] & 0x3fu) << 12 | (p[2] & 0x3fu) << 6 | (p[3] & 0x3fu);
-	if (!all && (cp & ~1u) != 0x2028) {
+	if (!(hex_dialects(cp) & dialect)) {
 		memcpy(out, p, *ret_len);
 		return *ret_len;
 	}
@@ -108,7 +111,8 @@ void json_string_escape(struct slice utf8, enum json_dialect dialect, struct buf
 {
 	const uint32_t bit = (uint32_t)1 << dialect;
 	const struct escape_set *set = &escape_sets[dialect];
-	const char *digits = bit & UPPER_HEX ? "0123456789ABCDEF" : "0123456789abcdef";
+	static const char lower[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
+	const char *digits = bit & UPPER_HEX ? upper : lower;
 	const uint8_t *p = utf8.data, *end = p + utf8.len;
 	uint8_t piece[PIECE * 6 + ESCAPE_MOST + 32];
 	while (p < end) {
@@ -122,10 +126,18 @@ void json_string_escape(struct slice utf8, enum json_dialect dialect, struct buf
 				break;
 			switch (set->action[*p]) {
 			case ACT_HEX:
-				out += put_hex(out, *p, digits);
+				out += put_hex(out, *p, bit & upper_dialects(*p) ? upper : lower);
 				break;
 			case ACT_HIGH: /* its bytes may lie past stop */
-				out += escape_high(p, end, bit & ESCAPE_HIGH, digits, out, &taken);
+				out += escape_high(p, end, bit, digits, out, &taken);
+				break;
+			case ACT_ANGLE:
+				*out++ = '<';
+				if (end - p > 1 && p[1] == '/') {
+					memcpy(out, "\\/", 2);
+					out += 2;
+					taken = 2;
+				}
 				break;
 			default:
 				*out++ = '\\';

@@ -55,20 +55,20 @@ static uint32_t unicode_escape(const uint8_t *p, const uint8_t *end, size_t *ret
 	return (uint32_t)cp;
 }
 
-/* The dialects that write the hex letters among these digits in the case they have. */
-static uint32_t case_dialects(const uint8_t *digits)
+/* The dialects that write the hex letters among these digits in the case they have; upper: those that write A … F. */
+static uint32_t case_dialects(const uint8_t *digits, uint32_t upper)
 {
 	uint32_t mask = ALL;
 	for (int i = 0; i < 4; i++)
 		if (digits[i] >= 'a')
-			mask &= ~UPPER_HEX;
+			mask &= ~upper;
 		else if (digits[i] >= 'A')
-			mask &= UPPER_HEX;
+			mask &= upper;
 	return mask;
 }
 
-/* p: a backslash in valid text. The dialects that would have written this escape; *ret_len: its bytes. */
-static uint32_t escape_dialects(const uint8_t *p, const uint8_t *end, size_t *ret_len)
+/* p: a backslash in valid text, behind the byte `before`. The dialects that would have written this escape; *ret_len: its bytes. */
+static uint32_t escape_dialects(const uint8_t *p, const uint8_t *end, uint8_t before, size_t *ret_len)
 {
 	*ret_len = 2;
 	if (end - p < 2)
@@ -81,7 +81,7 @@ static uint32_t escape_dialects(const uint8_t *p, const uint8_t *end, size_t *re
 	case '"':
 		return ALL & ~HEX_QUOTE;
 	case '/':
-		return ESCAPE_SLASH;
+		return ESCAPE_SLASH | (before == '<' ? ESCAPE_CLOSING : 0);
 	case 'u':
 		break;
 	default:
@@ -89,30 +89,36 @@ static uint32_t escape_dialects(const uint8_t *p, const uint8_t *end, size_t *re
 	}
 	uint32_t cp = unicode_escape(p, end, ret_len);
 	if (*ret_len == 12)
-		return ESCAPE_HIGH & case_dialects(p + 2) & case_dialects(p + 8);
+		return ESCAPE_HIGH & case_dialects(p + 2, UPPER_HEX) & case_dialects(p + 8, UPPER_HEX);
 	if (*ret_len < 6 || (cp >= 0xd800 && cp < 0xe000))
 		return 0;
-	return hex_dialects(cp) & case_dialects(p + 2);
+	return hex_dialects(cp) & case_dialects(p + 2, upper_dialects(cp));
 }
 
-static bool is_line_separator(const uint8_t *p, const uint8_t *end)
+/* p: a byte that stands for itself. The dialects that would have escaped it, or the / behind it. */
+static uint32_t missed_dialects(const uint8_t *p, const uint8_t *end)
 {
-	return end - p >= 3 && p[0] == 0xe2 && p[1] == 0x80 && (p[2] & 0xfe) == 0xa8;
+	if (*p == '<')
+		return end - p >= 2 && p[1] == '/' ? ESCAPE_CLOSING : 0;
+	if (*p == 0xc2)
+		return end - p >= 2 ? hex_dialects(0x80 | (p[1] & 0x3f)) : 0;
+	if (*p == 0xe2)
+		return end - p >= 3 ? hex_dialects(0x2000 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3f)) : 0;
+	return 0;
 }
 
 /* Bytes from p until `stop` is reached or passed, one by one; returns where it stands. */
-static const uint8_t *dialects_bytewise(const uint8_t *p, const uint8_t *stop, const uint8_t *end, uint32_t *mask)
+static const uint8_t *dialects_bytewise(struct slice text, const uint8_t *p, const uint8_t *stop, uint32_t *mask)
 {
+	const uint8_t *end = text.data + text.len;
 	uint32_t m = *mask;
 	while (p < stop) {
 		if (*p == '\\') {
 			size_t len;
-			m &= escape_dialects(p, end, &len);
+			m &= escape_dialects(p, end, p > text.data ? p[-1] : 0, &len);
 			p += len;
 		} else {
-			m &= raw_dialects[*p];
-			if (*p == 0xe2 && is_line_separator(p, end))
-				m &= ALL & ~ESCAPE_LINES;
+			m &= raw_dialects[*p] & ~missed_dialects(p, end);
 			p++;
 		}
 	}
@@ -121,27 +127,30 @@ static const uint8_t *dialects_bytewise(const uint8_t *p, const uint8_t *stop, c
 }
 
 #if defined(__x86_64__)
-/* 32 bytes a step: each byte's class by two table look-ups on its halves; blocks with a backslash or a byte 0xe2 go bytewise. */
-__attribute__((target("avx2"))) static const uint8_t *dialects_avx2(const uint8_t *p, const uint8_t *end, uint32_t *mask)
+/* 32 bytes a step: each byte's class by two table look-ups on its halves; blocks with a backslash or a byte 0xc2 or 0xe2 go bytewise. */
+__attribute__((target("avx2"))) static const uint8_t *dialects_avx2(struct slice text, uint32_t *mask)
 {
+	const uint8_t *p = text.data, *end = p + text.len;
 	enum { SLASH = 1, ANGLE = 2, AMP = 4, EQUALS = 8, APOS = 16, PLUS = 32, TICK = 64, DEL = 128 };
 	const __m256i by_low = _mm256_broadcastsi128_si256(_mm_setr_epi8(TICK, 0, 0, 0, 0, 0, AMP, APOS, 0, 0, 0, PLUS, ANGLE, EQUALS, ANGLE,
 	                                                                 (char)(SLASH | DEL)));
 	const __m256i by_high = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, SLASH | AMP | APOS | PLUS, ANGLE | EQUALS, 0, 0, TICK, (char)DEL,
 	                                                                  0, 0, 0, 0, 0, 0, 0, 0));
 	const __m256i low4 = _mm256_set1_epi8(15);
-	__m256i classes = _mm256_setzero_si256(), any = classes;
-	while (end - p >= 32) {
-		__m256i v = _mm256_loadu_si256((const __m256i *)p);
-		__m256i odd = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)0xe2)));
+	__m256i classes = _mm256_setzero_si256(), any = classes, closing = classes;
+	while (end - p > 32) {
+		__m256i v = _mm256_loadu_si256((const __m256i *)p), next = _mm256_loadu_si256((const __m256i *)(p + 1));
+		__m256i c2_e2 = _mm256_cmpeq_epi8(_mm256_and_si256(v, _mm256_set1_epi8((char)~0x20)), _mm256_set1_epi8((char)0xc2));
+		__m256i odd = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')), c2_e2);
 		if (__builtin_expect(_mm256_movemask_epi8(odd), 0)) {
-			p = dialects_bytewise(p, p + 32, end, mask);
+			p = dialects_bytewise(text, p, p + 32, mask);
 			continue;
 		}
 		__m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), low4);
 		/* pshufb gives 0 for bytes ≥ 0x80 */
 		classes = _mm256_or_si256(classes, _mm256_and_si256(_mm256_shuffle_epi8(by_low, v), _mm256_shuffle_epi8(by_high, high)));
 		any = _mm256_or_si256(any, v);
+		closing = _mm256_or_si256(closing, _mm256_and_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('<')), _mm256_cmpeq_epi8(next, _mm256_set1_epi8('/'))));
 		p += 32;
 	}
 	uint8_t seen[32], all = 0;
@@ -150,7 +159,8 @@ __attribute__((target("avx2"))) static const uint8_t *dialects_avx2(const uint8_
 		all |= seen[i];
 	*mask &= ~((all & SLASH ? ESCAPE_SLASH : 0) | (all & (ANGLE | AMP) ? ESCAPE_HTML : 0) | (all & EQUALS ? ESCAPE_EQUALS : 0) |
 	           (all & APOS ? ESCAPE_APOSTROPHE : 0) | (all & PLUS ? ESCAPE_PLUS : 0) | (all & TICK ? ESCAPE_BACKTICK : 0) |
-	           (all & DEL ? ESCAPE_DEL : 0) | (_mm256_movemask_epi8(any) ? ESCAPE_HIGH : 0));
+	           (all & DEL ? ESCAPE_DEL : 0) | (_mm256_movemask_epi8(any) ? ESCAPE_HIGH : 0) |
+	           (_mm256_movemask_epi8(closing) ? ESCAPE_CLOSING : 0));
 	return p;
 }
 #endif
@@ -158,12 +168,12 @@ __attribute__((target("avx2"))) static const uint8_t *dialects_avx2(const uint8_
 uint32_t json_text_dialects(struct slice text)
 {
 	uint32_t mask = ALL;
-	const uint8_t *p = text.data, *end = p + text.len;
+	const uint8_t *p = text.data;
 #if defined(__x86_64__)
-	if (text.len >= 32 && json_scan_simd)
-		p = dialects_avx2(p, end, &mask);
+	if (text.len > 32 && json_scan_simd)
+		p = dialects_avx2(text, &mask);
 #endif
-	dialects_bytewise(p, end, end, &mask);
+	dialects_bytewise(text, p, text.data + text.len, &mask);
 	return mask;
 }
 

@@ -30,6 +30,9 @@ enum json_dialect {
 	JSON_DIALECT_DOTNET,        /* \u0022 for ", and < > & ' + ` DEL and all beyond ASCII in upper hex: System.Text.Json */
 	JSON_DIALECT_SLASH_LINES,   /* \/ and U+2028 U+2029 escaped: PHP with unescaped unicode */
 	JSON_DIALECT_LONG,          /* minimal with \u0008 and \u000c in place of \b and \f */
+	JSON_DIALECT_SLASH_HEX,     /* as slash_ascii, and \u003C \u003E \u0026 \u0027 \u0022: PHP with JSON_HEX_*, Symfony's JsonResponse */
+	JSON_DIALECT_ORGJSON,       /* minimal, / as \/ behind <, U+0080 … U+009F and U+2000 … U+20FF escaped: org.json */
+	JSON_DIALECT_NEL_LINES,     /* minimal and U+0085 U+2028 U+2029 as \u0085 …: Newtonsoft's Json.NET */
 	JSON_DIALECT_COUNT
 };
 #define JSON_DIALECTS_ALL (((uint32_t)1 << JSON_DIALECT_COUNT) - 1)

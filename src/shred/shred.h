@@ -55,7 +55,7 @@ struct shred_stats {
 	uint64_t mismatches;   /* re-rendered rows that differed: a defect, healed by __raw */
 	uint64_t conflicts;    /* values that went to a typed sibling */
 	uint64_t late;	       /* rows whose event time was missing or implausible: receive time taken */
-	uint64_t dialects[16]; /* rows by the string dialect they were stored with (json/string.h) */
+	uint64_t dialects[32]; /* rows by the string dialect they were stored with (json/string.h) */
 	/* why rows carry __raw */
 	uint64_t raw_number, raw_string, raw_duplicate, raw_shape, raw_other;
 };

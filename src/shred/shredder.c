@@ -232,7 +232,7 @@ static void count_row(struct shredder *s, const struct row_meta *m)
 	st->rest_rows += s->row.rest_count > 0;
 	st->conflicts += s->row.conflicts;
 	if (!m->raw) {
-		st->dialects[s->row.shape.data[4] & 15]++;
+		st->dialects[s->row.shape.data[4] & 31]++;
 		count_shape(s, buf_slice(&s->row.shape));
 		return;
 	}
