@@ -108,6 +108,16 @@ static rc_t take_ndjson(struct cutter *c, struct slice window, size_t from, size
 	struct slice line = slice_of(data + from, to - from);
 	size_t next = to + lf, behind;
 	struct json_error e;
+	if (c->unchecked && *line.data == '{') {
+		size_t last = to - 1 - (lf && data[to - 1] == '\r');
+		if (last > from && data[last] == '}') {
+			TRY(take(c, window, from, last + 1, next, ret, reterr));
+			ret->kind = PAYLOAD_JSON;
+			ret->unchecked = true;
+			c->counted = c->base + to;
+			return RC_OK;
+		}
+	}
 	rc_t rc = json_validate_within(line, lf ? data + window.len : data + to, &c->json, &behind, &e);
 	if (rc == RC_OK) {
 		size_t rest = (size_t)(json_space(line.data + behind, data + to) - data);
@@ -124,6 +134,20 @@ static rc_t take_ndjson(struct cutter *c, struct slice window, size_t from, size
 		to--;
 	size_t fault = from + e.offset;
 	return take_invalid(c, window, from, to, next, fault < to ? fault : to, e.message, ret, reterr);
+}
+
+void frame_check(struct frame_event *e, const struct frame_limits *limits)
+{
+	struct json_error error;
+	e->unchecked = false;
+	if (json_validate_all(e->payload, limits ? &limits->json : NULL, NULL, &error) == RC_OK)
+		return;
+	e->kind = PAYLOAD_RAW;
+	e->invalid = true;
+	e->message = error.message;
+	e->column = 1;
+	for (size_t i = 0; i < error.offset && i < e->payload.len; i++)
+		e->column += (e->payload.data[i] & 0xc0) != 0x80;
 }
 
 static rc_t take_text(struct cutter *c, struct slice window, size_t from, size_t to, bool lf, struct frame_event *ret, struct err *reterr)

@@ -55,7 +55,7 @@ struct framer {
 	struct frame_limits limits;
 	struct cutter cutter;
 	struct buf data;
-	bool known, final, hurry;
+	bool known, final, hurry, unchecked;
 	uint64_t events, invalid;
 };
 
@@ -86,7 +86,7 @@ uint8_t *framer_space(struct framer *f, size_t bytes)
 		memmove(f->data.data, f->data.data + used, f->data.len - used);
 		f->data.len -= used;
 	}
-	buf_reserve(&f->data, bytes);
+	buf_reserve(&f->data, bytes + EVENT_PAD);
 	return f->data.data + f->data.len;
 }
 
@@ -98,6 +98,11 @@ void framer_fed(struct framer *f, size_t bytes)
 void framer_finish(struct framer *f)
 {
 	f->final = true;
+}
+
+void framer_unchecked(struct framer *f)
+{
+	f->unchecked = true;
 }
 
 void framer_hurry(struct framer *f)
@@ -114,6 +119,7 @@ rc_t framer_next(struct framer *f, struct frame_event *ret, struct err *reterr)
 			return RC_AGAIN;
 		f->known = true;
 		cut_init(&f->cutter, mode, &f->limits);
+		f->cutter.unchecked = f->unchecked;
 	}
 	rc_t rc = cut_next(&f->cutter, window, f->final, ret, reterr);
 	if (rc == RC_OK) {

@@ -57,6 +57,7 @@ struct frame_event {
 	struct slice gap;       /* framing between the event before (or the start) and this one */
 	struct slice payload;   /* empty only for an empty body with body_is_event, which is invalid */
 	enum payload_kind kind; /* PAYLOAD_RAW if invalid */
+	bool unchecked;         /* a line from { to } that nobody has validated (framer_unchecked) */
 	bool invalid;           /* to be quarantined */
 	const char *message;    /* invalid: why (static, one line, no full stop); else NULL */
 	uint64_t line, column;  /* from 1, in the whole input: of the fault if invalid, else the payload's first line and column 0 */
@@ -96,10 +97,16 @@ AUTO_DEFINE(framer, framer_free)
 uint8_t *framer_space(struct framer *f, size_t bytes);
 void framer_fed(struct framer *f, size_t bytes); /* so many of them were filled */
 void framer_finish(struct framer *f);            /* no more input will come */
+/* From now on a line of NDJSON from { to } is handed out without being validated, as an event with `unchecked`: whoever parses it finds out.
+ * frame_check tells what framing would have said of it: valid, or invalid with message, line and column. Events handed out
+ * have EVENT_PAD readable bytes behind them. */
+void framer_unchecked(struct framer *f);
 /* FRAME_AUTO and FRAME_JSON wait for 1 MiB, or the end, before they decide. A caller whose pipe pauses may ask for a decision by the first
  * line as soon as something follows it. */
 void framer_hurry(struct framer *f);
 rc_t framer_next(struct framer *f, struct frame_event *ret, struct err *reterr);
+/* Validates an unchecked event, or a copy of it whose payload is still there. limits may be NULL. */
+void frame_check(struct frame_event *e, const struct frame_limits *limits);
 /* FRAME_AUTO until known. After RC_EOF: the tail, and counts. */
 enum frame_format framer_detected(const struct framer *f);
 struct slice framer_tail(const struct framer *f);
@@ -135,6 +142,9 @@ void framing_free(struct framing *g);
 /* The gap before the next event, in order; gap 0 is the prefix. */
 rc_t framing_add(struct framing *g, struct slice gap, struct err *reterr);
 rc_t framing_finish(struct framing *g, struct slice tail, struct err *reterr);
+/* Adds a finished framing of what follows: the gap between the two is what `into` has behind its last event and `from` before its first.
+ * `into` may be finished, and is afterwards. */
+rc_t framing_join(struct framing *into, const struct framing *from, struct err *reterr);
 /* Appends the encoded form; framing_finish was called. */
 void framing_encode(struct framing *g, struct buf *ret);
 

@@ -37,6 +37,7 @@ struct cutter {
 	size_t separator;  /* CUT_ARRAY: the last [ or , */
 	enum array_state array;
 	bool started;      /* the byte order mark has been looked for */
+	bool unchecked;    /* lines from { to } are not validated */
 	uint64_t base;     /* input offset of the window's start */
 	uint64_t line;     /* of `counted`, from 1 */
 	uint64_t line_at;  /* input offset of that line's first byte */

@@ -96,7 +96,7 @@ __attribute__((constructor)) static void scan_detect(void)
 void json_scan_use_simd(bool use)
 {
 	__builtin_cpu_init();
-	json_scan_simd = use && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi");
+	json_scan_simd = use && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 }
 #else
 const uint8_t *scan_value_avx2(const uint8_t *p, struct scan *s)
@@ -109,6 +109,11 @@ void json_scan_use_simd(bool use)
 	json_scan_simd = use;
 }
 #endif
+
+bool json_scan_has_simd(void)
+{
+	return json_scan_simd;
+}
 
 rc_t json_validate_within(struct slice text, const uint8_t *readable, const struct json_limits *limits, size_t *ret_end,
                           struct json_error *ret_error)

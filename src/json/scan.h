@@ -49,6 +49,7 @@ bool json_utf8_valid(struct slice text, size_t *ret_valid);
 void json_line_column(struct slice text, size_t offset, uint64_t *ret_line, uint64_t *ret_column);
 /* For tests: false switches to the portable code, true back to what the processor has. Not while other threads scan. */
 void json_scan_use_simd(bool use);
+bool json_scan_has_simd(void); /* AVX2 and BMI are there and used */
 
 /* ---- The pull scanner: text ALREADY validated ----
  * p stands inside the text. No padding is needed: nothing at or behind `end` is read. Where a caller knows that more bytes are

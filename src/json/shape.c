@@ -50,6 +50,8 @@ static uint32_t edge_push(struct shape_keys *k, struct shape_edge edge)
 	for (int i = 0; i < SHAPE_SUCCESSORS; i++)
 		edge.next[i] = SHAPE_NONE;
 	edge.twin = SHAPE_NONE;
+	size_t head = (size_t)edge.len + edge.sep + edge.close;
+	memcpy(edge.head, edge.lit, head < SHAPE_HEAD ? head : SHAPE_HEAD);
 	k->edges[k->edge_count] = edge;
 	return k->edge_count++;
 }
@@ -94,6 +96,11 @@ uint32_t shape_edge_count(const struct shape_keys *k)
 uint32_t shape_node_count(const struct shape_keys *k)
 {
 	return k->node_count;
+}
+
+struct shape_edge *shape_edges(const struct shape_keys *k)
+{
+	return k->edges;
 }
 
 struct shape_edge *shape_edge_at(const struct shape_keys *k, uint32_t edge)

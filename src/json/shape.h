@@ -39,7 +39,10 @@
 enum shape_class { CLASS_SCALAR, CLASS_OBJECT, CLASS_ARRAY };
 enum edge_kind { EDGE_ROOT, EDGE_MEMBER, EDGE_REST, EDGE_END, EDGE_UNIFORM, EDGE_MIXED, EDGE_ELEMENT, EDGE_KINDS };
 
+#define SHAPE_HEAD 32
+
 struct shape_edge {
+	uint8_t head[SHAPE_HEAD];	 /* the first bytes of lit, then zeros: for one vector compare */
 	const uint8_t *lit;		 /* open, sep, close, one after the other */
 	uint32_t len;			 /* of open: MEMBER, END, ELEMENT use only that */
 	uint16_t sep, close;		 /* bytes of the other two */
@@ -64,7 +67,8 @@ AUTO_DEFINE(shape_keys, shape_keys_free)
 uint32_t shape_keys_space(const struct shape_keys *k);
 uint32_t shape_edge_count(const struct shape_keys *k);
 uint32_t shape_node_count(const struct shape_keys *k);
-/* Valid until the next add. */
+/* All edges by number; valid until the next add. */
+struct shape_edge *shape_edges(const struct shape_keys *k);
 struct shape_edge *shape_edge_at(const struct shape_keys *k, uint32_t edge);
 const struct shape_node *shape_node_at(const struct shape_keys *k, uint32_t node);
 

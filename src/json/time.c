@@ -131,14 +131,55 @@ unsigned json_time_detect(struct slice text)
 	return rows ? FORMAT_TIME_BASE + (unsigned)__builtin_ctzll(rows) : 0;
 }
 
+/* Text of a fixed length: the digits' values first, all tests at once behind them. */
+static bool parse_fixed(const uint8_t *p, unsigned row, int64_t *ret_us)
+{
+	static const uint8_t lengths[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	static const uint32_t scale[] = { 1000000, 100000, 10000, 1000, 100, 10, 1 };
+	static const uint8_t at[14] = { 0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18 };
+	unsigned d[14], wrong = 0, digits = row / TIME_SEPARATORS % TIME_FRACTIONS, zone = row / TIME_SEPARATORS / TIME_FRACTIONS;
+	uint32_t fraction = 0;
+	for (int i = 0; i < 14; i++) {
+		d[i] = (unsigned)p[at[i]] - '0';
+		wrong |= d[i] > 9;
+	}
+	for (unsigned i = 0; i < digits; i++) {
+		unsigned v = (unsigned)p[20 + i] - '0';
+		wrong |= v > 9;
+		fraction = fraction * 10 + v;
+	}
+	unsigned year = d[0] * 1000 + d[1] * 100 + d[2] * 10 + d[3], month = d[4] * 10 + d[5], day = d[6] * 10 + d[7];
+	unsigned hour = d[8] * 10 + d[9], minute = d[10] * 10 + d[11], second = d[12] * 10 + d[13];
+	const uint8_t *behind = p + 19 + (digits ? 1 + digits : 0);
+	wrong |= p[4] != '-' || p[7] != '-' || p[10] != (row % TIME_SEPARATORS ? ' ' : 'T') || p[13] != ':' || p[16] != ':';
+	wrong |= (digits && p[19] != '.') || year < 1 || month - 1 > 11 || day < 1 || hour > 23 || minute > 59 || second > 59;
+	wrong |= (zone == TIME_ZONE_Z && *behind != 'Z') || (zone == TIME_ZONE_OFFSET && memcmp(behind, "+00:00", 6) != 0);
+	if (wrong || day > lengths[month - 1] + (unsigned)(month == 2 && is_leap(year)))
+		return false;
+	*ret_us = days_from_date(year, month, day) * US_DAY + (hour * 3600 + minute * 60 + second) * US_SECOND + fraction * scale[digits];
+	return true;
+}
+
 bool json_time_parse(struct slice text, unsigned format, int64_t *ret_us)
 {
 	int64_t us;
 	unsigned row = format - FORMAT_TIME_BASE;
+	size_t length = json_time_length(format);
+	if (length)
+		return text.len == length && parse_fixed(text.data, row, ret_us);
 	if (row >= TIME_FORMATS || !(parse_strict(text, &us) >> row & 1))
 		return false;
 	*ret_us = us;
 	return true;
+}
+
+size_t json_time_length(unsigned format)
+{
+	static const uint8_t zone_chars[TIME_ZONES] = { [TIME_ZONE_Z] = 1, [TIME_ZONE_OFFSET] = 6, [TIME_ZONE_NONE] = 0 };
+	unsigned row = format - FORMAT_TIME_BASE, digits = row / TIME_SEPARATORS % TIME_FRACTIONS;
+	if (row >= TIME_FORMATS || digits > 6)
+		return 0;
+	return 19 + (digits ? 1 + digits : 0) + zone_chars[row / TIME_SEPARATORS / TIME_FRACTIONS];
 }
 
 bool json_time_zoned(unsigned format)

@@ -38,6 +38,8 @@ unsigned json_time_detect(struct slice text);
 bool json_time_parse(struct slice text, unsigned format, int64_t *ret_us);
 /* Bytes written to out, no NUL; 0 if us is outside years 0001 to 9999, or if it has more precision than the format shows. */
 size_t json_time_format(int64_t us, unsigned format, char out[JSON_TIME_CHARS]);
+/* Characters of every text of the format; 0 if they differ in length, or for no format. */
+size_t json_time_length(unsigned format);
 /* Has it a zone (TYPE_TIMESTAMPTZ), or not (TYPE_TIMESTAMP)? */
 bool json_time_zoned(unsigned format);
 

@@ -18,7 +18,11 @@ struct event {
 	struct slice id, key;  /* only if given; else empty */
 	struct slice meta;     /* allow-listed headers, "name\0value\0"…; usually empty */
 	struct slice reason;   /* why it is quarantined; empty = it is not */
+	bool unchecked;        /* PAYLOAD_JSON that nobody has validated yet: it begins with { and ends with } */
+	bool padded;           /* EVENT_PAD bytes behind the payload can be read, whatever they are */
 };
+
+#define EVENT_PAD 64 /* vector loads may begin at a payload's last byte */
 
 /* Collection names: [a-z][a-z0-9_]{0,62} without "__", save the suffix "__quarantine" of hydrant's own tables. */
 bool collection_name_valid(struct slice name);

@@ -79,6 +79,18 @@ static rc_t accept_invalid(struct convert *c, const struct event **events, size_
 	return RC_OK;
 }
 
+/* Lines come unchecked; where one turns out not to be JSON, it and those behind it are checked. */
+static rc_t convert_batch(struct convert *c, const struct event *events, size_t n, struct err *reterr)
+{
+	for (;;) {
+		TRY(accept_invalid(c, &events, n, reterr));
+		rc_t rc = shredder_run(c->shredder, events, n, convert_route, c, reterr);
+		if (rc != RC_AGAIN)
+			return rc;
+		file_source_check(c->source, events[shredder_stopped(c->shredder)].pos, &events, &n);
+	}
+}
+
 static rc_t convert_events(struct convert *c, struct err *reterr)
 {
 	TRY(file_source_cut(c->source, 0, UINT64_MAX, UINT64_MAX, reterr));
@@ -91,8 +103,7 @@ static rc_t convert_events(struct convert *c, struct err *reterr)
 			return convert_seal(c, reterr);
 		if (rc != RC_OK)
 			return rc;
-		TRY(accept_invalid(c, &events, n, reterr));
-		TRY(shredder_run(c->shredder, events, n, convert_route, c, reterr));
+		TRY(convert_batch(c, events, n, reterr));
 		c->result->events += n;
 		if (batch_bytes(&c->batch) >= GROUP_BYTES)
 			TRY(convert_seal(c, reterr));
@@ -144,7 +155,7 @@ static rc_t check_distinct(const struct convert_options *o, struct err *reterr)
 static rc_t convert_open(struct convert *c, struct err *reterr)
 {
 	TRY(check_distinct(c->opts, reterr));
-	struct file_source_options so = { .path = c->opts->in, .format = c->opts->format, .once = true, .framing = &c->framing };
+	struct file_source_options so = { .path = c->opts->in, .format = c->opts->format, .once = true, .unchecked = true, .framing = &c->framing };
 	TRY(file_source_open(&so, &c->source, reterr));
 	struct shred_options ro = { .verify_all = c->opts->verify_all };
 	TRY(shredder_new(&ro, NULL, &c->shredder, reterr));

@@ -131,25 +131,29 @@ static void put_machinery(struct shredder *s, struct batch *b, uint32_t row, con
 		put_meta(b, s->own.meta, row, e->meta);
 }
 
-void append_row(struct shredder *s, struct batch *b, const struct row_meta *m)
+void append_finish(struct shredder *s, struct batch *b, const struct row_meta *m)
 {
-	if (b->adopted != s->schema->field_count)
-		batch_adopt_schema(b);
 	uint32_t row = b->rows++;
 	b->root.slots = b->root.values = b->rows;
 	if (s->opt.lake)
 		put_machinery(s, b, row, m);
 	if (m->event->reason.len)
 		put_text(s, b, s->own.reason, row, m->event->reason);
-	if (m->has_tape) {
-		append_tape(&s->row, &b->root, row);
-		if (s->row.rest_count)
-			put_rest_map(s, b, row);
-		if (!m->raw)
-			put_text(s, b, s->own.shape, row, buf_slice(&s->row.shape));
-	} else if (!m->raw) {
-		put_text(s, b, s->own.text, row, m->event->payload);
-	}
+	if (m->has_tape && s->row.rest_count)
+		put_rest_map(s, b, row);
 	if (m->raw)
 		put_text(s, b, s->own.raw, row, m->event->payload);
+	else if (m->has_tape)
+		put_text(s, b, s->own.shape, row, buf_slice(&s->row.shape));
+	else
+		put_text(s, b, s->own.text, row, m->event->payload);
+}
+
+void append_row(struct shredder *s, struct batch *b, const struct row_meta *m)
+{
+	if (b->adopted != s->schema->field_count)
+		batch_adopt_schema(b);
+	if (m->has_tape)
+		append_tape(&s->row, &b->root, b->rows);
+	append_finish(s, b, m);
 }

@@ -1,6 +1,7 @@
 /* Nodes -> what the parser needs to know of their columns. */
 #include "shred/shred_internal.h"
 #include "json/number.h"
+#include "json/time.h"
 
 static bool path_is(const struct shape_keys *keys, uint32_t node, const char *path)
 {
@@ -21,7 +22,7 @@ static void bind_node(struct shredder *s, uint32_t n)
 {
 	const struct node_places *at = &s->places.nodes[n];
 	struct bind *b = &s->binds[n];
-	*b = (struct bind){ .uniform = SHAPE_NONE };
+	*b = (struct bind){ .uniform = SHAPE_NONE, .empty = SHAPE_NONE };
 	for (int p = 0; p < PLACES; p++) {
 		const struct field *f = at->field[p];
 		b->child[p] = f && f->parent ? f->index : NO_CHILD;
@@ -34,8 +35,10 @@ static void bind_node(struct shredder *s, uint32_t n)
 		b->double_mask = json_number_format_bit(dbl->format);
 	if (at->field[PLACE_DECIMAL])
 		b->scale = at->field[PLACE_DECIMAL]->scale;
-	if (at->field[PLACE_TIME])
+	if (at->field[PLACE_TIME]) {
 		b->time_format = at->field[PLACE_TIME]->format;
+		b->time_len = (uint8_t)json_time_length(b->time_format);
+	}
 	b->element = shape_node_find(s->keys, n, true, SLICE_LIT(""));
 	b->deep = shape_node_at(s->keys, n)->depth >= s->opt.typed_depth;
 	b->event_time = s->time_path && path_is(s->keys, n, s->time_path);

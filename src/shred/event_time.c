@@ -55,6 +55,8 @@ void event_time_settle(struct shredder *s, const struct event *events, size_t n)
 	for (size_t i = 0; i < n && rows < SAMPLE_ROWS; i++) {
 		if (events[i].kind != PAYLOAD_JSON || events[i].reason.len || event_value(&events[i]).data[0] != '{')
 			continue;
+		if (events[i].unchecked && json_validate_all(events[i].payload, NULL, NULL, NULL) != RC_OK)
+			continue;
 		rows++;
 		sample_event(&events[i], times);
 	}

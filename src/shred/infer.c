@@ -143,7 +143,7 @@ static void note_literal(struct inode *n, const uint8_t *from, const uint8_t *va
 	if (n->lit.data)
 		return;
 	n->lit = slice_of(from, (size_t)(value - from));
-	n->class = parse_class(*value);
+	n->class = parse_classes[*value];
 }
 
 static void count_object(struct inference *inf, struct inode *n, const uint8_t **at)
@@ -213,7 +213,7 @@ static void count_array(struct inference *inf, struct inode *n, const uint8_t **
 static unsigned count_value(struct inference *inf, struct inode *n, const uint8_t **at)
 {
 	const uint8_t *p = *at;
-	uint8_t class = parse_class(*p);
+	uint8_t class = parse_classes[*p];
 	if (class == CLASS_SCALAR)
 		return count_scalar(inf, n, at);
 	if (n->depth >= inf->typed_depth) {
@@ -238,6 +238,8 @@ void shred_infer(struct shredder *s, const struct event *events, size_t n)
 	inf.root = inode_new(&inf, NULL, SLICE_LIT(""), false);
 	for (size_t i = 0; i < n; i++) {
 		if (events[i].kind != PAYLOAD_JSON || events[i].reason.len || !events[i].payload.len)
+			continue;
+		if (events[i].unchecked && json_validate_all(events[i].payload, NULL, NULL, NULL) != RC_OK)
 			continue;
 		struct slice value = event_value(&events[i]);
 		const uint8_t *p = value.data;

@@ -4,13 +4,8 @@
 
 #define CLASS_SPACE 3
 
-static const uint8_t class_of_byte[256] = { ['{'] = CLASS_OBJECT, ['['] = CLASS_ARRAY,	[' '] = CLASS_SPACE,
-					    ['\t'] = CLASS_SPACE, ['\n'] = CLASS_SPACE, ['\r'] = CLASS_SPACE };
-
-uint8_t parse_class(uint8_t first)
-{
-	return class_of_byte[first];
-}
+const uint8_t parse_classes[256] = { ['{'] = CLASS_OBJECT,  ['['] = CLASS_ARRAY,   [' '] = CLASS_SPACE,
+				     ['\t'] = CLASS_SPACE, ['\n'] = CLASS_SPACE, ['\r'] = CLASS_SPACE };
 
 struct tape_entry *tape_grow(struct row *r)
 {
@@ -100,7 +95,7 @@ static struct step step_slow(struct shredder *s, uint32_t node)
 	p = json_space(p + 1, r->end);
 	p = json_space(p + 1, r->end);
 	r->p = p;
-	st.class = class_of_byte[*p];
+	st.class = parse_classes[*p];
 	struct slice lit = slice_of(st.from, (size_t)(p - st.from));
 	st.edge = shape_edge_find(s->keys, node, EDGE_MEMBER, st.class, lit, 0, 0);
 	if (st.edge != SHAPE_NONE) {
@@ -120,6 +115,18 @@ static struct step step_slow(struct shredder *s, uint32_t node)
 	return st;
 }
 
+/* A step that was not predicted, and from now on is. */
+struct step parse_step_slow(struct shredder *s, uint32_t node)
+{
+	uint32_t before = s->row.prev;
+	struct step st = step_slow(s, node);
+	if (st.edge != SHAPE_NONE) {
+		remember(s->keys, before, st.edge);
+		s->row.prev = st.edge;
+	}
+	return st;
+}
+
 static inline struct step step_next(struct shredder *s, uint32_t node)
 {
 	struct row *r = &s->row;
@@ -132,7 +139,7 @@ static inline struct step step_next(struct shredder *s, uint32_t node)
 		if (e->from != node || !literal_is_next(r, e))
 			continue;
 		if (e->kind == EDGE_MEMBER) {
-			if (class_of_byte[r->p[e->len]] != e->class)
+			if (parse_classes[r->p[e->len]] != e->class)
 				continue;
 		} else if (e->kind != EDGE_END) {
 			continue;
@@ -141,13 +148,7 @@ static inline struct step step_next(struct shredder *s, uint32_t node)
 		r->prev = id;
 		return (struct step){ .edge = id, .to = e->to, .class = e->class, .end = e->kind == EDGE_END };
 	}
-	uint32_t before = r->prev;
-	struct step st = step_slow(s, node);
-	if (st.edge != SHAPE_NONE) {
-		remember(s->keys, before, st.edge);
-		r->prev = st.edge;
-	}
-	return st;
+	return parse_step_slow(s, node);
 }
 
 /* ---- objects ---- */
@@ -247,13 +248,14 @@ static void row_trim(struct row *r, size_t next)
 	}
 }
 
-static void row_reset(struct row *r, struct slice payload, uint32_t space)
+void row_begin(struct row *r, struct slice payload, uint32_t space)
 {
 	row_trim(r, payload.len);
 	r->tape_full = false;
 	r->p = r->payload = payload.data;
 	r->end = payload.data + payload.len;
-	r->tape_count = r->rest_count = r->lists = r->marks = 0;
+	r->tape_count = r->rest_count = r->lists = r->marks = r->touched_count = 0;
+	r->invalid = false;
 	r->conflicts = 0;
 	r->raw = 0;
 	r->time = SLICE_LIT("");
@@ -270,8 +272,8 @@ static void row_reset(struct row *r, struct slice payload, uint32_t space)
 enum outcome parse_row(struct shredder *s, struct slice payload)
 {
 	struct row *r = &s->row;
-	row_reset(r, payload, s->opt.key_space);
-	uint8_t class = class_of_byte[*r->p];
+	row_begin(r, payload, s->opt.key_space);
+	uint8_t class = parse_classes[*r->p];
 	struct mark m = mark_here(r);
 	r->prev = class;
 	parse_emit(r, class);

@@ -122,8 +122,11 @@ static enum outcome parse_empty(struct shredder *s, uint32_t node)
 	}
 	uint32_t edge = shape_edge_add(s->keys, node, EDGE_END, CLASS_SCALAR, slice_of(from, (size_t)(r->p - from)), 0, 0);
 	parse_emit(r, edge);
-	if (edge != SHAPE_NONE)
+	if (edge != SHAPE_NONE) {
 		r->prev = edge;
+		if (r->p - from == 2)
+			s->binds[node].empty = edge;
+	}
 	return HOME;
 }
 
@@ -167,7 +170,7 @@ enum outcome parse_array(struct shredder *s, uint32_t node)
 	a.open = slice_of(from, (size_t)(p - from));
 	for (;;) {
 		struct slice lit = slice_of(from, (size_t)(p - from));
-		uint8_t class = parse_class(*p);
+		uint8_t class = parse_classes[*p];
 		size_t at = r->shape.len;
 		uint32_t tape = r->tape_count;
 		if (a.mixed)

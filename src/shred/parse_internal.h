@@ -41,7 +41,11 @@ static inline void parse_put_bytes(struct row *r, const struct bind *b, enum pla
 	r->conflicts += b->siblings >> place & 1;
 }
 
+/* parse.c: r->p is behind the value before. In valid text only. */
+struct step parse_step_slow(struct shredder *s, uint32_t node);
+
 /* parse_scalar.c */
+#define PARSE_EXACT_INT ((int64_t)1 << 53)
 enum outcome parse_scalar(struct shredder *s, uint32_t node);
 /* raw as UTF-8, in row.text; a lone surrogate makes the row pay __raw. */
 struct slice parse_unescape(struct row *r, struct slice raw);

@@ -6,8 +6,6 @@
 #include "json/scan.h"
 #include "json/time.h"
 
-#define EXACT_INT ((int64_t)1 << 53)
-
 static inline void put_eight(struct row *r, const struct bind *b, enum place place, const void *value)
 {
 	struct tape_entry *e = tape_push(r, OP_EIGHT, b->child[place]);
@@ -17,7 +15,7 @@ static inline void put_eight(struct row *r, const struct bind *b, enum place pla
 
 static enum outcome put_int(struct row *r, const struct bind *b, int64_t i)
 {
-	if (b->int_to_double && i >= -EXACT_INT && i <= EXACT_INT) {
+	if (b->int_to_double && i >= -PARSE_EXACT_INT && i <= PARSE_EXACT_INT) {
 		double d = (double)i;
 		put_eight(r, b, PLACE_DOUBLE, &d);
 		if (!(b->double_mask & NUM_FORMAT_SHORT) && !(b->double_mask & json_number_int_formats(i)))

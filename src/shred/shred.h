@@ -8,7 +8,8 @@
  * Not promised: that two shredders given the same events in different calls choose the same columns (types settle over the events of
  *   the first call that shows a key); columns for all keys (past the budget they live in `__rest`).
  * Ownership: the shredder owns the schema and the key table; batches are the caller's, made with batch_init(b, shredder_schema(s)).
- *   Payloads are read during shredder_run only. PAYLOAD_JSON must be *valid* JSON (json/scan.h has checked it): that is not checked again.
+ *   Payloads are read during shredder_run only. PAYLOAD_JSON must be *valid* JSON (json/scan.h has checked it), which is not checked again;
+ *   or be marked unchecked, which costs next to nothing: it is checked while it is parsed.
  *   White space around the value is part of the payload (such a row carries `__raw`).
  * Threads: one thread at a time.
  *
@@ -73,12 +74,15 @@ const struct schema *shredder_schema(const struct shredder *s);
 struct schema *shredder_schema_mutable(struct shredder *s); /* to assign ids; nothing else may be changed */
 
 /* The batch that the row of events[event_index] goes to, or NULL: not now, nothing is stored and the caller brings the event again.
- * time_us is the row's __time. May reset or seal batches (batch_reset), may free none that the run has used. */
+ * time_us is the row's __time. May free, reset or seal none of the batches that the run has used. */
 typedef struct batch *(*shred_route)(void *ctx, size_t event_index, int64_t time_us);
 
 /* Shreds events[0 .. n-1] in order. New keys and kinds are inferred from all the remaining events of the call, so give the first call a
- * good sample (8 MiB). Fails only with RC_LIMIT (a batch's column is full: seal row groups earlier), after which rows already routed stay. */
+ * good sample (8 MiB). Fails with RC_LIMIT (a batch's column is full: seal row groups earlier), after which rows already routed stay; and with
+ * RC_AGAIN if an unchecked event is not valid JSON: the events in front of events[shredder_stopped(s)] are stored; have that one checked
+ * (and best those behind it) and go on with it. */
 rc_t shredder_run(struct shredder *s, const struct event *events, size_t n, shred_route route, void *ctx, struct err *reterr);
+size_t shredder_stopped(const struct shredder *s);
 
 struct shred_stats shredder_stats(const struct shredder *s);
 

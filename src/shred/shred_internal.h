@@ -42,11 +42,13 @@ struct bind {
 	uint32_t child[PLACES];	    /* index among the parent struct's children; NO_CHILD */
 	uint32_t element;	    /* node of the elements; SHAPE_NONE */
 	uint32_t uniform;	    /* EDGE_UNIFORM used last; SHAPE_NONE */
+	uint32_t empty;		    /* EDGE_END of `[]`; SHAPE_NONE */
 	uint32_t tape_at, tape_end; /* its entries in the object instance `stamp`: to blank them if the key comes again */
 	uint64_t stamp;
 	uint16_t siblings;			 /* bit per place: a typed sibling */
 	uint16_t double_mask;			 /* of its double column: the set of one format (json/number.h) */
 	uint8_t time_format, scale;		 /* of its timestamp and decimal columns */
+	uint8_t time_len;			 /* of the timestamps' texts; 0: it varies */
 	bool int_to_double;			 /* the main column is double: exact integers go there */
 	bool deep;				 /* containers here become JSON text */
 	bool event_time;			 /* the value is the row's event time */
@@ -79,6 +81,11 @@ struct row {
 	uint8_t raw;	/* enum raw_reason bits */
 	uint64_t conflicts;
 	struct slice time; /* text of the event time, empty if there was none */
+	/* the direct way (fast.c) */
+	struct column **touched; /* a value was put there, in this order */
+	uint32_t touched_count, touched_cap;
+	bool trusted; /* the payload is valid JSON */
+	bool invalid; /* it is not */
 };
 
 enum outcome {
@@ -109,12 +116,18 @@ struct shredder {
 	struct buf rendered;
 	struct shred_stats stats;
 	const struct batch *full; /* has a column near its limit */
+	struct batch *last;	  /* where this call's rows went last: rows are put there directly */
+	uint32_t misses, pause;	  /* rows in a row that the direct way has left to the tape; rows until it is tried again */
+	struct buf padded;	  /* a copy of a payload that is not padded */
+	size_t stopped;		  /* at this event, which is no JSON */
+	bool simd;
 };
 
 /* parse.c: one JSON payload -> row. Never UNKNOWN once s->inferred. */
 enum outcome parse_row(struct shredder *s, struct slice payload);
 enum outcome parse_value(struct shredder *s, uint32_t node, uint8_t class);
-uint8_t parse_class(uint8_t first); /* enum shape_class of a value by its first byte; 3: white space */
+extern const uint8_t parse_classes[256]; /* enum shape_class of a value by its first byte; 3: white space */
+void row_begin(struct row *r, struct slice payload, uint32_t space);
 void parse_emit_slow(struct row *r, uint32_t edge);
 struct tape_entry *tape_grow(struct row *r);
 /* parse_array.c: at `[` */
@@ -138,6 +151,8 @@ struct row_meta {
 	bool has_tape; /* row.tape, row.rest and, unless raw, row.shape are of this event */
 };
 void append_row(struct shredder *s, struct batch *b, const struct row_meta *meta);
+/* What append_row does besides the tape: ends the row whose payload columns are filled. */
+void append_finish(struct shredder *s, struct batch *b, const struct row_meta *meta);
 
 /* event_time.c */
 void event_time_settle(struct shredder *s, const struct event *events, size_t n);

@@ -4,11 +4,12 @@
 #include <stdio.h>
 
 #include "base/hash.h"
-#include "shred/shred_internal.h"
+#include "shred/fast_internal.h"
 #include "json/scan.h"
 #include "json/time.h"
 
 #define ROW_TEXT_MAX ((size_t)1 << 31)
+#define PAUSE_MAX 64u
 
 /* ---- hydrant's own columns ---- */
 
@@ -93,6 +94,7 @@ static void row_free(struct row *r)
 {
 	free(r->tape);
 	free(r->rest);
+	free(r->touched);
 	buf_free(&r->shape);
 	buf_free(&r->text);
 	buf_free(&r->paths);
@@ -113,6 +115,8 @@ rc_t shredder_new(const struct shred_options *opt, const struct schema *start, s
 	row_init(&s->row);
 	places_init(&s->places);
 	buf_init(&s->rendered, BUF_MAX_DEFAULT);
+	buf_init(&s->padded, ROW_TEXT_MAX);
+	s->simd = json_scan_has_simd();
 	s->schema = start ? schema_copy(start) : schema_new();
 	s->keys = shape_keys_new(opt->key_space);
 	s->source_text = mem_alloc(opt->source.len + 1);
@@ -150,6 +154,7 @@ void shredder_free(struct shredder *s)
 	free(s->source_text);
 	free(s->time_path);
 	buf_free(&s->rendered);
+	buf_free(&s->padded);
 	shape_keys_free(s->keys);
 	schema_free(s->schema);
 	free(s);
@@ -187,19 +192,35 @@ uint32_t shredder_key_count(const struct shredder *s)
 
 /* ---- rows ---- */
 
-/* Does the row on the tape give its payload back? Tried on a batch of its own, before anything is stored. */
-static bool row_restores(struct shredder *s, const struct event *e)
+static struct batch *check_batch(struct shredder *s)
 {
-	struct row_meta m = { .event = e, .time_us = e->received, .has_tape = true };
 	if (batch_bytes(&s->check) > KEEP_BYTES) {
 		batch_free(&s->check);
 		batch_init(&s->check, s->schema);
 	}
 	batch_reset(&s->check);
-	append_row(s, &s->check, &m);
+	return &s->check;
+}
+
+/* Does the one row of the batch `check` give the payload back? */
+static bool check_restores(struct shredder *s, const struct event *e)
+{
 	renderer_begin(s->renderer, &s->check);
 	buf_reset(&s->rendered);
 	return renderer_row(s->renderer, 0, &s->rendered, NULL) == RC_OK && slice_eq(buf_slice(&s->rendered), e->payload);
+}
+
+/* Does the row on the tape give its payload back? Tried on a batch of its own, before anything is stored. */
+static bool row_restores(struct shredder *s, const struct event *e)
+{
+	struct row_meta m = { .event = e, .time_us = e->received, .has_tape = true };
+	append_row(s, check_batch(s), &m);
+	return check_restores(s, e);
+}
+
+static bool verify_this(const struct shredder *s)
+{
+	return s->opt.verify_all || s->stats.rows % VERIFY_EVERY == 0;
 }
 
 static void count_shape(struct shredder *s, struct slice shape)
@@ -253,6 +274,56 @@ struct slice event_value(const struct event *e)
 	return v;
 }
 
+/* ---- the direct way ---- */
+
+/* The payload, with EVENT_PAD readable bytes behind it. */
+static struct slice padded_payload(struct shredder *s, const struct event *e)
+{
+	if (e->padded)
+		return e->payload;
+	buf_reset(&s->padded);
+	if (!buf_reserve(&s->padded, e->payload.len + EVENT_PAD))
+		return (struct slice){ 0 };
+	memset(s->padded.data + e->payload.len, 0, EVENT_PAD);
+	buf_append_slice(&s->padded, e->payload);
+	return buf_slice(&s->padded);
+}
+
+/* Puts the event into the batch of the row before it, as a row that is not counted yet. False: left to the tape. */
+static bool shred_directly(struct shredder *s, const struct event *e)
+{
+	struct row *r = &s->row;
+	r->invalid = r->trusted = false;
+	if (!s->last || e->kind != PAYLOAD_JSON || e->reason.len || !e->payload.len || *e->payload.data != '{')
+		return false;
+	if (s->pause) {
+		s->pause--;
+		return false;
+	}
+	struct slice payload = padded_payload(s, e);
+	bool done = payload.len != 0;
+	if (done && verify_this(s)) {
+		struct row_meta m = { .event = e, .time_us = e->received, .has_tape = true };
+		done = fast_row(s, check_batch(s), payload, e->unchecked);
+		if (done)
+			append_finish(s, &s->check, &m);
+		if (done && !check_restores(s, e)) {
+			s->stats.mismatches++; /* and the tape tries */
+			done = false;
+		}
+	}
+	done = done && fast_row(s, s->last, payload, e->unchecked);
+	if (done) {
+		s->misses = 0;
+	} else if (!r->invalid) {
+		s->misses += s->misses < PAUSE_MAX;
+		s->pause = s->misses / 2;
+	}
+	return done;
+}
+
+/* ---- by way of the tape ---- */
+
 /* Parses events[i] to the row, inferring first if it holds something new. */
 static void shred_event(struct shredder *s, const struct event *events, size_t i, size_t n, struct row_meta *m)
 {
@@ -278,30 +349,65 @@ static void shred_event(struct shredder *s, const struct event *events, size_t i
 	if (value.len != e->payload.len)
 		s->row.raw |= RAW_OTHER;
 	m->raw = s->row.raw != 0;
-	if (!m->raw && (s->opt.verify_all || s->stats.rows % VERIFY_EVERY == 0) && !row_restores(s, e)) {
+	if (!m->raw && verify_this(s) && !row_restores(s, e)) {
 		m->raw = true;
 		s->stats.mismatches++;
 	}
+}
+
+/* Is an unchecked event no JSON after all? */
+static bool turns_out_invalid(const struct shredder *s, const struct event *e)
+{
+	if (!e->unchecked || s->row.trusted)
+		return false;
+	return s->row.invalid || json_validate_all(e->payload, NULL, NULL, NULL) != RC_OK;
 }
 
 rc_t shredder_run(struct shredder *s, const struct event *events, size_t n, shred_route route, void *ctx, struct err *reterr)
 {
 	s->inferred = false;
 	s->full = NULL;
+	s->last = NULL;
 	event_time_settle(s, events, n);
 	for (size_t i = 0; i < n; i++) {
 		struct row_meta m = { .event = &events[i] };
 		s->row.time = SLICE_LIT("");
-		shred_event(s, events, i, n, &m);
+		bool direct = shred_directly(s, &events[i]);
+		if (direct) {
+			m.has_tape = true;
+		} else if (turns_out_invalid(s, &events[i])) {
+			s->stopped = i;
+			return err_set(reterr, RC_AGAIN, "event %zu of the call is not valid JSON: check it and the ones behind it", i);
+		} else {
+			shred_event(s, events, i, n, &m);
+		}
 		m.time_us = s->opt.lake ? event_time_of(s, &events[i]) : events[i].received;
 		struct batch *b = route(ctx, i, m.time_us);
+		if (direct && b != s->last) {
+			fast_undo(s);
+			if (b)
+				shred_event(s, events, i, n, &m);
+			direct = false;
+		}
 		if (!b)
 			continue;
-		if (b == s->full && batch_bytes(b) > COLUMN_BYTES_FULL)
+		if (b == s->full && batch_bytes(b) > COLUMN_BYTES_FULL) {
+			if (direct)
+				fast_undo(s);
 			return err_set(reterr, RC_LIMIT,
 				       "a row group holds over 1.7 GiB in one column: seal it before event %zu of the call", i);
-		append_row(s, b, &m);
+		}
+		if (direct)
+			append_finish(s, b, &m);
+		else
+			append_row(s, b, &m);
+		s->last = b;
 		count_row(s, &m);
 	}
 	return RC_OK;
+}
+
+size_t shredder_stopped(const struct shredder *s)
+{
+	return s->stopped;
 }

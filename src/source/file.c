@@ -39,6 +39,7 @@ struct file_source {
 	bool fed_any, done;
 	uint64_t events_seen, bytes_seen;
 	struct event *events;
+	uint64_t *lines; /* of the unchecked ones */
 	size_t event_count, event_cap;
 	struct arena reasons; /* of the events handed out last */
 };
@@ -100,6 +101,7 @@ void file_source_close(struct file_source *s)
 	framer_free(s->framer);
 	arena_free(&s->reasons);
 	free(s->events);
+	free(s->lines);
 	free(s->path);
 	free(s);
 }
@@ -178,6 +180,8 @@ rc_t file_source_rewind(struct file_source *s, struct err *reterr)
 	(void)reterr;
 	framer_free(s->framer);
 	s->framer = framer_new(s->format, NULL);
+	if (s->opts.unchecked && !s->measured)
+		framer_unchecked(s->framer);
 	s->offset = s->frame_base = s->aligned ? s->from : 0;
 	s->fed_any = s->done = false;
 	s->events_seen = s->bytes_seen = 0;
@@ -186,10 +190,10 @@ rc_t file_source_rewind(struct file_source *s, struct err *reterr)
 	return RC_OK;
 }
 
-static struct slice reason_of(struct file_source *s, const struct frame_event *e)
+static struct slice reason_of(struct file_source *s, uint64_t line, const struct frame_event *e)
 {
-	const char *text = arena_printf(&s->reasons, "%s (%s %llu, column %llu)", e->message, "line",
-					(unsigned long long)(s->line_base + e->line), (unsigned long long)e->column);
+	const char *text = arena_printf(&s->reasons, "%s (line %llu, column %llu)", e->message, (unsigned long long)line,
+					(unsigned long long)e->column);
 	return slice_str(text);
 }
 
@@ -206,13 +210,17 @@ static rc_t take(struct file_source *s, const struct frame_event *e, struct err 
 	if (s->event_count == s->event_cap) {
 		s->event_cap = s->event_cap ? s->event_cap * 2 : 1024;
 		s->events = mem_realloc(s->events, s->event_cap * sizeof *s->events);
+		s->lines = mem_realloc(s->lines, s->event_cap * sizeof *s->lines);
 	}
+	s->lines[s->event_count] = s->line_base + e->line;
 	s->events[s->event_count++] = (struct event){
 		.payload = e->payload,
 		.kind = e->kind,
 		.received = s->opts.received,
 		.pos = end,
-		.reason = e->invalid ? reason_of(s, e) : (struct slice){ 0 },
+		.reason = e->invalid ? reason_of(s, s->line_base + e->line, e) : (struct slice){ 0 },
+		.unchecked = e->unchecked,
+		.padded = true,
 	};
 	s->events_seen++;
 	s->bytes_seen += e->gap.len + e->payload.len;
@@ -288,6 +296,28 @@ rc_t file_source_next(struct file_source *s, const struct event **ret_events, si
 	*ret_events = s->events;
 	*ret_n = s->event_count;
 	return RC_OK;
+}
+
+void file_source_check(struct file_source *s, uint64_t pos, const struct event **ret_events, size_t *ret_n)
+{
+	size_t from = 0;
+	while (from < s->event_count && s->events[from].pos < pos)
+		from++;
+	for (size_t i = from; i < s->event_count; i++) {
+		struct event *e = &s->events[i];
+		if (!e->unchecked)
+			continue;
+		struct frame_event check = { .payload = e->payload, .kind = e->kind };
+		frame_check(&check, NULL);
+		e->unchecked = false;
+		e->kind = check.kind;
+		if (check.invalid) {
+			e->reason = reason_of(s, s->lines[i], &check);
+			s->invalid++;
+		}
+	}
+	*ret_events = s->events + from;
+	*ret_n = s->event_count - from;
 }
 
 uint64_t file_source_end(const struct file_source *s)

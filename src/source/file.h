@@ -21,6 +21,7 @@ struct file_source_options {
 	enum frame_format format;
 	const char *spool_dir;    /* for input that cannot be read twice; it exists */
 	bool once;                /* one cut, one reading: no spool */
+	bool unchecked;           /* the first reading of a cut may give unchecked events (model/event.h): the caller uses file_source_check */
 	struct framing *framing;  /* filled by the first reading, from offset 0 on, if not NULL */
 	int64_t received;         /* µs: receive time of all events */
 	uint64_t stop;            /* bytes of input that count, 0 = all: a log file may grow while it is read */
@@ -37,6 +38,9 @@ rc_t file_source_cut(struct file_source *s, uint64_t from, uint64_t max_bytes, u
 rc_t file_source_rewind(struct file_source *s, struct err *reterr);
 /* Valid until the next call. RC_EOF: the cut's end. */
 rc_t file_source_next(struct file_source *s, const struct event **ret_events, size_t *ret_n, struct err *reterr);
+
+/* One of the unchecked events that file_source_next gave is no JSON: those of that batch at and behind position `pos`, checked. */
+void file_source_check(struct file_source *s, uint64_t pos, const struct event **ret_events, size_t *ret_n);
 
 /* After a reading: where the cut ends, and whether the input ends there, too. */
 uint64_t file_source_end(const struct file_source *s);

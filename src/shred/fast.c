@@ -1,0 +1,182 @@
+/* The direct way's rare branches, and taking a row back. */
+#include "shred/fast_internal.h"
+
+#include <math.h>
+
+#include "json/number.h"
+#include "json/scan.h"
+#include "json/time.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* What only validation can tell is asked once a row. */
+bool fast_trust(struct row *r)
+{
+	if (r->trusted)
+		return true;
+	r->trusted = json_validate_all(slice_of(r->payload, (size_t)(r->end - r->payload)), NULL, NULL, NULL) == RC_OK;
+	r->invalid = !r->trusted;
+	return r->trusted;
+}
+
+void fast_touch_grow(struct row *r)
+{
+	r->touched_cap = r->touched_cap ? r->touched_cap * 2 : 256;
+	r->touched = mem_realloc(r->touched, r->touched_cap * sizeof *r->touched);
+}
+
+/* The newest value of c never was. */
+static void column_unput(struct column *c)
+{
+	uint32_t slot = --c->slots;
+	c->present[slot >> 6] &= ~((uint64_t)1 << (slot & 63));
+	c->values--;
+	if (c->field->type == TYPE_STRING || c->field->type == TYPE_BINARY)
+		c->data.len = c->offsets[c->values];
+	else if (!type_is_nested(c->field->type))
+		c->data.len = (size_t)c->values * field_width(c->field);
+}
+
+void fast_undo(struct shredder *s)
+{
+	struct row *r = &s->row;
+	while (r->touched_count)
+		column_unput(r->touched[--r->touched_count]);
+}
+
+/* A step that was not foretold: found in the key table, which learns it as a successor. SHAPE_NONE: left to the tape. */
+struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p)
+{
+	struct row *r = &s->row;
+	struct step st = { .edge = SHAPE_NONE };
+	r->p = p;
+	if (!fast_trust(r))
+		return st;
+	st = parse_step_slow(s, node);
+	if (!st.end && st.to == SHAPE_NONE)
+		st.edge = SHAPE_NONE;
+	return st;
+}
+
+/* A string with an escape or a control character. from: behind the quote. Returns its closing quote. */
+const uint8_t *fast_escaped(struct row *r, struct buf *data, const uint8_t *from)
+{
+	uint32_t marks;
+	if (!fast_trust(r))
+		return NULL;
+	const uint8_t *close = json_string_end(from, r->end, &marks);
+	size_t len = data->len;
+	r->marks |= marks;
+	if (json_string_unescape(slice_of(from, (size_t)(close - from)), data))
+		return close;
+	data->len = len;
+	return NULL;
+}
+
+/* Behind the number at p, RFC 8259 section 6; NULL if it is none. */
+static const uint8_t *number_end(const uint8_t *p, const uint8_t *end)
+{
+	p += *p == '-';
+	const uint8_t *from = p;
+	while (p < end && (uint8_t)(*p - '0') < 10)
+		p++;
+	if (p == from || (*from == '0' && p - from > 1))
+		return NULL;
+	if (*p == '.') {
+		from = ++p;
+		while (p < end && (uint8_t)(*p - '0') < 10)
+			p++;
+		if (p == from)
+			return NULL;
+	}
+	if ((*p | 0x20) == 'e') {
+		p++;
+		p += *p == '+' || *p == '-';
+		from = p;
+		while (p < end && (uint8_t)(*p - '0') < 10)
+			p++;
+		if (p == from)
+			return NULL;
+	}
+	return p <= end ? p : NULL;
+}
+
+/* Which column of its node a number goes to: the same rules as parse_scalar.c's. */
+static bool number_home(const struct bind *b, const struct json_number *n, enum place *ret_place, uint64_t *ret_value)
+{
+	double value = n->f64;
+	if (n->kind == NUM_INT64 && !(b->int_to_double && n->i64 >= -PARSE_EXACT_INT && n->i64 <= PARSE_EXACT_INT)) {
+		*ret_place = PLACE_INT;
+		*ret_value = (uint64_t)n->i64;
+		return true;
+	}
+	if (n->kind == NUM_DECIMAL && b->child[PLACE_DECIMAL] != NO_CHILD && n->scale == b->scale) {
+		*ret_place = PLACE_DECIMAL;
+		*ret_value = (uint64_t)n->i64;
+		return true;
+	}
+	if (n->kind == NUM_BIGINT || !isfinite(value) || !(n->formats & b->double_mask))
+		return false; /* the tape knows what becomes of it */
+	*ret_place = PLACE_DOUBLE;
+	memcpy(ret_value, &value, 8);
+	return true;
+}
+
+const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct column *parent, uint32_t slot, const uint8_t *p)
+{
+	const uint8_t *end = number_end(p, r->end);
+	enum place place;
+	uint64_t value;
+	if (!end)
+		return NULL;
+	struct json_number n = json_number_parse(slice_of(p, (size_t)(end - p)));
+	if (!number_home(b, &n, &place, &value) || b->child[place] == NO_CHILD)
+		return NULL;
+	fast_put_eight(r, &parent->children[b->child[place]], slot, value);
+	r->conflicts += b->siblings >> place & 1;
+	return end;
+}
+
+#define FAST_NAME(x) x##_portable
+#define FAST_TARGET
+#define FAST_AVX2 0
+#include "shred/fast_kernel_internal.h"
+#undef FAST_NAME
+#undef FAST_TARGET
+#undef FAST_AVX2
+
+#if defined(__x86_64__)
+#define FAST_NAME(x) x##_avx2
+#define FAST_TARGET __attribute__((target("avx2,bmi,bmi2")))
+#define FAST_AVX2 1
+#include "shred/fast_kernel_internal.h"
+#else
+bool fast_row_avx2(struct shredder *s, struct batch *b, struct slice payload)
+{
+	return fast_row_portable(s, b, payload);
+}
+#endif
+
+bool fast_row(struct shredder *s, struct batch *b, struct slice payload, bool unchecked)
+{
+	struct row *r = &s->row;
+	if (b->adopted != s->schema->field_count)
+		batch_adopt_schema(b);
+	row_begin(r, payload, s->opt.key_space);
+	r->trusted = !unchecked;
+	r->prev = CLASS_OBJECT;
+	parse_emit(r, CLASS_OBJECT);
+	bool done = s->simd ? fast_row_avx2(s, b, payload) : fast_row_portable(s, b, payload);
+	if (done && r->marks & JSON_MARK_ESCAPE) {
+		uint32_t dialects = json_text_dialects(payload);
+		done = dialects != 0;
+		if (done)
+			r->shape.data[4] = (uint8_t)json_dialect_pick(dialects);
+	}
+	if (done && !r->raw && !r->shape.overflow)
+		return true;
+	fast_undo(s);
+	return false;
+}

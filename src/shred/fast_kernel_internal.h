@@ -1,0 +1,359 @@
+/* The direct way's inner loops, included once for each instruction set by fast.c with
+ *   FAST_NAME(x)  x with the set's suffix
+ *   FAST_TARGET   function attribute
+ *   FAST_AVX2     1 or 0
+ * Each function gets p inside the payload and returns where it stopped, or NULL: left to the tape. Reads go at most EVENT_PAD bytes
+ * behind the payload: loops look at p < end before each load of 32. No guard: it is a template. */
+
+/* Bit i: byte i of the 32 at p equals that at q. */
+FAST_TARGET static inline uint32_t FAST_NAME(equal_32)(const uint8_t *p, const uint8_t *q)
+{
+#if FAST_AVX2
+	__m256i a = _mm256_loadu_si256((const __m256i *)p), b = _mm256_loadu_si256((const __m256i *)q);
+	return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b));
+#elif defined(__SSE2__)
+	__m128i a = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)p), _mm_loadu_si128((const __m128i *)q));
+	__m128i b = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 16)), _mm_loadu_si128((const __m128i *)(q + 16)));
+	return (uint32_t)_mm_movemask_epi8(a) | (uint32_t)_mm_movemask_epi8(b) << 16;
+#else
+	uint32_t m = 0;
+	for (int i = 0; i < 32; i++)
+		m |= (uint32_t)(p[i] == q[i]) << i;
+	return m;
+#endif
+}
+
+/* Copies 32 bytes from p to d. Bit i: byte i is a control, quote, backslash or beyond ASCII. */
+FAST_TARGET static inline uint32_t FAST_NAME(copy_32)(uint8_t *d, const uint8_t *p)
+{
+#if FAST_AVX2
+	__m256i v = _mm256_loadu_si256((const __m256i *)p);
+	_mm256_storeu_si256((__m256i *)d, v);
+	__m256i hit = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
+	hit = _mm256_or_si256(hit, _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v));
+	return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(hit, v));
+#elif defined(__SSE2__)
+	uint32_t m = 0;
+	for (int i = 0; i < 2; i++) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(p + 16 * i));
+		_mm_storeu_si128((__m128i *)(d + 16 * i), v);
+		__m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+		hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
+		m |= (uint32_t)_mm_movemask_epi8(_mm_or_si128(hit, v)) << 16 * i;
+	}
+	return m;
+#else
+	uint32_t m = 0;
+	memcpy(d, p, 32);
+	for (int i = 0; i < 32; i++)
+		m |= (uint32_t)(p[i] < 0x20 || p[i] == '"' || p[i] == '\\' || p[i] >= 0x80) << i;
+	return m;
+#endif
+}
+
+FAST_TARGET static inline bool FAST_NAME(literal_is)(const uint8_t *p, const uint8_t *end, const struct shape_edge *e)
+{
+	uint32_t n = e->len, want = n >= 32 ? UINT32_MAX : ((uint32_t)1 << n) - 1;
+	if ((FAST_NAME(equal_32)(p, e->head) & want) != want)
+		return false;
+	return n <= 32 || (n <= (size_t)(end - p) && memcmp(p + 32, e->lit + 32, n - 32) == 0);
+}
+
+/* p: behind the opening quote. The string as the value of slot in c. */
+FAST_TARGET static inline const uint8_t *FAST_NAME(put_string)(struct row *r, struct column *c, uint32_t slot, const uint8_t *p)
+{
+	struct buf *data = &c->data;
+	const uint8_t *from = p, *end = r->end;
+	size_t len = data->len;
+	bool high = false;
+	for (;;) {
+		if (__builtin_expect(data->cap - len < 32, 0)) {
+			data->len = len;
+			if (!buf_reserve(data, 32))
+				return NULL;
+		}
+		uint32_t m = FAST_NAME(copy_32)(data->data + len, p);
+		if (!m) {
+			p += 32;
+			len += 32;
+			if (__builtin_expect(p >= end, 0))
+				return NULL;
+			continue;
+		}
+		unsigned n = (unsigned)__builtin_ctz(m);
+		p += n;
+		len += n;
+		if (__builtin_expect(*p == '"', 1))
+			break;
+		if (*p < 0x80) { /* an escape, or a control character */
+			data->len = len - (size_t)(p - from);
+			p = fast_escaped(r, data, from);
+			if (!p)
+				return NULL;
+			len = data->len;
+			high = false;
+			break;
+		}
+		high = true;
+		do {
+			if (__builtin_expect(data->cap - len < 1, 0)) {
+				data->len = len;
+				if (!buf_reserve(data, 32))
+					return NULL;
+			}
+			data->data[len++] = *p++;
+		} while (*p >= 0x80 && p < end);
+	}
+	if (high && !r->trusted && (p > end || !json_utf8_valid(slice_of(from, (size_t)(p - from)), NULL)))
+		return NULL;
+	data->len = len;
+	uint32_t i = fast_mark(r, c, slot);
+	if (__builtin_expect((size_t)i + 2 > c->offsets_cap, 0))
+		column_grow_offsets(c);
+	c->offsets[i + 1] = (uint32_t)len;
+	return p + 1;
+}
+
+/* Digits at p, at most 8, and their value: all of them in one go, so that their number costs no branch. */
+FAST_TARGET static inline unsigned FAST_NAME(digits)(const uint8_t *p, uint64_t *ret)
+{
+	uint64_t w;
+	memcpy(&w, p, 8);
+	w ^= 0x3030303030303030u;
+	uint64_t other = ((w + 0x7676767676767676u) | w) & 0x8080808080808080u; /* exact for the first that is no digit */
+	unsigned n = other ? (unsigned)__builtin_ctzll(other) >> 3 : 8;
+	if (!n)
+		return 0;
+	w <<= (8 - n) * 8;
+	w = w * 10 + (w >> 8);
+	*ret = ((w & 0x000000ff000000ffu) * 0x000f424000000064u + ((w >> 16) & 0x000000ff000000ffu) * 0x0000271000000001u) >> 32;
+	return n;
+}
+
+static const uint64_t FAST_NAME(tens)[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000 };
+
+/* The same, at most 16. */
+FAST_TARGET static inline unsigned FAST_NAME(digits_16)(const uint8_t *p, uint64_t *ret)
+{
+	uint64_t more = 0;
+	unsigned n = FAST_NAME(digits)(p, ret);
+	if (__builtin_expect(n < 8, 1))
+		return n;
+	unsigned m = FAST_NAME(digits)(p + 8, &more);
+	*ret = *ret * FAST_NAME(tens)[m] + more;
+	return 8 + m;
+}
+
+FAST_TARGET static inline const uint8_t *FAST_NAME(put_number)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot,
+							       const uint8_t *p)
+{
+	bool minus = *p == '-';
+	const uint8_t *q = p + minus;
+	uint64_t whole = 0, part = 0;
+	unsigned n = FAST_NAME(digits_16)(q, &whole);
+	if (n - 1 >= 15 || (*q == '0' && n > 1))
+		return fast_odd_number(r, b, parent, slot, p);
+	q += n;
+	if (*q == '.') {
+		unsigned m = FAST_NAME(digits)(q + 1, &part);
+		uint64_t w = whole * FAST_NAME(tens)[m] + part;
+		q += 1 + m;
+		if (m != b->scale || !m || n + m > 18 || (w == 0 && minus) || (uint8_t)(*q - '0') < 10 || (*q | 0x20) == 'e' ||
+		    b->child[PLACE_DECIMAL] == NO_CHILD)
+			return fast_odd_number(r, b, parent, slot, p);
+		fast_put_eight(r, &parent->children[b->child[PLACE_DECIMAL]], slot, minus ? -w : w);
+		return q;
+	}
+	if ((*q | 0x20) == 'e' || (minus && !whole) || b->int_to_double || b->child[PLACE_INT] == NO_CHILD)
+		return fast_odd_number(r, b, parent, slot, p);
+	fast_put_eight(r, &parent->children[b->child[PLACE_INT]], slot, minus ? -whole : whole);
+	r->conflicts += b->siblings >> PLACE_INT & 1;
+	return q;
+}
+
+/* A time that its column takes, else a string. p: the opening quote. */
+FAST_TARGET static inline const uint8_t *FAST_NAME(put_time)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot,
+							     const uint8_t *p)
+{
+	const uint8_t *close = b->time_len ? p + 1 + b->time_len : memchr(p + 1, '"', JSON_TIME_CHARS + 1);
+	int64_t us;
+	if (close && *close == '"' && json_time_parse(slice_of(p + 1, (size_t)(close - p - 1)), b->time_format, &us)) {
+		fast_put_eight(r, &parent->children[b->child[PLACE_TIME]], slot, (uint64_t)us);
+		return close + 1;
+	}
+	if (b->child[PLACE_STRING] == NO_CHILD)
+		return NULL;
+	r->conflicts += b->siblings >> PLACE_STRING & 1;
+	return FAST_NAME(put_string)(r, &parent->children[b->child[PLACE_STRING]], slot, p + 1);
+}
+
+FAST_TARGET static inline const uint8_t *FAST_NAME(put_scalar)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot,
+							       const uint8_t *p)
+{
+	if (*p == '"') {
+		if (b->child[PLACE_TIME] != NO_CHILD)
+			return FAST_NAME(put_time)(r, b, parent, slot, p);
+		if (b->child[PLACE_STRING] == NO_CHILD)
+			return NULL;
+		r->conflicts += b->siblings >> PLACE_STRING & 1;
+		return FAST_NAME(put_string)(r, &parent->children[b->child[PLACE_STRING]], slot, p + 1);
+	}
+	if (*p == '-' || (uint8_t)(*p - '0') < 10)
+		return FAST_NAME(put_number)(r, b, parent, slot, p);
+	if (memcmp(p, "null", 4) == 0)
+		return p + 4;
+	bool yes = memcmp(p, "true", 4) == 0;
+	if ((!yes && memcmp(p, "false", 5) != 0) || b->child[PLACE_BOOL] == NO_CHILD)
+		return NULL;
+	struct column *c = &parent->children[b->child[PLACE_BOOL]];
+	fast_mark(r, c, slot);
+	buf_byte(&c->data, yes);
+	r->conflicts += b->siblings >> PLACE_BOOL & 1;
+	return p + (yes ? 4 : 5);
+}
+
+/* The step that the edge before foretells; edge SHAPE_NONE: none of its successors fits. */
+FAST_TARGET static inline const struct shape_edge *FAST_NAME(predicted)(struct shredder *s, uint32_t node, const uint8_t *p, uint32_t *ret_edge)
+{
+	const struct shape_edge *edges = shape_edges(s->keys), *prev = &edges[s->row.prev];
+	for (int i = 0; i < SHAPE_SUCCESSORS; i++) {
+		uint32_t id = prev->next[i];
+		if (id == SHAPE_NONE)
+			return NULL;
+		const struct shape_edge *e = &edges[id];
+		if (e->from != node || !FAST_NAME(literal_is)(p, s->row.end, e))
+			continue;
+		if (e->kind == EDGE_MEMBER ? parse_classes[p[e->len]] != e->class : e->kind != EDGE_END)
+			continue;
+		*ret_edge = id;
+		return e;
+	}
+	return NULL;
+}
+
+FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint32_t node, struct column *parent, uint32_t slot, const uint8_t *p);
+
+/* p: the opening brace. own: its struct column, NULL if it has none; instance: its value there. Recursion: nodes are at most
+ * SHAPE_DEPTH_MAX deep. */
+FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, const uint8_t *p)
+{
+	struct row *r = &s->row;
+	uint64_t instance = ++s->instances;
+	for (;;) {
+		uint32_t edge;
+		uint8_t class;
+		uint32_t to;
+		if (__builtin_expect(p >= r->end, 0))
+			return NULL;
+		const struct shape_edge *e = FAST_NAME(predicted)(s, node, p, &edge);
+		if (__builtin_expect(e != NULL, 1)) {
+			p += e->len;
+			class = e->class;
+			to = e->to;
+			r->prev = edge;
+			fast_emit(r, edge);
+			if (e->kind == EDGE_END)
+				return p;
+			if (__builtin_expect(p >= r->end, 0))
+				return NULL;
+		} else {
+			struct step st = fast_step(s, node, p);
+			if (st.edge == SHAPE_NONE)
+				return NULL;
+			p = r->p;
+			class = st.class;
+			to = st.to;
+			fast_emit(r, st.edge);
+			if (st.end)
+				return p;
+		}
+		struct bind *b = &s->binds[to];
+		if (__builtin_expect(b->stamp == instance, 0))
+			return NULL; /* a duplicate key */
+		b->stamp = instance;
+		const uint8_t *value = p;
+		if (class == CLASS_SCALAR) {
+			p = FAST_NAME(put_scalar)(r, b, own, slot, p);
+		} else if (class == CLASS_OBJECT) {
+			uint32_t child = b->child[PLACE_OBJECT];
+			struct column *c = child == NO_CHILD ? NULL : &own->children[child];
+			if (!c && (b->deep || b->child[PLACE_JSON] != NO_CHILD) && p[1] != '}')
+				return NULL;
+			r->conflicts += b->siblings >> PLACE_OBJECT & 1;
+			p = FAST_NAME(put_object)(s, to, c, c ? fast_mark(r, c, slot) : 0, p);
+		} else {
+			p = FAST_NAME(put_array)(s, to, own, slot, p);
+		}
+		if (__builtin_expect(!p, 0))
+			return NULL;
+		if (__builtin_expect(s->binds[to].event_time, 0))
+			r->time = slice_of(value, (size_t)(p - value));
+	}
+}
+
+/* p: the opening bracket. All elements have one skeleton, as last time; others are left to the tape. */
+FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint32_t node, struct column *parent, uint32_t slot, const uint8_t *p)
+{
+	struct row *r = &s->row;
+	const struct bind *b = &s->binds[node];
+	struct column *list = b->child[PLACE_LIST] == NO_CHILD ? NULL : &parent->children[b->child[PLACE_LIST]];
+	if (p[1] == ']' && b->empty != SHAPE_NONE) {
+		if (list)
+			fast_begin_list(r, list, slot);
+		fast_emit(r, b->empty);
+		r->prev = b->empty;
+		return p + 2;
+	}
+	uint32_t uniform = b->uniform, element = b->element;
+	if (!list || uniform == SHAPE_NONE || element == SHAPE_NONE)
+		return NULL;
+	const struct shape_edge *e = &shape_edges(s->keys)[uniform];
+	uint32_t open = e->len, sep = e->sep, close = e->close;
+	uint8_t class = e->class;
+	const uint8_t *lit = e->lit;
+	if (open + sep + close > 16 || memcmp(p, lit, open) != 0)
+		return NULL;
+	p += open;
+	fast_emit(r, uniform);
+	fast_begin_list(r, list, slot);
+	r->conflicts += b->siblings >> PLACE_LIST & 1;
+	size_t body = r->shape.len, first_len = 0;
+	for (uint32_t count = 0;; count++) {
+		if (p >= r->end || parse_classes[*p] != class || class == CLASS_ARRAY)
+			return NULL;
+		size_t at = r->shape.len;
+		uint32_t i = column_list_extend(list);
+		r->prev = uniform;
+		if (class == CLASS_SCALAR) {
+			p = FAST_NAME(put_scalar)(r, &s->binds[element], list, i, p);
+		} else {
+			uint32_t child = s->binds[element].child[PLACE_OBJECT];
+			if (child == NO_CHILD)
+				return NULL;
+			struct column *c = &list->children[child];
+			p = FAST_NAME(put_object)(s, element, c, fast_mark(r, c, i), p);
+		}
+		if (!p || p >= r->end)
+			return NULL;
+		if (!count) {
+			first_len = r->shape.len - at;
+		} else {
+			if (r->shape.len - at != first_len || memcmp(r->shape.data + at, r->shape.data + body, first_len) != 0)
+				return NULL;
+			r->shape.len = at;
+		}
+		if (memcmp(p, lit + open, sep) == 0)
+			p += sep;
+		else if (memcmp(p, lit + open + sep, close) == 0)
+			break;
+		else
+			return NULL;
+	}
+	r->prev = uniform;
+	return p + close;
+}
+
+FAST_TARGET bool FAST_NAME(fast_row)(struct shredder *s, struct batch *b, struct slice payload)
+{
+	return FAST_NAME(put_object)(s, SHAPE_ROOT_NODE, &b->root, b->rows, payload.data) == payload.data + payload.len;
+}
