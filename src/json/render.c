@@ -1,58 +1,10 @@
-#include "json/render.h"
+#include "json/render_internal.h"
 
-#include "base/map.h"
-#include "json/number.h"
-#include "json/places.h"
-#include "json/shape.h"
-#include "json/string.h"
-#include "json/time.h"
+#include "base/hash.h"
+#include "json/scan_internal.h"
 
-#define NO_SLOT UINT32_MAX
-
-/* A column of the batch with a place in its presence bitmap: value index of slot = rank + ones between. */
-struct cursor {
-	const struct column *col; /* NULL: not in this batch */
-	uint32_t word;		  /* words counted in rank */
-	uint32_t rank;
-};
-
-/* The columns of one node. */
-struct node_cursors {
-	struct cursor *scalar[PLACES];
-	struct cursor *object, *list;
-	uint8_t scalars;
-};
-
-struct space {
-	const struct shape_keys *keys;
-	struct shape_keys *owned; /* NULL: borrowed */
-	struct places places;
-	struct node_cursors *nodes;
-	uint32_t node_count, node_cap;
-};
-
-struct renderer {
-	const struct schema *schema;
-	struct space *spaces;
-	uint32_t space_count, space_cap;
-	struct map by_field; /* field's address -> cursor's address */
-	struct arena arena;
-	struct cursor *shape, *raw, *rest, *text;
-	struct column const *root;
-	uint32_t rows;
-};
-
-/* One row under way. */
-struct job {
-	struct renderer *r;
-	struct space *space;
-	struct buf *out;
-	struct slice shape;
-	size_t pos;
-	enum json_dialect dialect;
-	uint32_t rest_at, rest_end; /* entries of the __rest map left */
-	const char *fault;	    /* why the row is corrupt; static */
-};
+#define PLAN_SLOTS 4096u /* of the table, half of which are used */
+#define PLAN_BYTES ((size_t)8 << 20)
 
 struct renderer *renderer_new(const struct schema *schema)
 {
@@ -60,6 +12,9 @@ struct renderer *renderer_new(const struct schema *schema)
 	r->schema = schema;
 	map_init(&r->by_field);
 	arena_init(&r->arena);
+	arena_init(&r->plan_arena);
+	buf_init(&r->lits, BUF_MAX_DEFAULT);
+	r->role_fields = UINT32_MAX;
 	return r;
 }
 
@@ -79,6 +34,11 @@ void renderer_free(struct renderer *r)
 	free(r->spaces);
 	map_free(&r->by_field);
 	arena_free(&r->arena);
+	arena_free(&r->plan_arena);
+	buf_free(&r->lits);
+	free(r->plans);
+	free(r->sighted);
+	free(r->ops);
 	free(r);
 }
 
@@ -95,6 +55,17 @@ bool renderer_has_keys(const struct renderer *r, uint32_t space)
 	return space_find(r, space) != NULL;
 }
 
+/* Columns or key tables are not what plans were made for. */
+static void plans_reset(struct renderer *r)
+{
+	r->recent = NULL;
+	if (!r->plan_count)
+		return;
+	r->plan_count = 0;
+	arena_reset(&r->plan_arena);
+	memset(r->plans, 0, PLAN_SLOTS * sizeof *r->plans);
+}
+
 static void space_put(struct renderer *r, const struct shape_keys *keys, struct shape_keys *owned)
 {
 	struct space *s = space_find(r, shape_keys_space(keys));
@@ -109,6 +80,7 @@ static void space_put(struct renderer *r, const struct shape_keys *keys, struct 
 	}
 	*s = (struct space){ .keys = keys, .owned = owned };
 	places_init(&s->places);
+	plans_reset(r); /* spaces may have moved */
 }
 
 rc_t renderer_add_keys(struct renderer *r, struct slice bytes, struct err *reterr)
@@ -130,38 +102,68 @@ void renderer_borrow_keys(struct renderer *r, const struct shape_keys *keys)
 
 /* ---- binding: fields -> cursors -> the batch's columns ---- */
 
+/* Recursion: by the depth of the schema, which is limited where it comes from. */
 static struct cursor *cursor_of(struct renderer *r, const struct field *f)
 {
 	bool new;
 	uintptr_t *v = map_put(&r->by_field, slice_of(&f, sizeof f), &new);
-	if (new)
-		*v = (uintptr_t)arena_zalloc(&r->arena, sizeof(struct cursor));
-	return (struct cursor *)*v;
+	if (!new)
+		return (struct cursor *)*v;
+	struct cursor *c = arena_zalloc(&r->arena, sizeof *c);
+	*v = (uintptr_t)c; /* before the map grows */
+	c->field = f;
+	c->parent = f->parent ? cursor_of(r, f->parent) : NULL;
+	return c;
 }
 
-static void bind_columns(struct renderer *r, const struct column *c, unsigned depth)
+static const struct column *column_of(struct renderer *r, struct cursor *c)
 {
-	*cursor_of(r, c->field) = (struct cursor){ .col = c };
-	for (uint32_t i = 0; i < c->child_count && depth < 256; i++)
-		bind_columns(r, &c->children[i], depth + 1);
+	if (!c->field)
+		return NULL;
+	if (!c->parent)
+		return r->root;
+	if (c->parent->turn != r->turn)
+		cursor_bind(r, c->parent);
+	const struct column *up = c->parent->col;
+	uint32_t index = c->field->index;
+	return up && index < up->child_count && up->children[index].field == c->field ? &up->children[index] : NULL;
 }
 
-static void unbind_fields(struct renderer *r)
+void cursor_bind(struct renderer *r, struct cursor *c)
 {
-	for (struct map_entry *e = NULL; (e = map_next(&r->by_field, e));)
-		((struct cursor *)e->value)->col = NULL;
+	const struct column *col = column_of(r, c);
+	c->turn = r->turn;
+	c->col = col;
+	c->word = c->rank = c->slots = c->values = 0;
+	if (!col)
+		return;
+	size_t width = field_width(c->field);
+	bool by_offsets = col->field->type == TYPE_STRING || col->field->type == TYPE_BINARY || col->field->type == TYPE_LIST ||
+			  col->field->type == TYPE_MAP;
+	c->values = by_offsets && !col->offsets ? 0 : width && col->data.len / width < col->values ? (uint32_t)(col->data.len / width) : col->values;
+	c->present = col->values == col->slots ? NULL : col->present; /* a required column needs no bitmap */
+	c->slots = c->present ? col->slots : col->values;
+	c->data = col->data.data;
+	c->readable = col->data.cap;
+	c->offsets = col->offsets;
+	c->place = (uint8_t)place_of(c->field);
+	c->format = c->field->format;
+	c->scale = c->field->scale;
 }
 
 static void bind_nodes(struct renderer *r, struct space *s)
 {
-	uint32_t from = places_update(&s->places, s->keys, r->schema) ? 0 : s->node_count;
+	bool changed = places_update(&s->places, s->keys, r->schema);
+	uint32_t from = changed ? 0 : s->node_count;
+	if (changed)
+		plans_reset(r);
 	if (s->places.count > s->node_cap) {
 		s->node_cap = s->places.cap;
 		s->nodes = mem_realloc(s->nodes, s->node_cap * sizeof *s->nodes);
 	}
 	for (uint32_t n = from; n < s->places.count; n++) {
 		struct node_cursors *nc = &s->nodes[n];
-		*nc = (struct node_cursors){ 0 };
+		*nc = (struct node_cursors){ .object = &r->nothing, .list = &r->nothing };
 		for (int p = 0; p < PLACES; p++) {
 			const struct field *f = s->places.nodes[n].field[p];
 			if (!f)
@@ -180,151 +182,71 @@ static void bind_nodes(struct renderer *r, struct space *s)
 static struct cursor *cursor_of_role(struct renderer *r, enum role role)
 {
 	const struct field *f = schema_by_role(r->schema, role);
-	return f ? cursor_of(r, f) : NULL;
+	return f ? cursor_of(r, f) : &r->nothing;
 }
 
 void renderer_begin(struct renderer *r, const struct batch *batch)
 {
-	unbind_fields(r);
-	bind_columns(r, &batch->root, 0);
-	for (uint32_t i = 0; i < r->space_count; i++)
-		bind_nodes(r, &r->spaces[i]);
-	r->shape = cursor_of_role(r, ROLE_SHAPE);
-	r->raw = cursor_of_role(r, ROLE_RAW);
-	r->rest = cursor_of_role(r, ROLE_REST);
-	r->text = cursor_of_role(r, ROLE_TEXT);
 	r->root = &batch->root;
 	r->rows = batch->rows;
-}
-
-/* Is `slot` of the cursor's column present, and which value is it? Slots in increasing order: amortised a word each 64. */
-static bool cursor_at(struct cursor *c, uint32_t slot, uint32_t *ret_value)
-{
-	if (!c || !c->col || slot == NO_SLOT)
-		return false;
-	const struct column *col = c->col;
-	if (!col->present) { /* a required column needs no bitmap */
-		*ret_value = slot;
-		return slot < col->values;
+	r->turn++; /* cursors bind themselves when they are used */
+	if (r->role_fields != r->schema->field_count) {
+		r->shape = cursor_of_role(r, ROLE_SHAPE);
+		r->raw = cursor_of_role(r, ROLE_RAW);
+		r->rest = cursor_of_role(r, ROLE_REST);
+		r->text = cursor_of_role(r, ROLE_TEXT);
+		r->role_fields = r->schema->field_count;
 	}
-	if (slot >= col->slots)
-		return false;
-	uint32_t word = slot >> 6;
-	uint64_t bit = (uint64_t)1 << (slot & 63);
-	if (!(col->present[word] & bit))
-		return false;
-	if (word < c->word)
-		c->word = c->rank = 0;
-	while (c->word < word)
-		c->rank += (uint32_t)__builtin_popcountll(col->present[c->word++]);
-	*ret_value = c->rank + (uint32_t)__builtin_popcountll(col->present[word] & (bit - 1));
-	return *ret_value < col->values;
+	for (uint32_t i = 0; i < r->space_count; i++)
+		bind_nodes(r, &r->spaces[i]);
 }
 
-/* ---- rendering ---- */
+/* Outside of the kernels: see cursor_at there. */
+static bool cursor_at(struct renderer *r, struct cursor *c, uint32_t slot, uint32_t *ret_value)
+{
+	if (c->turn != r->turn)
+		cursor_bind(r, c);
+	*ret_value = slot;
+	if (slot >= c->slots)
+		return false;
+	if (c->present) {
+		uint32_t word = slot >> 6;
+		uint64_t bit = (uint64_t)1 << (slot & 63);
+		if (!(c->present[word] & bit))
+			return false;
+		if (word < c->word)
+			c->word = c->rank = 0;
+		while (c->word < word)
+			c->rank += (uint32_t)__builtin_popcountll(c->present[c->word++]);
+		*ret_value = c->rank + (uint32_t)__builtin_popcountll(c->present[word] & (bit - 1));
+	}
+	return *ret_value < c->values;
+}
 
-static bool fault(struct job *j, const char *why)
+/* ---- what the kernels call ---- */
+
+uint8_t *render_fault(struct job *j, const char *why)
 {
 	if (!j->fault)
 		j->fault = why;
-	return false;
+	return NULL;
 }
 
-static const struct shape_edge *next_edge(struct job *j)
+uint8_t *render_room(struct job *j, uint8_t *p, size_t more)
 {
-	uint64_t id;
-	if (!slice_varint(j->shape, &j->pos, &id)) {
-		fault(j, "its shape is cut off");
+	struct buf *out = j->out;
+	out->len = (size_t)(p - out->data);
+	if (!buf_reserve(out, more))
 		return NULL;
-	}
-	if (id >= shape_edge_count(j->space->keys)) {
-		fault(j, "its shape names an edge that the key table does not have");
-		return NULL;
-	}
-	return shape_edge_at(j->space->keys, (uint32_t)id);
+	j->end = out->data + out->cap;
+	return out->data + out->len;
 }
 
-static void render_quoted(struct job *j, struct slice utf8)
+uint8_t *render_escaped(struct job *j, uint8_t *p, struct slice utf8)
 {
-	buf_byte(j->out, '"');
+	j->out->len = (size_t)(p - j->out->data);
 	json_string_escape(utf8, j->dialect, j->out);
-	buf_byte(j->out, '"');
-}
-
-/* A fixed-width or variable value of a scalar column as JSON text. */
-static bool render_cell(struct job *j, const struct column *col, uint32_t value)
-{
-	const struct field *f = col->field;
-	size_t width = field_width(f), n = 0;
-	char text[JSON_DECIMAL_CHARS];
-	if (width ? ((size_t)value + 1) * width > col->data.len : !col->offsets)
-		return fault(j, "a column has fewer values than its presence says");
-	const uint8_t *at = width ? col->data.data + (size_t)value * width : NULL;
-	int64_t i = 0;
-	if (width == 8)
-		memcpy(&i, at, 8);
-	switch (place_of(f)) {
-	case PLACE_BOOL:
-		buf_append_str(j->out, *at ? "true" : "false");
-		return true;
-	case PLACE_INT:
-		n = json_number_format_int(i, text);
-		break;
-	case PLACE_DOUBLE: {
-		double d;
-		memcpy(&d, at, 8);
-		if (f->format && !json_number_format_bit(f->format))
-			return fault(j, "its numbers are written as only a newer hydrant knows");
-		n = json_number_format_double(d, (enum format)f->format, text);
-		break;
-	}
-	case PLACE_DECIMAL:
-		n = json_format_decimal(i, f->scale, text);
-		break;
-	case PLACE_BIGINT: {
-		__int128 wide;
-		memcpy(&wide, at, 16);
-		n = json_format_decimal(wide, f->scale, text);
-		break;
-	}
-	case PLACE_TIME:
-		text[0] = '"';
-		n = json_time_format(i, f->format, text + 1);
-		if (!n)
-			return fault(j, "a timestamp has more digits than its format");
-		text[n + 1] = '"';
-		n += 2;
-		break;
-	case PLACE_STRING:
-		render_quoted(j, column_bytes_at(col, value));
-		return true;
-	case PLACE_JSON:
-		buf_append_slice(j->out, column_bytes_at(col, value));
-		return true;
-	default:
-		return fault(j, "a column has a type that no JSON value goes to");
-	}
-	buf_append(j->out, text, n);
-	return true;
-}
-
-static bool render_scalar(struct job *j, uint32_t node, uint32_t slot)
-{
-	const struct node_cursors *nc = &j->space->nodes[node];
-	const struct column *found = NULL;
-	uint32_t value = 0, at;
-	for (uint8_t i = 0; i < nc->scalars; i++) {
-		if (!cursor_at(nc->scalar[i], slot, &at))
-			continue;
-		if (found)
-			return fault(j, "a field has values in two of its columns");
-		found = nc->scalar[i]->col;
-		value = at;
-	}
-	if (found)
-		return render_cell(j, found, value);
-	buf_append_str(j->out, "null");
-	return true;
+	return j->out->overflow ? NULL : render_room(j, j->out->data + j->out->len, RENDER_SLACK);
 }
 
 /* True if path is the node's dotted path and `.` (nothing for the root) and then *ret_key. */
@@ -348,172 +270,124 @@ static bool rest_key(const struct shape_keys *keys, uint32_t node, struct slice 
 	return true;
 }
 
-static bool render_rest(struct job *j, const struct shape_edge *e)
+uint8_t *render_rest(struct job *j, uint8_t *p, const struct shape_edge *e)
 {
 	if (j->rest_at >= j->rest_end)
-		return fault(j, "__rest has fewer entries than the shape says");
-	const struct column *map = j->r->rest->col;
-	struct cursor key = { .col = &map->children[0] };
+		return render_fault(j, "__rest has fewer entries than the shape says");
+	struct renderer *r = j->r;
+	const struct column *map = r->rest->col;
+	struct cursor *keys = cursor_of(r, map->children[0].field), *texts = cursor_of(r, map->children[1].field);
 	uint32_t k, v, entry = j->rest_at++;
-	if (!cursor_at(&key, entry, &k) || !cursor_at(cursor_of(j->r, map->children[1].field), entry, &v))
-		return fault(j, "__rest has an entry without text");
+	if (!cursor_at(r, keys, entry, &k) || !cursor_at(r, texts, entry, &v))
+		return render_fault(j, "__rest has an entry without text");
 	struct slice name;
-	if (!rest_key(j->space->keys, e->from, column_bytes_at(&map->children[0], k), &name))
-		return fault(j, "__rest has an entry of another place");
-	buf_append(j->out, e->lit, e->len);
-	buf_byte(j->out, '"');
-	buf_append_slice(j->out, name);
-	buf_byte(j->out, '"');
-	buf_append(j->out, e->lit + e->len, e->sep);
-	buf_append_slice(j->out, column_bytes_at(&map->children[1], v));
-	return true;
+	if (!rest_key(j->space->keys, e->from, column_bytes_at(keys->col, k), &name))
+		return render_fault(j, "__rest has an entry of another place");
+	struct buf *out = j->out;
+	out->len = (size_t)(p - out->data);
+	buf_append(out, e->lit, e->len);
+	buf_byte(out, '"');
+	buf_append_slice(out, name);
+	buf_byte(out, '"');
+	buf_append(out, e->lit + e->len, e->sep);
+	buf_append_slice(out, column_bytes_at(texts->col, v));
+	return out->overflow ? NULL : render_room(j, out->data + out->len, RENDER_SLACK);
 }
 
-static bool render_value(struct job *j, uint32_t node, uint8_t class, uint32_t slot);
+/* ---- rows ---- */
 
-static bool render_object(struct job *j, uint32_t node, uint32_t slot)
+/* The plan of the row's shape; NULL: it is to be walked. */
+static struct plan *plan_of(struct renderer *r, struct space *space, struct slice shape)
 {
-	uint32_t members;
-	/* The top level is the row itself. */
-	if (node == SHAPE_ROOT_NODE)
-		members = slot;
-	else if (!cursor_at(j->space->nodes[node].object, slot, &members))
-		members = NO_SLOT;
-	for (;;) {
-		const struct shape_edge *e = next_edge(j);
-		if (!e)
-			return false;
-		if (e->from != node)
-			return fault(j, "its shape does not fit the key table");
-		if (e->kind == EDGE_REST) {
-			if (!render_rest(j, e))
-				return false;
-			continue;
+	struct plan *before = r->recent, *plan = before;
+	if (before && before->follower)
+		plan = before->follower;
+	if (plan && slice_eq(slice_of(plan->shape, plan->shape_len), shape))
+		return r->recent = plan;
+	if (shape.len > PLAN_SHAPE_MAX)
+		return NULL;
+	if (!r->plans) {
+		r->plans = mem_zalloc(PLAN_SLOTS, sizeof *r->plans);
+		r->sighted = mem_zalloc(PLAN_SLOTS, sizeof *r->sighted);
+	}
+	uint64_t hash = hash64(shape);
+	uint32_t at = (uint32_t)hash % PLAN_SLOTS, tag = (uint32_t)(hash >> 32);
+	for (uint32_t i = at; (plan = r->plans[i]); i = (i + 1) % PLAN_SLOTS)
+		if (plan->hash == hash && slice_eq(slice_of(plan->shape, plan->shape_len), shape))
+			break;
+	if (!plan && r->sighted[at] != tag) {
+		r->sighted[at] = tag;
+		return NULL;
+	}
+	if (!plan) {
+		if (r->plan_count >= PLAN_SLOTS / 2 || r->plan_arena.bytes > PLAN_BYTES) {
+			plans_reset(r);
+			before = NULL;
 		}
-		buf_append(j->out, e->lit, e->len);
-		if (e->kind == EDGE_END)
-			return true;
-		if (e->kind != EDGE_MEMBER)
-			return fault(j, "its shape does not fit the key table");
-		if (!render_value(j, e->to, e->class, members))
-			return false;
+		plan = plan_make(r, space, shape);
+		if (!plan)
+			return NULL;
+		plan->hash = hash;
+		while (r->plans[at])
+			at = (at + 1) % PLAN_SLOTS;
+		r->plans[at] = plan;
+		r->plan_count++;
 	}
+	if (before)
+		before->follower = plan;
+	return r->recent = plan;
 }
 
-/* Elements first .. first + count - 1 of the list's children; open set says whether the list is there at all. */
-static bool render_uniform(struct job *j, const struct shape_edge *e, uint32_t first, uint32_t count)
-{
-	size_t body = j->pos;
-	if (!count)
-		return fault(j, "a list is missing or empty where the shape has elements");
-	for (uint32_t i = 0; i < count; i++) {
-		j->pos = body;
-		if (i)
-			buf_append(j->out, e->lit + e->len, e->sep);
-		else
-			buf_append(j->out, e->lit, e->len);
-		if (!render_value(j, e->to, e->class, first + i))
-			return false;
-		if (j->out->overflow)
-			return false;
-	}
-	buf_append(j->out, e->lit + e->len + e->sep, e->close);
-	return true;
-}
-
-static bool render_mixed(struct job *j, uint32_t node, uint32_t first, uint32_t count)
-{
-	for (uint32_t i = 0;; i++) {
-		const struct shape_edge *e = next_edge(j);
-		if (!e)
-			return false;
-		buf_append(j->out, e->lit, e->len);
-		if (e->from != node || (e->kind != EDGE_END && e->kind != EDGE_ELEMENT))
-			return fault(j, "its shape does not fit the key table");
-		if (e->kind == EDGE_END)
-			return first == NO_SLOT || i == count ? true : fault(j, "a list has another length than the shape says");
-		if (first != NO_SLOT && i >= count)
-			return fault(j, "a list has another length than the shape says");
-		if (!render_value(j, e->to, e->class, first == NO_SLOT ? NO_SLOT : first + i))
-			return false;
-	}
-}
-
-static bool render_array(struct job *j, uint32_t node, uint32_t slot)
-{
-	struct cursor *list = j->space->nodes[node].list;
-	uint32_t value, first = NO_SLOT, count = 0;
-	if (cursor_at(list, slot, &value)) {
-		if (!list->col->offsets)
-			return fault(j, "a list column has no lengths");
-		first = list->col->offsets[value];
-		count = list->col->offsets[value + 1] - first;
-	}
-	const struct shape_edge *e = next_edge(j);
-	if (!e)
-		return false;
-	if (e->from != node)
-		return fault(j, "its shape does not fit the key table");
-	switch (e->kind) {
-	case EDGE_END:
-		buf_append(j->out, e->lit, e->len);
-		return count ? fault(j, "a list has elements where the shape has none") : true;
-	case EDGE_UNIFORM:
-		return render_uniform(j, e, first, count);
-	case EDGE_MIXED:
-		return render_mixed(j, node, first, count);
-	default:
-		return fault(j, "its shape does not fit the key table");
-	}
-}
-
-/* Recursion: nodes are at most SHAPE_DEPTH_MAX deep. */
-static bool render_value(struct job *j, uint32_t node, uint8_t class, uint32_t slot)
-{
-	switch (class) {
-	case CLASS_SCALAR:
-		return render_scalar(j, node, slot);
-	case CLASS_OBJECT:
-		return render_object(j, node, slot);
-	default:
-		return render_array(j, node, slot);
-	}
-}
-
-static rc_t render_shape(struct job *j, uint32_t row, struct err *reterr)
+static rc_t shape_space(struct job *j, struct err *reterr)
 {
 	uint32_t id;
 	if (j->shape.len < 5 || j->shape.data[4] >= JSON_DIALECT_COUNT)
-		return err_set(reterr, RC_CORRUPT, "row %u: its shape is no shape (%zu bytes)", row, j->shape.len);
+		return err_set(reterr, RC_CORRUPT, "row %u: its shape is no shape (%zu bytes)", j->row, j->shape.len);
 	memcpy(&id, j->shape.data, 4);
 	j->space = space_find(j->r, id);
 	if (!j->space)
 		return err_set(reterr, RC_NOT_FOUND,
 			       "row %u: no key table of space %08x: it is in the file's metadata or in the lake's _shapes folder",
-			       row, id);
+			       j->row, id);
 	if (j->space->node_count != shape_node_count(j->space->keys) || j->space->places.field_count != j->r->schema->field_count)
 		bind_nodes(j->r, j->space);
 	j->dialect = j->shape.data[4];
 	j->pos = 5;
-	if (j->r->rest) {
-		uint32_t value;
-		if (cursor_at(j->r->rest, row, &value) && j->r->rest->col->offsets && j->r->rest->col->child_count == 2) {
-			j->rest_at = j->r->rest->col->offsets[value];
-			j->rest_end = j->r->rest->col->offsets[value + 1];
-		}
+	return RC_OK;
+}
+
+static rc_t render_shape(struct job *j, struct err *reterr)
+{
+	TRY(shape_space(j, reterr));
+	struct cursor *rest = j->r->rest;
+	uint32_t value;
+	if (cursor_at(j->r, rest, j->row, &value) && rest->col->child_count == 2) {
+		j->rest_at = rest->offsets[value];
+		j->rest_end = rest->offsets[value + 1];
 	}
-	const struct shape_edge *e = next_edge(j);
-	if (e && e->kind != EDGE_ROOT)
-		fault(j, "its shape does not start at the root");
-	if (e && !j->fault && render_value(j, SHAPE_ROOT_NODE, e->class, row)) {
-		if (j->pos != j->shape.len)
-			fault(j, "its shape goes on behind the end");
-		else if (j->rest_at != j->rest_end)
-			fault(j, "__rest has more entries than the shape says");
+	/* The kernels write past what they need; out's maximum is looked after here. */
+	struct buf *out = j->out;
+	size_t max = out->max;
+	out->max += RENDER_SLACK;
+	uint8_t *p = render_room(j, out->data + out->len, RENDER_SLACK);
+	struct plan *plan = plan_of(j->r, j->space, j->shape);
+	if (p && plan)
+		p = json_scan_simd ? plan_run_avx2(j, plan, p) : plan_run_portable(j, plan, p);
+	else if (p)
+		p = json_scan_simd ? shape_walk_avx2(j, p) : shape_walk_portable(j, p);
+	if (p)
+		out->len = (size_t)(p - out->data);
+	out->max = max;
+	if (out->len > max) {
+		out->len = max;
+		out->overflow = true;
 	}
+	if (out->cap > max)
+		out->cap = max; /* what was taken beyond is not to be used */
+	if (p && j->rest_at != j->rest_end)
+		render_fault(j, "__rest has more entries than the shape says");
 	if (j->fault)
-		return err_set(reterr, RC_CORRUPT, "row %u cannot be restored: %s (was it changed by another program?)", row,
-			       j->fault);
+		return err_set(reterr, RC_CORRUPT, "row %u cannot be restored: %s (was it changed by another program?)", j->row, j->fault);
 	return RC_OK;
 }
 
@@ -523,13 +397,13 @@ rc_t renderer_row(struct renderer *r, uint32_t row, struct buf *out, struct err 
 	rc_t rc = RC_OK;
 	if (row >= r->rows)
 		return err_set(reterr, RC_INVALID, "row %u: the batch has %u rows", row, r->rows);
-	if (cursor_at(r->raw, row, &value)) {
+	if (cursor_at(r, r->raw, row, &value)) {
 		buf_append_slice(out, column_bytes_at(r->raw->col, value));
-	} else if (cursor_at(r->text, row, &value)) {
+	} else if (cursor_at(r, r->text, row, &value)) {
 		buf_append_slice(out, column_bytes_at(r->text->col, value));
-	} else if (cursor_at(r->shape, row, &value)) {
-		struct job j = { .r = r, .out = out, .shape = column_bytes_at(r->shape->col, value) };
-		rc = render_shape(&j, row, reterr);
+	} else if (cursor_at(r, r->shape, row, &value)) {
+		struct job j = { .r = r, .out = out, .row = row, .shape = column_bytes_at(r->shape->col, value) };
+		rc = render_shape(&j, reterr);
 	} else {
 		return err_set(reterr, RC_CORRUPT, "row %u has neither __raw nor __shape nor text: it was not written by hydrant",
 			       row);

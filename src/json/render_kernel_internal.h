@@ -1,0 +1,376 @@
+/* Putting a row's text together, included once for each instruction set by render_run.c with
+ *   RENDER_NAME(x)  x with the set's suffix
+ *   RENDER_TARGET   function attribute
+ *   RENDER_AVX2     1 or 0
+ * No guard: it is a template. Everywhere: p is where the text goes on, with RENDER_SLACK bytes of room; NULL is a failure that the job tells. */
+
+/* Is `slot` of the cursor's column present, and which value is it? Slots in increasing order: amortised a word each 64. */
+RENDER_TARGET static inline bool RENDER_NAME(cursor_at)(struct job *j, struct cursor *c, uint32_t slot, uint32_t *ret_value)
+{
+	if (__builtin_expect(c->turn != j->r->turn, 0))
+		cursor_bind(j->r, c);
+	*ret_value = slot;
+	if (slot >= c->slots)
+		return false;
+	if (!c->present)
+		return true;
+	uint32_t word = slot >> 6;
+	uint64_t bit = (uint64_t)1 << (slot & 63), bits = c->present[word];
+	if (!(bits & bit))
+		return false;
+	if (word < c->word)
+		c->word = c->rank = 0;
+	while (c->word < word)
+		c->rank += (uint32_t)__builtin_popcountll(c->present[c->word++]);
+	*ret_value = c->rank + (uint32_t)__builtin_popcountll(bits & (bit - 1));
+	return true;
+}
+
+/* Copies n bytes in steps of 32: up to 31 past n are read and written. */
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_padded)(uint8_t *p, const uint8_t *from, size_t n)
+{
+	memcpy(p, from, 32);
+	for (size_t i = 32; i < n; i += 32)
+		memcpy(p + i, from + i, 32);
+	return p + n;
+}
+
+/* Bytes of any length from anywhere. */
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_bytes)(struct job *j, uint8_t *p, struct slice s)
+{
+	if ((size_t)(j->end - p) < s.len + RENDER_SLACK && !(p = render_room(j, p, s.len + RENDER_SLACK)))
+		return NULL;
+	if (s.len)
+		memcpy(p, s.data, s.len);
+	return p + s.len;
+}
+
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_string)(struct job *j, uint8_t *p, const struct cursor *c, uint32_t value)
+{
+	size_t from = c->offsets[value], len = c->offsets[value + 1] - from;
+	const uint8_t *text = c->data + from;
+	if (__builtin_expect((size_t)(j->end - p) < len + RENDER_SLACK, 0) && !(p = render_room(j, p, len + RENDER_SLACK)))
+		return NULL;
+	*p++ = '"';
+#if RENDER_AVX2
+	if (__builtin_expect(c->readable - from < len + 32, 0))
+#endif
+	{
+		size_t clean = escape_copy_clean(p, text, len, &escape_sets[j->dialect]);
+		p += clean;
+		if (clean < len && !(p = render_escaped(j, p, slice_of(text + clean, len - clean))))
+			return NULL;
+		*p++ = '"';
+		return p;
+	}
+#if RENDER_AVX2
+	size_t clean = escape_copy_clean_avx2(p, text, len, &escape_sets[j->dialect]);
+	p += clean;
+	if (__builtin_expect(clean < len, 0) && !(p = render_escaped(j, p, slice_of(text + clean, len - clean))))
+		return NULL;
+	*p++ = '"';
+	return p;
+#endif
+}
+
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_decimal)(uint8_t *p, int64_t value, unsigned scale)
+{
+	uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	if (value < 0)
+		*p++ = '-';
+	unsigned count = digits_count(v), places = count > scale ? count : scale + 1;
+	digits_put_fixed(v, places, p);
+	if (!scale)
+		return p + places;
+	uint8_t fraction[24]; /* moves a byte on, for the point */
+	memcpy(fraction, p + places - scale, sizeof fraction);
+	p += places - scale;
+	*p = '.';
+	memcpy(p + 1, fraction, sizeof fraction);
+	return p + 1 + scale;
+}
+
+/* A value of a scalar column as JSON text. */
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_value)(struct job *j, uint8_t *p, const struct cursor *c, uint32_t value)
+{
+	if (__builtin_expect(value >= c->values, 0))
+		return render_fault(j, "a column has fewer values than its presence says");
+	int64_t i;
+	switch (c->place) {
+	case PLACE_STRING:
+		return RENDER_NAME(put_string)(j, p, c, value);
+	case PLACE_INT:
+		memcpy(&i, c->data + (size_t)value * 8, 8);
+		if (i < 0)
+			*p++ = '-';
+		return p + digits_put(i < 0 ? 0 - (uint64_t)i : (uint64_t)i, p);
+	case PLACE_DECIMAL:
+		memcpy(&i, c->data + (size_t)value * 8, 8);
+		if (__builtin_expect(c->scale > 18, 0))
+			return p + json_format_decimal(i, c->scale, (char *)p);
+		return RENDER_NAME(put_decimal)(p, i, c->scale);
+	case PLACE_BOOL:
+		if (c->data[value]) {
+			memcpy(p, "true", 4);
+			return p + 4;
+		}
+		memcpy(p, "false", 5);
+		return p + 5;
+	case PLACE_TIME: {
+		memcpy(&i, c->data + (size_t)value * 8, 8);
+		*p = '"';
+		size_t n = json_time_format(i, c->format, (char *)p + 1);
+		if (!n)
+			return render_fault(j, "a timestamp has more digits than its format");
+		p[n + 1] = '"';
+		return p + n + 2;
+	}
+	case PLACE_DOUBLE: {
+		double d;
+		memcpy(&d, c->data + (size_t)value * 8, 8);
+		return p + json_number_format_double(d, (enum format)c->format, (char *)p);
+	}
+	case PLACE_BIGINT: {
+		__int128 wide;
+		memcpy(&wide, c->data + (size_t)value * 16, 16);
+		return p + json_format_decimal(wide, c->scale, (char *)p);
+	}
+	case PLACE_JSON:
+		return RENDER_NAME(put_bytes)(j, p, column_bytes_at(c->col, value));
+	default:
+		return render_fault(j, "a column has a type that no JSON value goes to");
+	}
+}
+
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_null)(uint8_t *p)
+{
+	memcpy(p, "null", 4);
+	return p + 4;
+}
+
+/* A scalar of a node: at most one of its columns may have a value. */
+RENDER_TARGET static uint8_t *RENDER_NAME(put_scalar)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot)
+{
+	const struct node_cursors *nc = &j->space->nodes[node];
+	const struct cursor *found = NULL;
+	uint32_t value = 0, at;
+	for (uint8_t i = 0; i < nc->scalars; i++) {
+		if (!RENDER_NAME(cursor_at)(j, nc->scalar[i], slot, &at))
+			continue;
+		if (found)
+			return render_fault(j, "a field has values in two of its columns");
+		found = nc->scalar[i];
+		value = at;
+	}
+	return found ? RENDER_NAME(put_value)(j, p, found, value) : RENDER_NAME(put_null)(p);
+}
+
+/* The elements of a list at `slot`: *ret_first is NO_SLOT and the count 0 if there is no list. */
+RENDER_TARGET static inline bool RENDER_NAME(list_at)(struct job *j, struct cursor *list, uint32_t slot, uint32_t *ret_first, uint32_t *ret_count)
+{
+	uint32_t value;
+	*ret_first = NO_SLOT;
+	*ret_count = 0;
+	if (!RENDER_NAME(cursor_at)(j, list, slot, &value))
+		return true;
+	if (value >= list->values)
+		return render_fault(j, "a list column has no lengths") != NULL;
+	*ret_first = list->offsets[value];
+	*ret_count = list->offsets[value + 1] - *ret_first;
+	return true;
+}
+
+#define LITERAL(lit, n)                                                                                                                                \
+	do {                                                                                                                                           \
+		size_t n_ = (n);                                                                                                                       \
+		if (__builtin_expect((size_t)(j->end - p) < n_ + RENDER_SLACK, 0) && !(p = render_room(j, p, n_ + RENDER_SLACK)))                      \
+			return NULL;                                                                                                                   \
+		p = RENDER_NAME(put_padded)(p, lit, n_);                                                                                               \
+	} while (0)
+
+#define EMPTY_LIST "a list is missing or empty where the shape has elements"
+#define FULL_LIST "a list has elements where the shape has none"
+#define OTHER_LENGTH "a list has another length than the shape says"
+
+RENDER_TARGET uint8_t *RENDER_NAME(plan_run)(struct job *j, const struct plan *plan, uint8_t *p)
+{
+	uint32_t reg[REGISTERS], end[REGISTERS], value, first, count;
+	reg[0] = j->row;
+	for (const struct op *op = plan->ops;; op++) {
+		LITERAL(plan->lits + op->lit, op->lit_len);
+		switch ((enum op_kind)op->kind) {
+		case OP_VALUE:
+			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
+				p = RENDER_NAME(put_value)(j, p, op->cursor, value);
+			else
+				p = RENDER_NAME(put_null)(p);
+			break;
+		case OP_SIBLINGS:
+			p = RENDER_NAME(put_scalar)(j, p, op->arg, reg[op->from]);
+			break;
+		case OP_OBJECT:
+			reg[op->to] = RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value) ? value : NO_SLOT;
+			break;
+		case OP_LOOP:
+			if (!RENDER_NAME(list_at)(j, op->cursor, reg[op->from], &first, &count))
+				return NULL;
+			if (!count)
+				return render_fault(j, EMPTY_LIST);
+			reg[op->to] = first;
+			end[op->to] = first + count;
+			break;
+		case OP_NEXT:
+			if (++reg[op->to] < end[op->to]) {
+				LITERAL(plan->lits + op->sep, op->sep_len);
+				op = plan->ops + op->arg - 1;
+			}
+			break;
+		case OP_MIXED:
+			if (!RENDER_NAME(list_at)(j, op->cursor, reg[op->from], &first, &count))
+				return NULL;
+			if (first != NO_SLOT && count != op->arg)
+				return render_fault(j, OTHER_LENGTH);
+			reg[op->to] = first;
+			break;
+		case OP_ELEMENT:
+			reg[op->to] = reg[op->from] == NO_SLOT ? NO_SLOT : reg[op->from] + op->arg;
+			break;
+		case OP_EMPTY:
+			if (!RENDER_NAME(list_at)(j, op->cursor, reg[op->from], &first, &count))
+				return NULL;
+			if (count)
+				return render_fault(j, FULL_LIST);
+			break;
+		case OP_REST:
+			p = render_rest(j, p, shape_edge_at(j->space->keys, op->arg));
+			break;
+		case OP_END:
+			return p;
+		}
+		if (__builtin_expect(!p, 0))
+			return NULL;
+	}
+}
+
+/* ---- walking ---- */
+
+RENDER_TARGET static inline const struct shape_edge *RENDER_NAME(next_edge)(struct job *j)
+{
+	uint64_t id;
+	if (j->pos < j->shape.len && j->shape.data[j->pos] < 0x80) {
+		id = j->shape.data[j->pos++];
+	} else if (!slice_varint(j->shape, &j->pos, &id)) {
+		render_fault(j, "its shape is cut off");
+		return NULL;
+	}
+	if (id >= shape_edge_count(j->space->keys)) {
+		render_fault(j, "its shape names an edge that the key table does not have");
+		return NULL;
+	}
+	return shape_edge_at(j->space->keys, (uint32_t)id);
+}
+
+RENDER_TARGET static uint8_t *RENDER_NAME(walk_value)(struct job *j, uint8_t *p, uint32_t node, uint8_t class, uint32_t slot);
+
+RENDER_TARGET static uint8_t *RENDER_NAME(walk_object)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot)
+{
+	uint32_t members = slot; /* the top level is the row itself */
+	if (node != SHAPE_ROOT_NODE && !RENDER_NAME(cursor_at)(j, j->space->nodes[node].object, slot, &members))
+		members = NO_SLOT;
+	while (p) {
+		const struct shape_edge *e = RENDER_NAME(next_edge)(j);
+		if (!e)
+			return NULL;
+		if (e->from != node || (e->kind != EDGE_REST && e->kind != EDGE_END && e->kind != EDGE_MEMBER))
+			return render_fault(j, SHAPE_MISFIT);
+		if (e->kind == EDGE_REST) {
+			p = render_rest(j, p, e);
+			continue;
+		}
+		p = RENDER_NAME(put_bytes)(j, p, slice_of(e->lit, e->len));
+		if (!p || e->kind == EDGE_END)
+			return p;
+		p = RENDER_NAME(walk_value)(j, p, e->to, e->class, members);
+	}
+	return NULL;
+}
+
+RENDER_TARGET static uint8_t *RENDER_NAME(walk_uniform)(struct job *j, uint8_t *p, const struct shape_edge *e, uint32_t first, uint32_t count)
+{
+	size_t body = j->pos;
+	if (!count)
+		return render_fault(j, EMPTY_LIST);
+	for (uint32_t i = 0; i < count && p; i++) {
+		j->pos = body;
+		p = RENDER_NAME(put_bytes)(j, p, i ? slice_of(e->lit + e->len, e->sep) : slice_of(e->lit, e->len));
+		if (p)
+			p = RENDER_NAME(walk_value)(j, p, e->to, e->class, first + i);
+	}
+	return p ? RENDER_NAME(put_bytes)(j, p, slice_of(e->lit + e->len + e->sep, e->close)) : NULL;
+}
+
+RENDER_TARGET static uint8_t *RENDER_NAME(walk_mixed)(struct job *j, uint8_t *p, uint32_t node, uint32_t first, uint32_t count)
+{
+	for (uint32_t i = 0; p; i++) {
+		const struct shape_edge *e = RENDER_NAME(next_edge)(j);
+		if (!e)
+			return NULL;
+		if (e->from != node || (e->kind != EDGE_END && e->kind != EDGE_ELEMENT))
+			return render_fault(j, SHAPE_MISFIT);
+		if (first != NO_SLOT && (e->kind == EDGE_END ? i != count : i >= count))
+			return render_fault(j, OTHER_LENGTH);
+		p = RENDER_NAME(put_bytes)(j, p, slice_of(e->lit, e->len));
+		if (!p || e->kind == EDGE_END)
+			return p;
+		p = RENDER_NAME(walk_value)(j, p, e->to, e->class, first == NO_SLOT ? NO_SLOT : first + i);
+	}
+	return NULL;
+}
+
+RENDER_TARGET static uint8_t *RENDER_NAME(walk_array)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot)
+{
+	uint32_t first, count;
+	if (!RENDER_NAME(list_at)(j, j->space->nodes[node].list, slot, &first, &count))
+		return NULL;
+	const struct shape_edge *e = RENDER_NAME(next_edge)(j);
+	if (!e)
+		return NULL;
+	if (e->from == node && e->kind == EDGE_END)
+		return count ? render_fault(j, FULL_LIST) : RENDER_NAME(put_bytes)(j, p, slice_of(e->lit, e->len));
+	if (e->from == node && e->kind == EDGE_UNIFORM)
+		return RENDER_NAME(walk_uniform)(j, p, e, first, count);
+	if (e->from == node && e->kind == EDGE_MIXED)
+		return RENDER_NAME(walk_mixed)(j, p, node, first, count);
+	return render_fault(j, SHAPE_MISFIT);
+}
+
+/* Recursion: nodes are at most SHAPE_DEPTH_MAX deep. */
+RENDER_TARGET static uint8_t *RENDER_NAME(walk_value)(struct job *j, uint8_t *p, uint32_t node, uint8_t class, uint32_t slot)
+{
+	switch (class) {
+	case CLASS_SCALAR:
+		return RENDER_NAME(put_scalar)(j, p, node, slot);
+	case CLASS_OBJECT:
+		return RENDER_NAME(walk_object)(j, p, node, slot);
+	default:
+		return RENDER_NAME(walk_array)(j, p, node, slot);
+	}
+}
+
+RENDER_TARGET uint8_t *RENDER_NAME(shape_walk)(struct job *j, uint8_t *p)
+{
+	const struct shape_edge *e = RENDER_NAME(next_edge)(j);
+	if (!e)
+		return NULL;
+	if (e->kind != EDGE_ROOT)
+		return render_fault(j, "its shape does not start at the root");
+	p = RENDER_NAME(walk_value)(j, p, SHAPE_ROOT_NODE, e->class, j->row);
+	if (p && j->pos != j->shape.len)
+		return render_fault(j, "its shape goes on behind the end");
+	return p;
+}
+
+#undef LITERAL
+#undef EMPTY_LIST
+#undef FULL_LIST
+#undef OTHER_LENGTH
