@@ -158,9 +158,13 @@ static rc_t bloom_may_match(struct parquet_reader *r, uint32_t row_group, const 
 
 static bool page_may_match(const struct leaf *l, const struct meta_column_index *index, uint32_t i, const struct parquet_predicate *p)
 {
-	bool nulls_only = index->null_pages.items[i];
+	bool counted = META_HAS(index, COLUMN_INDEX_NULL_COUNTS), nulls_only = index->null_pages.items[i];
+	int64_t nulls = counted ? index->null_counts.items[i] : -1;
+	/* a page of nulls that a writer without statistics made up */
+	if (nulls_only && (l->max_def == 0 || (counted && nulls <= 0)))
+		return true;
 	if (p->test == PARQUET_IS_NULL)
-		return nulls_only || !META_HAS(index, COLUMN_INDEX_NULL_COUNTS) || index->null_counts.items[i] != 0;
+		return nulls_only || nulls != 0;
 	if (nulls_only)
 		return false;
 	uint8_t min[16], max[16];

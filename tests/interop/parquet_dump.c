@@ -1,7 +1,9 @@
 /* Prints a Parquet file through our reader, one JSON value a row, for comparison with other readers (parquet_read_test.py).
  *
- *   parquet_dump [-s] [-t] [-r FROM:TO] [-l BYTES] FILE [COLUMN…]
+ *   parquet_dump [-s] [-t] [-p] [-r FROM:TO] [-l BYTES] FILE [COLUMN…]
  *       -s schema, -t processor time only, -r rows of each row group, -l limit of a page and of a read
+ *       -p prunes: for each line of stdin, COLUMN tab TEST tab VALUE tab …, the row ranges that are left of each row group (parquet_prune_test.py);
+ *          TEST is = < <= > >= in null notnull, or bloom: what the Bloom filter alone says, all rows or none
  *
  * Numbers as JSON numbers; NaN and infinities, decimals (scaled, as digits), and bytes ("0x…") as strings; dates in days, times and time
  * stamps in µs; maps as arrays of [key, value].
@@ -9,6 +11,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "parquet/prune.h"
 #include "parquet/reader.h"
 
 static rc_t file_read(void *ctx, uint64_t offset, size_t len, void *out, struct err *reterr)
@@ -234,6 +237,87 @@ static const struct field *find(const struct field *root, const char *path)
 	return root;
 }
 
+/* ---- pruning ---- */
+
+static unsigned hex_digit(char c)
+{
+	return (unsigned)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+}
+
+/* A value's text as the column holds it: numbers as such (decimals unscaled), bytes as "0x…"; out holds 65,536 bytes. */
+static struct slice parse_value(const struct field *f, const char *text, uint8_t *out)
+{
+	size_t width = field_width(f);
+	long long n = strtoll(text, NULL, 10);
+	double d = strtod(text, NULL);
+	float fl = (float)d;
+	if (f->type == TYPE_STRING)
+		return slice_str(text);
+	if (f->type == TYPE_BINARY || f->type == TYPE_FIXED || f->type == TYPE_UUID) {
+		size_t len = 0;
+		for (text += 2; text[0] && text[1] && len < 65536; text += 2)
+			out[len++] = (uint8_t)(hex_digit(text[0]) << 4 | hex_digit(text[1]));
+		return slice_of(out, len);
+	}
+	__int128 wide = 0;
+	for (const char *p = text + (*text == '-'); *p >= '0' && *p <= '9'; p++)
+		wide = wide * 10 + (*p - '0');
+	wide = *text == '-' ? -wide : wide;
+	const void *from = f->type == TYPE_DOUBLE ? (void *)&d : f->type == TYPE_FLOAT ? (void *)&fl : width == 16 ? (void *)&wide : (void *)&n;
+	memcpy(out, from, width);
+	return slice_of(out, width);
+}
+
+static rc_t prune_line(struct parquet_reader *r, char *line, struct err *reterr)
+{
+	static const char *const tests[] = { "=", "<", "<=", ">", ">=", "in", "null", "notnull" };
+	static uint8_t store[32][65536];
+	struct slice values[32];
+	char *next = line, *column = strsep(&next, "\t"), *test = strsep(&next, "\t"), *text;
+	struct parquet_predicate p = { find(parquet_reader_schema(r)->root, column), PARQUET_EQUAL, values, 0 };
+	for (unsigned i = 0; test && i < sizeof tests / sizeof *tests; i++)
+		if (strcmp(test, tests[i]) == 0)
+			p.test = (enum parquet_test)i;
+	if (!p.field || !test)
+		return err_set(reterr, RC_INVALID, "no such column or test: %s", column);
+	while ((text = strsep(&next, "\t")) && p.value_count < 32) {
+		values[p.value_count] = parse_value(p.field, text, store[p.value_count]);
+		p.value_count++;
+	}
+	struct parquet_ranges left = { 0 };
+	putchar('[');
+	for (uint32_t g = 0; g < parquet_reader_row_group_count(r); g++) {
+		bool may = true;
+		if (strcmp(test, "bloom") == 0) {
+			TRY(parquet_reader_may_hold(r, g, p.field, values[0], &may, reterr));
+			TRY(parquet_reader_prune(r, g, NULL, 0, &left, reterr));
+		} else {
+			TRY(parquet_reader_prune(r, g, &p, 1, &left, reterr));
+		}
+		printf("%s[", g ? "," : "");
+		for (uint32_t i = 0; may && i < left.count; i++)
+			printf("%s[%u,%u]", i ? "," : "", left.items[i].from, left.items[i].to);
+		putchar(']');
+	}
+	puts("]");
+	parquet_ranges_clear(&left);
+	return RC_OK;
+}
+
+static rc_t prune(struct parquet_reader *r, struct err *reterr)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t len;
+	rc_t rc = RC_OK;
+	while (rc == RC_OK && (len = getline(&line, &cap, stdin)) > 0) {
+		line[len - 1] = 0;
+		rc = prune_line(r, line, reterr);
+	}
+	free(line);
+	return rc;
+}
+
 static rc_t dump(struct parquet_reader *r, const struct field *const *fields, size_t n, uint32_t from, uint32_t to, bool quiet,
 		 struct err *reterr)
 {
@@ -259,13 +343,14 @@ static rc_t dump(struct parquet_reader *r, const struct field *const *fields, si
 
 int main(int argc, char **argv)
 {
-	bool schema = false, quiet = false;
+	bool schema = false, quiet = false, pruning = false;
 	unsigned from = 0, to = UINT32_MAX;
 	unsigned long long limit = 0;
 	int at = 1;
 	for (; at < argc && argv[at][0] == '-'; at++) {
 		schema |= strcmp(argv[at], "-s") == 0;
 		quiet |= strcmp(argv[at], "-t") == 0;
+		pruning |= strcmp(argv[at], "-p") == 0;
 		if (strcmp(argv[at], "-r") == 0 && at + 1 < argc && sscanf(argv[++at], "%u:%u", &from, &to) != 2)
 			return 2;
 		if (strcmp(argv[at], "-l") == 0 && at + 1 < argc && sscanf(argv[++at], "%llu", &limit) != 1)
@@ -273,7 +358,7 @@ int main(int argc, char **argv)
 	}
 	FILE *f = at < argc ? fopen(argv[at], "rb") : NULL;
 	if (!f) {
-		fprintf(stderr, "usage: parquet_dump [-s] [-t] [-r FROM:TO] [-l BYTES] FILE [COLUMN...]\n");
+		fprintf(stderr, "usage: parquet_dump [-s] [-t] [-p] [-r FROM:TO] [-l BYTES] FILE [COLUMN...]\n");
 		return 2;
 	}
 	fseeko(f, 0, SEEK_END);
@@ -284,6 +369,8 @@ int main(int argc, char **argv)
 	rc_t rc = parquet_reader_open(&source, &limits, &r, &err);
 	if (rc == RC_OK && schema) {
 		print_schema(parquet_reader_schema(r)->root, 0);
+	} else if (rc == RC_OK && pruning) {
+		rc = prune(r, &err);
 	} else if (rc == RC_OK) {
 		const struct field *fields[256];
 		size_t n = 0;
