@@ -401,6 +401,41 @@ static const struct event *select_wanted(struct builder *b, const struct event *
 	return b->selected;
 }
 
+/* Shreds events of the first pass; *ret_stopped: how many of them are done if RC_AGAIN says that the next is no JSON. */
+static rc_t first_events(struct builder *b, const struct event *events, size_t n, size_t *ret_stopped, struct err *reterr)
+{
+	if (b->run_base + n > EVENTS_MAX || b->part_count > PARTS_MAX)
+		return err_set(reterr, RC_LIMIT, "a cut of %s has more than %zu events or %u days; make cuts smaller", b->opts.collection,
+			       EVENTS_MAX, PARTS_MAX);
+	if (b->run_base + n > b->index_cap) {
+		b->index_cap = (b->run_base + n) * 3 / 2;
+		b->index = mem_realloc(b->index, b->index_cap * sizeof *b->index);
+	}
+	b->run_events = events;
+	rc_t rc = shredder_run(b->shredder, events, n, route_first, b, reterr);
+	*ret_stopped = rc == RC_AGAIN ? shredder_stopped(b->shredder) : n;
+	b->run_base += *ret_stopped;
+	b->events += *ret_stopped;
+	return rc;
+}
+
+static rc_t first_batch(struct builder *b, const struct build_source *source, const struct event *events, size_t n, struct err *reterr)
+{
+	for (;;) {
+		size_t k, stopped = 0;
+		const struct event *selected = select_wanted(b, events, n, &k);
+		rc_t rc = k ? first_events(b, selected, k, &stopped, reterr) : RC_OK;
+		if (rc != RC_OK && rc != RC_AGAIN)
+			return rc;
+		uint64_t pos = rc == RC_AGAIN ? selected[stopped].pos : UINT64_MAX;
+		for (size_t i = 0; i < n && events[i].pos < pos; i++)
+			b->left_out += (events[i].reason.len > 0) != b->opts.quarantine;
+		if (rc == RC_OK)
+			return k ? keep_within_memory(b, true, reterr) : RC_OK;
+		source->check(source->ctx, pos, &events, &n);
+	}
+}
+
 static rc_t first_pass(struct builder *b, const struct build_source *source, struct err *reterr)
 {
 	TRY(source->rewind(source->ctx, reterr));
@@ -408,27 +443,9 @@ static rc_t first_pass(struct builder *b, const struct build_source *source, str
 		const struct event *events;
 		size_t n;
 		rc_t rc = source->next(source->ctx, &events, &n, reterr);
-		if (rc == RC_EOF)
-			return RC_OK;
 		if (rc != RC_OK)
-			return rc;
-		for (size_t i = 0; i < n; i++)
-			b->left_out += (events[i].reason.len > 0) != b->opts.quarantine;
-		events = select_wanted(b, events, n, &n);
-		if (!n)
-			continue;
-		if (b->run_base + n > EVENTS_MAX || b->part_count > PARTS_MAX)
-			return err_set(reterr, RC_LIMIT, "a cut of %s has more than %zu events or %u days; make cuts smaller", b->opts.collection,
-				       EVENTS_MAX, PARTS_MAX);
-		if (b->run_base + n > b->index_cap) {
-			b->index_cap = (b->run_base + n) * 3 / 2;
-			b->index = mem_realloc(b->index, b->index_cap * sizeof *b->index);
-		}
-		b->run_events = events;
-		TRY(shredder_run(b->shredder, events, n, route_first, b, reterr));
-		b->run_base += n;
-		b->events += n;
-		TRY(keep_within_memory(b, true, reterr));
+			return rc == RC_EOF ? RC_OK : rc;
+		TRY(first_batch(b, source, events, n, reterr));
 	}
 }
 

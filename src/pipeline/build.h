@@ -25,6 +25,9 @@ struct build_source {
 	rc_t (*rewind)(void *ctx, struct err *reterr); /* called before every reading, also the first */
 	/* Some events, valid until the next call. RC_EOF: the cut's end. */
 	rc_t (*next)(void *ctx, const struct event **ret_events, size_t *ret_n, struct err *reterr);
+	/* The events of the last call at and behind position pos, checked: asked if one of them was unchecked and is no JSON. May be NULL if none ever is;
+	 * only the first reading may give unchecked events. */
+	void (*check)(void *ctx, uint64_t pos, const struct event **ret_events, size_t *ret_n);
 };
 
 struct build_options {

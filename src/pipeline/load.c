@@ -188,6 +188,12 @@ static rc_t watched_next(void *ctx, const struct event **ret_events, size_t *ret
 	return rc;
 }
 
+static void watched_check(void *ctx, uint64_t pos, const struct event **ret_events, size_t *ret_n)
+{
+	struct load *l = ctx;
+	file_source_check(l->source, pos, ret_events, ret_n);
+}
+
 /* The cut was read once: now it is known where it ends, and what the file's beginning hashes to. */
 static rc_t cut_measured(struct commit *c, struct err *reterr)
 {
@@ -239,7 +245,7 @@ static rc_t load_cut(struct load *l, struct err *reterr)
 		.ctx = l,
 		.forget = l->forget,
 		.forget_count = l->forget_count,
-		.source = { l, watched_rewind, watched_next },
+		.source = { l, watched_rewind, watched_next, watched_check },
 	};
 	TRY(commit_cut(&commit, l->opts->collection, reterr));
 	if (commit.upto > l->from) {
@@ -265,6 +271,7 @@ static rc_t load_open(struct load *l, struct err *reterr)
 		.path = l->opts->path,
 		.format = l->opts->format,
 		.spool_dir = pipeline_data_dir(l->p),
+		.unchecked = true,
 		.received = clock_wall_us(),
 	};
 	TRY(file_source_open(&so, &l->source, reterr));
