@@ -1,23 +1,12 @@
 /* Thrift from files. The first byte chooses: a footer, a column index, an offset index or a page header of any bytes; or a schema with
  * statistics that is made from the bytes, so that every annotation meets every physical type. What is decoded and encoded again stays
  * the same, and what opens answers every question about it. */
-#include <stdio.h>
-
+#include "parquet/fuzz_internal.h"
 #include "parquet/meta_internal.h"
-#include "parquet/reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define BUDGET ((size_t)1 << 20)
-
-static void must_hold(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	fprintf(stderr, "meta_fuzz: does not hold: %s\n", what);
-	abort();
-}
-#define must(what) must_hold((what), #what)
 
 /* ---- decode, encode, decode ---- */
 
@@ -105,14 +94,6 @@ static void check_again(const struct way *way, struct slice in)
 
 /* ---- a file around a footer ---- */
 
-static rc_t memory_read(void *ctx, uint64_t offset, size_t len, void *out, struct err *reterr)
-{
-	const struct slice *s = ctx;
-	must(offset <= s->len && len <= s->len - offset);
-	memcpy(out, s->data + offset, len);
-	return RC_OK;
-}
-
 static void check_bounds(const struct field *f, const struct parquet_leaf_stats *st)
 {
 	size_t width = field_width(f);
@@ -162,7 +143,7 @@ static void check_open(struct slice footer)
 	buf_u32(&file, (uint32_t)footer.len);
 	buf_append_str(&file, "PAR1");
 	struct slice bytes = buf_slice(&file);
-	const struct parquet_source source = { &bytes, bytes.len, memory_read };
+	const struct parquet_source source = { &bytes, bytes.len, fuzz_read };
 	const struct parquet_limits limits = { .footer_bytes = 1 << 16, .meta_bytes = 1 << 20, .page_bytes = 1 << 16, .depth = 20 };
 	AUTO(parquet_reader) *r = NULL;
 	struct err err;

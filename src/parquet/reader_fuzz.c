@@ -1,47 +1,10 @@
-/* libFuzzer: any bytes are safe to open and read, and what comes out is a consistent batch. Seeds: ../shared/data/parquet-testing/data. */
-#include "parquet/reader.h"
+/* Any bytes are safe to open and read, and what comes out is a consistent batch. Mutations keep the footer's length right, and pages in
+ * their place, so that they reach what lies behind. Seeds: the small files of ../shared/data/parquet-testing/data. */
+#include "parquet/fuzz_internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static rc_t memory_read(void *ctx, uint64_t offset, size_t len, void *out, struct err *reterr)
-{
-	const struct slice *s = ctx;
-	if (offset > s->len || len > s->len - offset)
-		abort(); /* the reader must only ask for what is there */
-	memcpy(out, s->data + offset, len);
-	return RC_OK;
-}
-
-#define MUST(cond)       \
-	do {             \
-		if (!(cond)) \
-			abort(); \
-	} while (0)
-
-static void check_column(const struct column *c, uint32_t slots)
-{
-	uint32_t present = 0;
-	MUST(c->slots == slots);
-	for (uint32_t i = 0; i < slots; i++)
-		present += column_is_present(c, i);
-	MUST(present == c->values);
-	for (size_t bit = slots; bit < c->present_cap * 64; bit++)
-		MUST(!(c->present[bit / 64] >> (bit % 64) & 1));
-	uint32_t inner = c->values;
-	size_t width = field_width(c->field);
-	if (c->field->type == TYPE_STRING || c->field->type == TYPE_BINARY || c->field->type == TYPE_LIST || c->field->type == TYPE_MAP) {
-		MUST(c->offsets[0] == 0);
-		for (uint32_t i = 0; i < c->values; i++)
-			MUST(c->offsets[i] <= c->offsets[i + 1]);
-		inner = c->offsets[c->values];
-	}
-	if (type_is_nested(c->field->type)) {
-		for (uint32_t i = 0; i < c->child_count; i++)
-			check_column(&c->children[i], inner);
-	} else {
-		MUST(c->data.len == (width ? (size_t)c->values * width : inner));
-	}
-}
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
 static void read_all(struct parquet_reader *r, struct batch *b)
 {
@@ -54,20 +17,18 @@ static void read_all(struct parquet_reader *r, struct batch *b)
 			struct parquet_leaf_stats stats;
 			parquet_reader_leaf_stats(r, g, f, &stats, &err);
 			if (i < 8 && parquet_reader_read(r, g, &f, 1, 0, UINT32_MAX, b, &err) == RC_OK)
-				for (uint32_t k = 0; k < b->root.child_count; k++)
-					check_column(&b->root.children[k], b->rows);
+				check_batch(b);
 		}
 		uint32_t rows = (uint32_t)parquet_reader_row_group_rows(r, g);
 		if (parquet_reader_read(r, g, NULL, 0, rows / 3, rows / 3 * 2, b, &err) == RC_OK)
-			for (uint32_t k = 0; k < b->root.child_count; k++)
-				check_column(&b->root.children[k], b->rows);
+			check_batch(b);
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice file = { data, size };
-	const struct parquet_source source = { &file, size, memory_read };
+	const struct parquet_source source = { &file, size, fuzz_read };
 	const struct parquet_limits limits = { .footer_bytes = 1 << 20, .meta_bytes = 8 << 20, .page_bytes = 1 << 20, .batch_bytes = 4 << 20,
 					       .window_bytes = 4096 };
 	struct parquet_reader *r = NULL;
@@ -80,4 +41,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	batch_free(&b);
 	parquet_reader_free(r);
 	return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+	uint32_t footer;
+	if (size < 12 || seed % 16 == 0)
+		return LLVMFuzzerMutate(data, size, max_size);
+	memcpy(&footer, data + size - 8, 4);
+	if (footer > size - 12)
+		return LLVMFuzzerMutate(data, size, max_size);
+	size_t body = size - 8 - footer;
+	if (seed % 3 == 0) { /* in front of the footer: nothing moves */
+		LLVMFuzzerMutate(data, body, body);
+		return size;
+	}
+	if (max_size < body + 8)
+		return size;
+	uint8_t tail[4] = { 'P', 'A', 'R', '1' };
+	footer = (uint32_t)LLVMFuzzerMutate(data + body, footer, max_size - body - 8);
+	memcpy(data + body + footer, &footer, 4);
+	memcpy(data + body + footer + 4, tail, 4);
+	return body + footer + 8;
 }

@@ -218,20 +218,21 @@ static rc_t decode_bytes(struct parquet_reader *r, const struct page *p, size_t 
 static rc_t append_scratch_bytes(struct parquet_reader *r, const struct leaf *l, size_t first, size_t n, struct column *c, struct err *reterr)
 {
 	const uint32_t *from = r->bytes.offsets + first;
+	const uint8_t *bytes_from = r->bytes.data.data + from[0];
+	bool fixed = l->physical == PARQUET_FIXED_LEN_BYTE_ARRAY; /* in DELTA_BYTE_ARRAY, which gives each a length of its own */
+	for (size_t i = 0; fixed && i < n; i++)
+		if (from[i + 1] - from[i] != l->width)
+			return short_page(reterr);
 	if (l->convert != CONVERT_NONE)
-		return append_converted(r, l, r->bytes.data.data, from, n, c, reterr);
+		return fixed ? append_converted(r, l, bytes_from, NULL, n, c, reterr) : append_converted(r, l, r->bytes.data.data, from, n, c, reterr);
 	size_t bytes = from[n] - from[0];
-	if (!is_bytes(l->field)) { /* fixed length in DELTA_BYTE_ARRAY */
-		for (size_t i = 0; i < n; i++)
-			if (from[i + 1] - from[i] != l->width)
-				return short_page(reterr);
-	} else {
+	if (!fixed) {
 		uint32_t *to = c->offsets + (c->values - n);
 		for (size_t i = 0; i < n; i++)
 			to[i + 1] = to[0] + (from[i + 1] - from[0]);
 	}
 	TRY(room(r, &c->data, bytes, reterr));
-	memcpy(c->data.data + c->data.len, r->bytes.data.data + from[0], bytes);
+	memcpy(c->data.data + c->data.len, bytes_from, bytes);
 	c->data.len += bytes;
 	return RC_OK;
 }
