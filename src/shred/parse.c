@@ -201,6 +201,8 @@ static enum outcome parse_object(struct shredder *s, uint32_t node)
 			if (out != HOME)
 				return out;
 		}
+		if (__builtin_expect((r->raw & ~m.raw) == RAW_NUMBER && !m.lists, 0))
+			parse_keep_text(s, node, &m, from);
 		if (__builtin_expect(b->event_time, 0))
 			r->time = slice_of(m.value, (size_t)(r->p - m.value));
 		b->tape_end = r->tape_count;

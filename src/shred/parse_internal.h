@@ -32,6 +32,9 @@ static inline struct mark mark_here(const struct row *r)
 
 /* Takes back whatever was put down since; r->p is the caller's. */
 void mark_restore(struct row *r, const struct mark *m);
+/* The member's value is in its columns, but they do not give back how a number in it is written (1 among 1.0 and 2.5; 1E+05). m was
+ * taken in front of the member's edge, from is the start of its literal, r->p behind the value: its text goes to __rest, too. */
+void parse_keep_text(struct shredder *s, uint32_t node, const struct mark *m, const uint8_t *from);
 
 static inline void parse_put_bytes(struct row *r, const struct bind *b, enum place place, struct slice s)
 {

@@ -57,6 +57,16 @@ void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, cons
 							.text = slice_of(value, (size_t)(r->p - value)) };
 }
 
+void parse_keep_text(struct shredder *s, uint32_t node, const struct mark *m, const uint8_t *from)
+{
+	struct row *r = &s->row;
+	r->shape.len = m->shape;
+	r->rest_count = m->rest;
+	r->paths.len = m->paths;
+	r->raw = m->raw;
+	parse_put_rest(s, node, from, m->value);
+}
+
 /* The same literal with class scalar: its value is JSON text. */
 static uint32_t twin_of(struct shredder *s, uint32_t edge)
 {

@@ -371,6 +371,34 @@ TEST(generated_documents_come_back_exactly_and_the_check_never_has_to_heal)
 		generated(i * 77 + 1, 100, 1 + i % 7, (uint32_t[]){ 16, 3, 1, 5 }[i % 4], (uint32_t[]){ 0, 40, 20 }[i % 3]);
 }
 
+/* ---- how numbers are written ---- */
+
+TEST(a_number_that_its_column_does_not_give_back_costs_its_text_not_the_row)
+{
+	static const char *const rows[] = {
+		"{\"v\":2.5,\"n\":{\"w\":1.0},\"l\":[1.5,2.0],\"o\":[{\"x\":0.5},{\"x\":1.0}]}",
+		"{\"v\":4.0,\"n\":{\"w\":2.5},\"l\":[3.0],\"o\":[{\"x\":0.5}]}",
+		"{\"v\":3,\"n\":{\"w\":7},\"l\":[1,2.0],\"o\":[{\"x\":1}, {\"x\":2.5}],\"z\":1}",
+		"{\"v\":1E+05,\"n\":{\"w\":0.120},\"l\":[ 1 ]}",
+		"{\"v\":0.1234567890123456789012345}",
+		"{ \"v\" : -0 , \"n\" : { \"w\" : 1.50e3 } }",
+		"{\"v\":1e-07}",
+	};
+	struct table t;
+	table_open(&t);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		add(&t, rows[i]);
+	run(&t, 0);
+	struct shred_stats st = shredder_stats(t.s);
+	CHECK_INT(rows_wrong(&t), 0);
+	CHECK_INT(st.mismatches, 0);
+	CHECK_INT(st.raw_rows, 0);
+	CHECK_INT(st.rest_rows, 5);
+	CHECK_INT(batch_column(&t.batch, field_at(&t, "v"))->values, sizeof rows / sizeof *rows); /* the columns have them all */
+	CHECK_INT(batch_column(&t.batch, field_at(&t, "n.w"))->values, 5);
+	table_close(&t);
+}
+
 /* ---- the JSON test suite ---- */
 
 static void suite_file(const char *folder, const char *name, int *ret_valid)

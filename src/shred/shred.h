@@ -16,7 +16,8 @@
  * Where things go, beyond DESIGN 'In the lake' and TABLES 'Names', 'Types':
  *   - siblings are x__bool x__long x__double x__decimal x__string x__object x__list x__json (JSON text: mixed arrays, containers
  *     deeper than typed_depth, numbers that no column type holds); values that are no object go to `value` and `value__…`;
- *   - `__rest` maps the dotted path of a key without column to its JSON text, in document order;
+ *   - `__rest` maps the dotted path of a key without column to its JSON text, in document order; also of a member with a number that
+ *     its column holds but does not give back as it was written (1 among 1.0 and 2.5; 1E+05);
  *   - null, {} and [] without content need no column: `__shape` holds them;
  *   - the settled path of the event time stands in `key` of the `__time` field;
  *   - quarantined events (event.reason not empty) give `__raw` and the string column `reason`, whatever their payload.

@@ -3,6 +3,7 @@
 The names, keys and formats of the columns come from the file's own notes (metadata entry "hydrant.fields") and its Parquet schema; the values come
 from Python's json over the source lines. Where a value must be:
   a field of its key (the plain one or a sibling x__type) whose type takes the value; else, if no enclosing list, `__rest` under its dotted path
+A number whose text its column does not give back stands in both: see only_texts.
 """
 import datetime
 import decimal
@@ -116,6 +117,25 @@ def members(nodes, obj, path, rest, in_list):
 def without_empty(entries):
     """Of `__rest`: null, {} and [] may stand there or in the shape."""
     return {k: plain(v) for k, v in entries.items() if v not in (None, {}, [])}
+
+
+def at_path(value, path):
+    """The values at a dotted path, whose keys may hold dots themselves."""
+    if path == "":
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if path == key:
+                yield inner
+            elif path.startswith(key + "."):
+                yield from at_path(inner, path[len(key) + 1:])
+
+
+def only_texts(line, entries):
+    """Are these entries of `__rest`, whose values are in columns, too, there for how a number is written (1 beside 2.0)?"""
+    whole = load(line)
+    return all(any(plain(v) == value for v in at_path(whole, path)) and
+               (isinstance(value, (int, list)) or value.startswith("decimal ")) for path, value in entries.items())
 
 
 def load(text):
