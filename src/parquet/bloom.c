@@ -25,14 +25,25 @@ static size_t block_of(size_t count, uint64_t hash)
 	return (size_t)(((hash >> 32) * (uint64_t)count) >> 32) * BLOOM_BLOCK;
 }
 
-void bloom_add(uint8_t *blocks, size_t count, uint64_t hash)
+bool bloom_add(uint8_t *blocks, size_t count, uint64_t hash)
 {
-	uint32_t words[8], key = (uint32_t)hash;
+	uint32_t words[8], key = (uint32_t)hash, missing = 0;
 	uint8_t *block = blocks + block_of(count, hash);
 	memcpy(words, block, sizeof words);
-	for (unsigned i = 0; i < 8; i++)
-		words[i] |= 1u << (key * salts[i] >> 27);
+	for (unsigned i = 0; i < 8; i++) {
+		uint32_t bit = 1u << (key * salts[i] >> 27);
+		missing |= ~words[i] & bit;
+		words[i] |= bit;
+	}
 	memcpy(block, words, sizeof words);
+	return missing != 0;
+}
+
+void bloom_fold(uint8_t *blocks, size_t count)
+{
+	for (size_t i = 0; i < count / 2; i++)
+		for (size_t k = 0; k < BLOOM_BLOCK; k++)
+			blocks[i * BLOOM_BLOCK + k] = blocks[2 * i * BLOOM_BLOCK + k] | blocks[(2 * i + 1) * BLOOM_BLOCK + k];
 }
 
 bool bloom_find(const uint8_t *blocks, size_t count, uint64_t hash)

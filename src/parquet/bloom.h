@@ -17,7 +17,10 @@
 uint64_t bloom_hash(const void *value, size_t len);
 /* Bytes for so many different values at no more than 1 % of false answers: a power of two, because some readers want one. */
 size_t bloom_bytes(uint64_t distinct);
-void bloom_add(uint8_t *blocks, size_t count, uint64_t hash);
+/* True if it was not there before, as far as the filter can tell. */
+bool bloom_add(uint8_t *blocks, size_t count, uint64_t hash);
+/* Halves a filter of an even number of blocks: it answers as one that was made in that size. */
+void bloom_fold(uint8_t *blocks, size_t count);
 bool bloom_find(const uint8_t *blocks, size_t count, uint64_t hash);
 
 #endif

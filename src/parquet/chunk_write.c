@@ -276,6 +276,8 @@ rc_t chunk_write(struct encoder *e, const struct values *v, const struct level_f
 		column_index_write(e, v->kind, pages, c.data_pages, &c);
 		offset_index_write(e, pages, c.data_pages, &c);
 	}
+	if (e->opts.bloom_filters)
+		bloom_write(e, &plan, v, &c);
 	*ret = c;
 	*ret_bounds = bounds;
 	return RC_OK;

@@ -80,6 +80,12 @@ static void chunk_meta(struct parquet_writer *w, struct arena *a, const struct n
 		META_SET(m, COLUMN_META_DICTIONARY_PAGE_OFFSET);
 	}
 	statistics_of(c, m);
+	if (c->bloom_len) {
+		m->bloom_filter_offset = c->offset + c->compressed;
+		m->bloom_filter_length = (int32_t)c->bloom_len;
+		META_SET(m, COLUMN_META_BLOOM_FILTER_OFFSET);
+		META_SET(m, COLUMN_META_BLOOM_FILTER_LENGTH);
+	}
 	if (c->column_index_len) {
 		ret->column_index_offset = column_indexes + (int64_t)c->column_index_at;
 		ret->column_index_length = (int32_t)c->column_index_len;

@@ -44,6 +44,11 @@ TEST(a_bloom_filter_finds_what_was_added_and_little_else)
 			bloom_add(blocks, bytes / BLOOM_BLOCK, bloom_hash(&i, 8));
 		for (uint64_t i = 0; i < n; i++)
 			CHECK(bloom_find(blocks, bytes / BLOOM_BLOCK, bloom_hash(&i, 8)));
+		AUTO_MEM uint8_t *folded = mem_zalloc(2 * bytes, 1);
+		for (uint64_t i = 0; i < n; i++)
+			bloom_add(folded, 2 * bytes / BLOOM_BLOCK, bloom_hash(&i, 8));
+		bloom_fold(folded, 2 * bytes / BLOOM_BLOCK);
+		CHECK(memcmp(folded, blocks, bytes) == 0);
 		for (uint64_t i = n; i < n + 20000u; i++)
 			wrong += bloom_find(blocks, bytes / BLOOM_BLOCK, bloom_hash(&i, 8));
 		CHECK(wrong <= 20000 / 100 * 3 / 2);
@@ -159,6 +164,7 @@ static struct parquet_writer_options random_options(void)
 	o.page_index = rnd(5) > 0;
 	o.data_page_v2 = rnd(2);
 	o.dictionary_bytes = rnd(2) ? 1 << 20 : 0;
+	o.bloom_filters = rnd(2);
 	return o;
 }
 
@@ -374,6 +380,87 @@ TEST(pruned_and_filtered_is_filtered)
 		fixture_free(&x);
 	}
 	CHECK(hits * 20 > all && left < all * 8 / 10 && left > hits);
+}
+
+static struct slice id_of(uint32_t column, uint64_t i, uint8_t *out)
+{
+	uint64_t h = bloom_hash(&i, 8);
+	if (column == 0)
+		return slice_of(out, (size_t)snprintf((char *)out, 40, "%016llx%016llx", (unsigned long long)h, (unsigned long long)(h * h)));
+	memcpy(out, &h, 8);
+	h *= h;
+	memcpy(out + 8, &h, 8);
+	return slice_of(out, column == 1 ? 8 : 16);
+}
+
+/* Columns: ids as text, as numbers and as UUIDs; then what gets no filter: ascending numbers, few values, unique but long texts, doubles. */
+static void fill_ids(struct batch *b, uint32_t rows, uint64_t from)
+{
+	uint8_t out[200];
+	for (uint32_t i = 0; i < rows; i++) {
+		for (uint32_t k = 0; k < 3; k++)
+			if (k != 1 || i % 3)
+				put(&b->root.children[k], i, id_of(k, from + i, out));
+		int64_t seq = (int64_t)(from + i) * 1000 + rnd(900), few = rnd(50);
+		double d = (double)(seq * 7919);
+		column_put_fixed(&b->root.children[3], i, &seq, 8);
+		column_put_fixed(&b->root.children[4], i, &few, 8);
+		for (size_t n = 0; n < 150; n++)
+			out[n] = (uint8_t)('a' + rnd(26));
+		column_put_bytes(&b->root.children[5], i, slice_of(out, 150));
+		column_put_fixed(&b->root.children[6], i, &d, 8);
+	}
+	b->rows = rows;
+	batch_seal(b);
+}
+
+TEST(ids_get_a_bloom_filter_and_other_columns_do_not)
+{
+	static const enum type types[] = { TYPE_STRING, TYPE_INT64, TYPE_UUID, TYPE_INT64, TYPE_INT64, TYPE_STRING, TYPE_DOUBLE };
+	struct fixture x = { .schema = schema_new() };
+	struct err err = { 0 };
+	char name[] = "c0";
+	for (size_t i = 0; i < 7; i++, name[1]++)
+		schema_add(x.schema, NULL, slice_str(name), types[i]);
+	schema_assign_ids(x.schema);
+	buf_init(&x.file, BUF_MAX_DEFAULT);
+	struct parquet_sink sink = { &x.file, memory_write };
+	struct parquet_writer_options o;
+	parquet_writer_options_default(&o);
+	o.bloom_filters = true;
+	AUTO(parquet_writer) *w = NULL;
+	CHECK_OK(parquet_writer_new(&sink, &o, &w, &err), err);
+	static const uint32_t rows[GROUPS] = { 30000, 900, 7000 }; /* 900 are too few */
+	for (uint32_t g = 0; g < GROUPS; g++) {
+		batch_init(&x.groups[g], x.schema);
+		fill_ids(&x.groups[g], rows[g], g * 100000);
+		CHECK_OK(parquet_writer_row_group(w, &x.groups[g], &err), err);
+	}
+	CHECK_OK(parquet_writer_finish(w, x.schema, NULL, &err), err);
+	x.bytes = buf_slice(&x.file);
+	CHECK_OK(fixture_open(&x, &err), err);
+	const struct field *root = parquet_reader_schema(x.reader)->root;
+	uint8_t out[200];
+	for (uint32_t g = 0; g < GROUPS; g++)
+		for (uint32_t k = 0; k < 7; k++) {
+			uint32_t found = 0, wrong = 0;
+			bool may;
+			for (uint32_t i = 0; i < 3000 && k < 3; i++) {
+				struct slice v = id_of(k, g * 100000 + i % rows[g], out);
+				CHECK_OK(parquet_reader_may_hold(x.reader, g, root->children[k], v, &may, &err), err);
+				found += may || (k == 1 && i % rows[g] % 3 == 0);
+			}
+			CHECK(k >= 3 || found == 3000);
+			for (uint32_t i = 0; i < 3000; i++) {
+				memcpy(out, &i, 4);
+				struct slice v = k < 3 ? id_of(k, 1000000 + i, out) : slice_of(out, types[k] == TYPE_STRING ? 4 : 8);
+				CHECK_OK(parquet_reader_may_hold(x.reader, g, root->children[k], v, &may, &err), err);
+				wrong += may;
+			}
+			if (k < 3 && rows[g] > 1000 ? wrong >= 60 : wrong != 3000)
+				TEST_FAIL_("group %u column %u: %u of 3000 absent values may be there", g, k, wrong);
+		}
+	fixture_free(&x);
 }
 
 TEST(a_predicate_that_is_none_is_refused)

@@ -7,6 +7,7 @@
  *   outline.c       the groups of finished row groups, kept for null chunks of columns that come later
  *   chunk_write.c   one column chunk: plan, pages, statistics, page index
  *   choose.c        the plan: which encoding and codec, by trial on the chunk's values
+ *   bloom_write.c   whether a chunk gets a Bloom filter, and the filter
  *   page_write.c    one page: levels and values → compressed bytes with header
  *   stats.c         bounds: finding, merging, cutting
  *   footer_write.c, schema_write.c   the footer
@@ -140,6 +141,7 @@ struct chunk {
 	struct slice min, max; /* in the arena */
 	size_t column_index_at, offset_index_at; /* into the encoder's buffers */
 	uint32_t column_index_len, offset_index_len; /* 0 = none */
+	uint32_t bloom_len; /* of the filter that stands behind the last page; 0 = none */
 };
 
 /* The chunk's plan. */
@@ -195,6 +197,9 @@ struct page {
 rc_t page_write_dictionary(struct encoder *e, const struct plan *plan, struct chunk *chunk, struct err *reterr);
 rc_t page_write_data(struct encoder *e, const struct plan *plan, const struct values *v, const struct level_frame *levels,
 		     const struct meta_statistics *stats, struct page *page, struct chunk *chunk, struct err *reterr);
+
+/* bloom_write.c: appends a filter behind the chunk's pages if it is worth its bytes. */
+void bloom_write(struct encoder *e, const struct plan *plan, const struct values *v, struct chunk *c);
 
 /* chunk_write.c. v->count may be 0: a null chunk. *ret_bounds (of the whole chunk, for the Iceberg bounds) borrows from v. */
 rc_t chunk_write(struct encoder *e, const struct values *v, const struct level_frame *levels, struct chunk *ret, struct bounds *ret_bounds,

@@ -10,7 +10,7 @@
  *   vanish. A column that a row group lacks gets an all-null chunk with the right levels, at worst behind the last row group. The
  *   first column of the footer is always stored first in each row group, because engines find a row group's split by it; this may
  *   move one top-level field to the front of the file's schema.
- * Not promised: encryption, bloom filters, sorting columns.
+ * Not promised: encryption, sorting columns.
  * Ownership: the sink and the schema are borrowed and must outlive the writer; batches are borrowed for the call.
  * Threads: one thread a writer; its row groups may be encoded by several (parquet_group).
  */
@@ -37,6 +37,7 @@ struct parquet_writer_options {
 	bool data_page_v2;
 	bool delta;             /* DELTA_* encodings may be chosen */
 	bool byte_stream_split; /* may be chosen for float and double; off by default: Spark and Athena do not read it */
+	bool bloom_filters;     /* for columns of ids; off by default: docs/decisions/bloom-filters.md */
 	const char *created_by; /* borrowed; "application version X" */
 };
 
