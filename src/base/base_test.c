@@ -84,6 +84,30 @@ TEST(crc32c_matches_the_published_vector)
 	CHECK_INT(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
 }
 
+TEST(crc32c_is_the_same_for_every_length_alignment_and_split)
+{
+	enum { MAX = 20000 };
+	static uint8_t bytes[MAX + 8];
+	static uint32_t want[MAX + 1]; /* of the first n bytes, bit by bit */
+	uint64_t seed = 1;
+	for (size_t shift = 0; shift < 8; shift += 3) {
+		uint32_t c = ~0u;
+		for (size_t i = 0; i < MAX; i++) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			bytes[shift + i] = (uint8_t)(seed >> 56);
+			want[i] = ~c;
+			c ^= bytes[shift + i];
+			for (int k = 0; k < 8; k++)
+				c = c & 1 ? (c >> 1) ^ 0x82f63b78u : c >> 1;
+		}
+		want[MAX] = ~c;
+		for (size_t n = 0; n <= MAX; n += n < 2400 ? 1 : 97) {
+			CHECK_INT(crc32c(0, bytes + shift, n), want[n]);
+			CHECK_INT(crc32c(crc32c(0, bytes + shift, n), bytes + shift + n, MAX - n), want[MAX]);
+		}
+	}
+}
+
 TEST(payload_hash_does_not_depend_on_order)
 {
 	struct hash128 a = { 0 }, b = { 0 };
