@@ -135,7 +135,7 @@ struct window {
 	uint8_t *data;
 	size_t cap;
 };
-#define WINDOW_CHUNK ((size_t)256 << 10)
+#define WINDOW_CHUNK ((size_t)512 << 10)
 
 void window_init(struct window *win, int fd, const char *path);
 void window_free(struct window *win);    /* not the fd */

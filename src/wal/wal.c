@@ -26,7 +26,7 @@ static struct wal *wal_new(const struct wal_options *options)
 	o->segment_bytes = clamp(o->segment_bytes, (uint64_t)64 << 10, (uint64_t)1 << 30);
 	set_default(&o->max_bytes, (uint64_t)16 << 30);
 	set_default(&o->collection_max_bytes, o->max_bytes / 2);
-	set_default(&o->spare_bytes, o->max_bytes / 16 > 4 * o->segment_bytes ? o->max_bytes / 16 : 4 * o->segment_bytes);
+	set_default(&o->spare_bytes, o->max_bytes / 8 > 4 * o->segment_bytes ? o->max_bytes / 8 : 4 * o->segment_bytes);
 	set_default(&o->key_hold_bytes, o->max_bytes / 4 < KEY_HOLD ? o->max_bytes / 4 : KEY_HOLD);
 	o->write_buffer_bytes = o->write_buffer_bytes ? o->write_buffer_bytes : (size_t)8 << 20;
 	o->index_max = clamp(o->index_max ? o->index_max : (size_t)256 << 10, 64, (size_t)1 << 28);

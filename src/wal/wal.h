@@ -51,7 +51,7 @@ struct wal_options {
 	uint64_t segment_bytes;        /* 64 MiB; at least 64 KiB, at most 1 GiB */
 	uint64_t max_bytes;            /* 16 GiB: cap of all segments together (control records may pass it by two segments) */
 	uint64_t collection_max_bytes; /* share of one collection's uncommitted records; default half of max_bytes */
-	uint64_t spare_bytes;          /* recycled files kept for reuse; default max_bytes / 16, at least 4 segments */
+	uint64_t spare_bytes;          /* recycled files kept for reuse; default max_bytes / 8, at least 4 segments: what one commit lets go */
 	size_t write_buffer_bytes;     /* 8 MiB: appended and not yet written; a full buffer makes wal_append wait for the sync thread */
 	size_t index_max;              /* 256 K extents: memory bound of the per-collection index, which gets coarser beyond it */
 	int64_t key_window_us;         /* 10 minutes: how long an idempotency key is remembered */
@@ -164,7 +164,7 @@ struct wal_record {
 	uint64_t first, last;       /* EVENTS: positions in `events`, inclusive */
 	uint64_t after, upto;       /* CUT; COMMITTED, DROP: upto */
 	int64_t received;           /* µs, of the record */
-	const struct event *events; /* EVENTS; received, pos and meta are filled in */
+	const struct event *events; /* EVENTS; received, pos and meta are filled in; payloads lie one behind the other */
 	size_t count;
 	struct slice plan;          /* CUT */
 	uint64_t segment, offset;   /* where it stands */
