@@ -30,24 +30,32 @@ rc_t wal_source_rewind(void *ctx, struct err *reterr)
 	return wal_cursor_open(s->wal, s->collection, s->after, s->upto, &s->cursor, reterr);
 }
 
-static void take_record(struct wal_source *s, const struct wal_record *r)
+/* The payloads of a record lie one behind the other: one copy for all. Returns about what the events weigh. */
+static size_t take_record(struct wal_source *s, const struct wal_record *r)
 {
 	if (s->count + r->count > s->cap) {
 		s->cap = (s->count + r->count) * 3 / 2;
 		s->events = mem_realloc(s->events, s->cap * sizeof *s->events);
 	}
-	struct slice meta = { 0 };
+	struct event *out = s->events + s->count;
+	memcpy(out, r->events, r->count * sizeof *out);
+	const uint8_t *from = out[0].payload.data;
+	const struct slice *last = &out[r->count - 1].payload;
+	struct slice payloads = arena_copy(&s->arena, slice_of(from, (size_t)(last->data + last->len - from)));
+	struct slice meta = arena_copy(&s->arena, out[0].meta); /* one for the whole record */
 	for (size_t i = 0; i < r->count; i++) {
-		struct event *e = &s->events[s->count++];
-		*e = r->events[i];
-		e->payload = arena_copy(&s->arena, e->payload);
-		e->id = arena_copy(&s->arena, e->id);
-		e->key = arena_copy(&s->arena, e->key);
-		e->reason = arena_copy(&s->arena, e->reason);
-		if (i == 0)
-			meta = arena_copy(&s->arena, e->meta); /* one for the whole record */
+		struct event *e = &out[i];
+		e->payload.data = e->payload.len ? payloads.data + (e->payload.data - from) : NULL;
 		e->meta = meta;
+		if (e->id.len)
+			e->id = arena_copy(&s->arena, e->id);
+		if (e->key.len)
+			e->key = arena_copy(&s->arena, e->key);
+		if (e->reason.len)
+			e->reason = arena_copy(&s->arena, e->reason);
 	}
+	s->count += r->count;
+	return payloads.len + 64 * r->count;
 }
 
 rc_t wal_source_next(void *ctx, const struct event **ret_events, size_t *ret_n, struct err *reterr)
@@ -66,10 +74,7 @@ rc_t wal_source_next(void *ctx, const struct event **ret_events, size_t *ret_n, 
 			return rc;
 		if (r.type != WAL_EVENTS)
 			continue;
-		size_t before = s->count;
-		take_record(s, &r);
-		for (size_t i = before; i < s->count; i++)
-			bytes += s->events[i].payload.len + 64;
+		bytes += take_record(s, &r);
 	}
 	if (!s->count)
 		return RC_EOF;
