@@ -519,12 +519,12 @@ static void check_file(struct slice file, bool honest, uint32_t cut)
 	AUTO(parquet_reader) *r = NULL, *small = NULL;
 	AUTO_BUF struct buf whole, parts;
 	struct err err;
+	buf_init(&whole, BUF_MAX_DEFAULT);
+	buf_init(&parts, BUF_MAX_DEFAULT);
 	if (parquet_reader_open(&source, &limits, &r, &err) != RC_OK)
 		return;
 	limits.window_bytes = 16;
 	must(parquet_reader_open(&source, &limits, &small, &err) == RC_OK);
-	buf_init(&whole, BUF_MAX_DEFAULT);
-	buf_init(&parts, BUF_MAX_DEFAULT);
 	struct batch b, s;
 	batch_init(&b, parquet_reader_schema(r));
 	batch_init(&s, parquet_reader_schema(small));

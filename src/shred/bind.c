@@ -8,7 +8,7 @@ static bool path_is(const struct shape_keys *keys, uint32_t node, const char *pa
 	size_t len = strlen(path);
 	for (uint32_t n = node; n != SHAPE_ROOT_NODE;) {
 		const struct shape_node *at = shape_node_at(keys, n);
-		if (at->element || at->key.len > len || memcmp(path + len - at->key.len, at->key.data, at->key.len) != 0)
+		if (at->element || at->key.len > len || !slice_eq(slice_of(path + len - at->key.len, at->key.len), at->key))
 			return false;
 		len -= at->key.len;
 		n = at->parent;

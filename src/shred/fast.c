@@ -30,7 +30,10 @@ void fast_touch_grow(struct row *r)
 /* The newest value of c never was. */
 static void column_unput(struct column *c)
 {
-	uint32_t slot = --c->slots;
+	uint32_t slot = c->slots - 1;
+	while (!(c->present[slot >> 6] >> (slot & 63) & 1))
+		slot--; /* absent slots behind it: [1,null,2] has put two values into three */
+	c->slots = slot;
 	c->present[slot >> 6] &= ~((uint64_t)1 << (slot & 63));
 	c->values--;
 	if (c->field->type == TYPE_STRING || c->field->type == TYPE_BINARY)
