@@ -23,30 +23,36 @@ FAST_TARGET static inline uint32_t FAST_NAME(equal_32)(const uint8_t *p, const u
 #endif
 }
 
-/* Copies 32 bytes from p to d. Bit i: byte i is a control, quote, backslash or beyond ASCII. */
-FAST_TARGET static inline uint32_t FAST_NAME(copy_32)(uint8_t *d, const uint8_t *p)
+/* Copies 32 bytes from p to d. Bit i: byte i is a control, quote, backslash; *ret_high: or beyond ASCII. */
+FAST_TARGET static inline uint32_t FAST_NAME(copy_32)(uint8_t *d, const uint8_t *p, uint32_t *ret_high)
 {
 #if FAST_AVX2
 	__m256i v = _mm256_loadu_si256((const __m256i *)p);
 	_mm256_storeu_si256((__m256i *)d, v);
 	__m256i hit = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
 	hit = _mm256_or_si256(hit, _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v));
-	return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(hit, v));
+	*ret_high = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(hit, v));
+	return (uint32_t)_mm256_movemask_epi8(hit);
 #elif defined(__SSE2__)
-	uint32_t m = 0;
+	uint32_t m = 0, high = 0;
 	for (int i = 0; i < 2; i++) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(p + 16 * i));
 		_mm_storeu_si128((__m128i *)(d + 16 * i), v);
 		__m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
 		hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
-		m |= (uint32_t)_mm_movemask_epi8(_mm_or_si128(hit, v)) << 16 * i;
+		m |= (uint32_t)_mm_movemask_epi8(hit) << 16 * i;
+		high |= (uint32_t)_mm_movemask_epi8(_mm_or_si128(hit, v)) << 16 * i;
 	}
+	*ret_high = high;
 	return m;
 #else
-	uint32_t m = 0;
+	uint32_t m = 0, high = 0;
 	memcpy(d, p, 32);
-	for (int i = 0; i < 32; i++)
-		m |= (uint32_t)(p[i] < 0x20 || p[i] == '"' || p[i] == '\\' || p[i] >= 0x80) << i;
+	for (int i = 0; i < 32; i++) {
+		m |= (uint32_t)(p[i] < 0x20 || p[i] == '"' || p[i] == '\\') << i;
+		high |= (uint32_t)(p[i] >= 0x80) << i;
+	}
+	*ret_high = m | high;
 	return m;
 #endif
 }
@@ -64,16 +70,19 @@ FAST_TARGET static inline const uint8_t *FAST_NAME(put_string)(struct row *r, st
 {
 	struct buf *data = &c->data;
 	const uint8_t *from = p, *end = r->end;
-	size_t len = data->len;
+	size_t start = data->len, len = start;
 	bool high = false;
 	for (;;) {
 		if (__builtin_expect(data->cap - len < 32, 0)) {
-			data->len = len;
-			if (!buf_reserve(data, 32))
+			data->len = len; /* what is there moves */
+			bool grown = buf_reserve(data, 32);
+			data->len = start;
+			if (!grown)
 				return NULL;
 		}
-		uint32_t m = FAST_NAME(copy_32)(data->data + len, p);
+		uint32_t with_high, m = FAST_NAME(copy_32)(data->data + len, p, &with_high);
 		if (!m) {
+			high |= with_high != 0;
 			p += 32;
 			len += 32;
 			if (__builtin_expect(p >= end, 0))
@@ -81,30 +90,19 @@ FAST_TARGET static inline const uint8_t *FAST_NAME(put_string)(struct row *r, st
 			continue;
 		}
 		unsigned n = (unsigned)__builtin_ctz(m);
+		high |= (with_high & -with_high) != (m & -m);
 		p += n;
 		len += n;
 		if (__builtin_expect(*p == '"', 1))
 			break;
-		if (*p < 0x80) { /* an escape, or a control character */
-			data->len = len - (size_t)(p - from);
-			p = fast_escaped(r, data, from);
-			if (!p)
-				return NULL;
-			len = data->len;
-			high = false;
-			break;
-		}
-		high = true;
-		do {
-			if (__builtin_expect(data->cap - len < 1, 0)) {
-				data->len = len;
-				if (!buf_reserve(data, 32))
-					return NULL;
-			}
-			data->data[len++] = *p++;
-		} while (*p >= 0x80 && p < end);
+		p = fast_escaped(r, data, from); /* an escape, or a control character */
+		if (!p)
+			return NULL;
+		len = data->len;
+		high = false;
+		break;
 	}
-	if (high && !r->trusted && (p > end || !json_utf8_valid(slice_of(from, (size_t)(p - from)), NULL)))
+	if (high && !r->trusted && !json_utf8_valid(slice_of(from, (size_t)(p - from)), NULL))
 		return NULL;
 	data->len = len;
 	uint32_t i = fast_mark(r, c, slot);

@@ -49,6 +49,7 @@ struct shred_options {
 
 struct shred_stats {
 	uint64_t rows;	       /* stored */
+	uint64_t direct;       /* of them, put into the columns while they were parsed: the fast way */
 	uint64_t raw_rows;     /* of them, with __raw */
 	uint64_t rest_rows;    /* of them, with __rest */
 	uint64_t quarantined;  /* of them, with a reason */

@@ -402,6 +402,7 @@ rc_t shredder_run(struct shredder *s, const struct event *events, size_t n, shre
 		else
 			append_row(s, b, &m);
 		s->last = b;
+		s->stats.direct += direct;
 		count_row(s, &m);
 	}
 	return RC_OK;
