@@ -6,17 +6,28 @@
  */
 #include "parquet/reader_internal.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define LEVEL_GROUP 16
 #define ONES 0x0101010101010101u
 #define HIGH 0x8080808080808080u
 
-/* Bit i of the result: levels[i] ≥ least, for n ≤ 64 levels of at most 127; least ≤ 127. Loads whole groups of 8. */
+/* Bit i of the result: levels[i] ≥ least, for n ≤ 64 levels of at most 127; least ≤ 127. Loads whole groups of LEVEL_GROUP. */
 static uint64_t mask_at_least(const uint8_t *levels, size_t n, unsigned least)
 {
 	uint64_t mask = 0;
+#if defined(__SSE2__)
+	const __m128i below = _mm_set1_epi8((char)(least - 1));
+	for (size_t i = 0; i < n; i += LEVEL_GROUP)
+		mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpgt_epi8(_mm_loadu_si128((const __m128i *)(levels + i)), below)) << i;
+#else
 	for (size_t i = 0; i < n; i += 8) {
 		uint64_t ge = ((decode_load64(levels + i) | HIGH) - least * ONES) & HIGH;
 		mask |= ((ge >> 7) * 0x0102040810204080u >> 56) << i;
 	}
+#endif
 	return n < 64 ? mask & (((uint64_t)1 << n) - 1) : mask;
 }
 
@@ -38,9 +49,20 @@ static void bits_append(uint64_t *bits, size_t at, uint64_t word, size_t n)
 		bits[at / 64 + 1] |= word >> (64 - at % 64);
 }
 
+#if defined(__x86_64__)
+__attribute__((target("bmi2"))) static uint64_t bits_extract_bmi2(uint64_t word, uint64_t mask)
+{
+	return _pext_u64(word, mask);
+}
+#endif
+
 /* The bits of `word` at the places of `mask`, moved together. */
 static uint64_t bits_extract(uint64_t word, uint64_t mask)
 {
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("bmi2"))
+		return bits_extract_bmi2(word, mask);
+#endif
 	uint64_t out = 0;
 	for (unsigned k = 0; mask; k++, mask &= mask - 1)
 		out |= (word >> __builtin_ctzll(mask) & 1) << k;
@@ -202,7 +224,7 @@ static rc_t apply_nested(struct parquet_reader *r, struct level_sink *s, const s
 			 size_t *ret_total, struct err *reterr)
 {
 	const struct leaf *l = s->leaf;
-	uint8_t reps_room[LEVEL_CHUNK + 8], defs[LEVEL_CHUNK + 8]; /* compared in groups of 8 */
+	uint8_t reps_room[LEVEL_CHUNK + LEVEL_GROUP], defs[LEVEL_CHUNK + LEVEL_GROUP]; /* compared in groups */
 	const uint8_t *reps = l->max_rep ? reps_room : NULL;
 	struct level_input rep_in, def_in;
 	input_open(&rep_in, p->reps, p->reps_end, p->reps_packed, l->max_rep);
@@ -221,7 +243,7 @@ static rc_t apply_nested(struct parquet_reader *r, struct level_sink *s, const s
 		TRY(charge_structure(r, l, last - first, reterr));
 		skip += count_at_least(defs, first, l->max_def); /* entries before `first` exist only until the range begins */
 		total += count_at_least(defs, n, l->max_def);
-		/* The masks want groups of 8 from an even start. */
+		/* The masks want groups from an even start. */
 		if (first) {
 			memmove(reps_room, reps_room + first, last - first);
 			memmove(defs, defs + first, last - first);
@@ -232,6 +254,68 @@ static rc_t apply_nested(struct parquet_reader *r, struct level_sink *s, const s
 	*ret_skip = skip;
 	*ret_take = leaf_column->values - values_before;
 	*ret_total = total;
+	return RC_OK;
+}
+
+/* n entries of one level. */
+static void node_run(const struct level_node *node, struct column *c, unsigned def, size_t n)
+{
+	if (def < node->slot_def)
+		return;
+	reserve_present(c, n);
+	if (def >= node->present_def) {
+		bits_fill(c->present, c->slots, n);
+		c->values += (uint32_t)n;
+	}
+	c->slots += (uint32_t)n;
+}
+
+/* The next n entries of a field that lies in no list, a run of equal levels at a time; keep: they belong to the rows wanted. */
+static bool entries_optional(const struct level_sink *s, struct hybrid_reader *h, size_t n, bool keep, size_t *ret_values)
+{
+	const struct leaf *l = s->leaf;
+	uint8_t defs[LEVEL_CHUNK + LEVEL_GROUP];
+	uint32_t def = 0;
+	for (size_t m, packed; n; n -= m) {
+		m = hybrid_take_run(h, n, &def, &packed);
+		if (m) {
+			if (def > l->max_def)
+				return false;
+			*ret_values += def == l->max_def ? m : 0;
+			for (uint32_t k = 0; k < l->path_len && keep; k++)
+				node_run(&l->path[k], s->columns[k], def, m);
+			continue;
+		}
+		m = packed < LEVEL_CHUNK ? packed : LEVEL_CHUNK;
+		if (!m || !hybrid_read_u8(h, defs, m))
+			return false;
+		memset(defs + m, 0, LEVEL_GROUP);
+		if (count_at_least(defs, m, l->max_def + 1u))
+			return false;
+		*ret_values += count_at_least(defs, m, l->max_def);
+		for (uint32_t k = 0; k < l->path_len && keep; k++)
+			node_apply(&l->path[k], s->columns[k], NULL, defs, m);
+	}
+	return true;
+}
+
+/* In no list: an entry is a row. */
+static rc_t apply_optional(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take,
+			   size_t *ret_total, struct err *reterr)
+{
+	uint64_t entries = p->entries, before = s->row_from > s->row ? s->row_from - s->row : 0, until = s->row_to > s->row ? s->row_to - s->row : 0;
+	size_t first = (size_t)(before < entries ? before : entries), last = (size_t)(until < entries ? until : entries);
+	size_t skip = 0, take = 0, rest = 0;
+	struct hybrid_reader h;
+	hybrid_init(&h, p->defs, p->defs_end, 32 - (unsigned)__builtin_clz(s->leaf->max_def));
+	TRY(charge_structure(r, s->leaf, last - first, reterr));
+	if (!entries_optional(s, &h, first, false, &skip) || !entries_optional(s, &h, last - first, true, &take) ||
+	    !entries_optional(s, &h, (size_t)entries - last, false, &rest))
+		return levels_bad(reterr);
+	s->row += entries;
+	*ret_skip = skip;
+	*ret_take = take;
+	*ret_total = skip + take + rest;
 	return RC_OK;
 }
 
@@ -283,6 +367,8 @@ rc_t levels_apply(struct parquet_reader *r, struct level_sink *s, const struct p
 	} else if (l->path_len == 1 && l->max_def == 1 && !l->max_rep && !p->defs_packed && s->row >= s->row_from &&
 		   s->row + p->entries <= s->row_to) {
 		rc = apply_flat(r, s, p, ret_skip, ret_take, ret_total, reterr);
+	} else if (!l->max_rep && !p->defs_packed) {
+		rc = apply_optional(r, s, p, ret_skip, ret_take, ret_total, reterr);
 	} else {
 		rc = apply_nested(r, s, p, ret_skip, ret_take, ret_total, reterr);
 	}

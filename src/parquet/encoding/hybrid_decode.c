@@ -156,6 +156,18 @@ static void hybrid_advance(struct hybrid_reader *h, size_t n, bool packed)
 		h->repeated -= n;
 }
 
+size_t hybrid_take_run(struct hybrid_reader *h, size_t n, uint32_t *ret_value, size_t *ret_packed)
+{
+	bool packed = false;
+	size_t m = hybrid_run(h, n, &packed);
+	*ret_packed = packed ? m : 0;
+	if (!m || packed)
+		return 0;
+	*ret_value = h->value;
+	hybrid_advance(h, m, false);
+	return m;
+}
+
 bool hybrid_read_u8(struct hybrid_reader *h, uint8_t *out, size_t n)
 {
 	while (n) {
