@@ -44,12 +44,14 @@ ESCAPE_AVX2 static inline uint32_t escape_step_avx2(uint8_t *out, const uint8_t 
 	return ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_and_si256(by_low, by_high), _mm256_setzero_si256()));
 }
 
-/* The same as escape_copy_clean, reading and writing up to 31 bytes past n. */
+/* The same as escape_copy_clean, reading and writing up to 31 bytes past n. Strings of a column lie one behind the other: while this one is
+ * copied the next is fetched, for a row reads from more columns than the hardware foresees. */
 ESCAPE_AVX2 static inline size_t escape_copy_clean_avx2(uint8_t *out, const uint8_t *p, size_t n, const struct escape_set *set)
 {
 	const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)set->low));
 	const __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)set->high));
 	for (size_t i = 0;; i += 32) {
+		__builtin_prefetch(p + i + n + 64);
 		uint32_t hit = escape_step_avx2(out + i, p + i, low, high);
 		if (n - i <= 32) {
 			size_t at = (size_t)_tzcnt_u32(hit); /* 32 if there is none */

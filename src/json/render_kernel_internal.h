@@ -49,6 +49,7 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_string)(struct job *j, uint
 {
 	size_t from = c->offsets[value], len = c->offsets[value + 1] - from;
 	const uint8_t *text = c->data + from;
+	__builtin_prefetch(c->offsets + value + 32);
 	if (__builtin_expect((size_t)(j->end - p) < len + RENDER_SLACK, 0) && !(p = render_room(j, p, len + RENDER_SLACK)))
 		return NULL;
 	*p++ = '"';
@@ -100,6 +101,7 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_value)(struct job *j, uint8
 	case PLACE_STRING:
 		return RENDER_NAME(put_string)(j, p, c, value);
 	case PLACE_INT:
+		__builtin_prefetch(c->data + (size_t)value * 8 + 128);
 		memcpy(&i, c->data + (size_t)value * 8, 8);
 		if (i < 0)
 			*p++ = '-';
