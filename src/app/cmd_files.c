@@ -131,14 +131,14 @@ int cmd_convert(int argc, char **argv)
 	int code;
 	const char *format_name = NULL, *codec = "zstd:1";
 	bool strict = false, stats = false, check = false;
-	int64_t threads = 1;
+	int64_t threads = 0;
 	const struct option_def defs[] = {
 		{ "--codec", OPTION_TEXT, &codec, "zstd:1 (default), zstd:N, snappy, lz4_raw, gzip, uncompressed", "C" },
 		{ "--format", OPTION_TEXT, &format_name, "auto (default), ndjson, json, text, raw", "F" },
 		{ "--strict", OPTION_FLAG, &strict, "fail on the first line that is not valid, instead of keeping it as bytes", NULL },
 		{ "--stats", OPTION_FLAG, &stats, "what was stored how, on stdout", NULL },
 		{ "--check", OPTION_FLAG, &check, "restore every row and compare it (default: one in 64)", NULL },
-		{ "--threads", OPTION_NUMBER, &threads, "accepted; this version uses one", "N" },
+		{ "--threads", OPTION_NUMBER, &threads, "threads (default: one for each CPU); the file is the same for any number", "N" },
 		{ 0 },
 	};
 	struct convert_options co = { 0 };
@@ -151,6 +151,9 @@ int cmd_convert(int argc, char **argv)
 	progress_begin(&bar, argv[1]);
 	co.in = argv[1];
 	co.out = argv[2];
+	if (threads < 0 || threads > INT32_MAX)
+		return usage_error("convert", "--threads %lld: give the number of threads, or 0 for one for each CPU", (long long)threads);
+	co.threads = (unsigned)threads;
 	co.strict = strict;
 	co.verify_all = check;
 	co.progress = progress_update;

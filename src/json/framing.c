@@ -99,6 +99,27 @@ rc_t framing_finish(struct framing *g, struct slice tail, struct err *reterr)
 	return check_size(g, reterr);
 }
 
+rc_t framing_join(struct framing *into, const struct framing *from, struct err *reterr)
+{
+	if (!from->events)
+		return framing_finish(into, buf_slice(&from->tail), reterr);
+	AUTO_BUF struct buf first;
+	buf_init(&first, FRAMING_MAX);
+	buf_append_slice(&first, buf_slice(&into->tail));
+	buf_append_slice(&first, buf_slice(&from->prefix));
+	buf_reset(&into->tail);
+	TRY(framing_add(into, buf_slice(&first), reterr));
+	size_t at = 0;
+	uint64_t number, length;
+	while (slice_varint(buf_slice(&from->runs), &at, &number) && slice_varint(buf_slice(&from->runs), &at, &length)) {
+		TRY(framing_add(into, gap_at(from, number), reterr));
+		into->run_length += length - 1;
+		into->gap_uses[into->run_gap] += length - 1;
+		into->events += length - 1;
+	}
+	return framing_finish(into, buf_slice(&from->tail), reterr);
+}
+
 static void put_bytes(struct buf *ret, struct slice s)
 {
 	buf_varint(ret, s.len);

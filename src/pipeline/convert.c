@@ -1,31 +1,15 @@
-#include "pipeline/convert.h"
+#include "pipeline/convert_internal.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "json/notes.h"
 #include "os/clock.h"
 #include "os/file.h"
-#include "parquet/writer.h"
-#include "source/file.h"
 
-#define GROUP_BYTES ((size_t)64 << 20)
-
-struct convert {
-	const struct convert_options *opts;
-	struct convert_result *result;
-	struct framing framing;
-	struct file_source *source;
-	struct shredder *shredder;
-	struct parquet_writer *writer;
-	struct batch batch;
-	bool has_batch;
-	char *temp;
-	int fd;
-	uint64_t offset;
-	struct event *events; /* a copy where some are invalid */
-	size_t cap;
-};
+#define THREADS_MAX 256u
+#define KEEP_MAX    ((size_t)16 << 20) /* encoded bytes of a range that wait for the ranges before */
 
 static rc_t convert_write(void *ctx, const void *data, size_t len, struct err *reterr)
 {
@@ -35,82 +19,59 @@ static rc_t convert_write(void *ctx, const void *data, size_t len, struct err *r
 	return RC_OK;
 }
 
-static struct batch *convert_route(void *ctx, size_t i, int64_t time_us)
+static unsigned cpu_count(void)
 {
-	struct convert *c = ctx;
-	(void)i, (void)time_us;
-	return &c->batch;
+	cpu_set_t set;
+	return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
-static rc_t convert_seal(struct convert *c, struct err *reterr)
+/* ---- workers ---- */
+
+static void *worker_main(void *ctx)
 {
-	if (!c->batch.rows)
-		return RC_OK;
-	batch_seal(&c->batch);
-	TRY(parquet_writer_row_group(c->writer, &c->batch, reterr));
-	batch_reset(&c->batch);
-	return RC_OK;
+	struct worker *w = ctx;
+	while (turn_next_range(w))
+		range_run(w);
+	return NULL;
 }
 
-/* Invalid events lose their reason and keep their bytes; strict refuses them. */
-static rc_t accept_invalid(struct convert *c, const struct event **events, size_t n, struct err *reterr)
+/* The calling thread works, too. Threads that cannot be started are done without. */
+static void convert_run(struct convert *c, struct worker *workers, unsigned count)
 {
-	size_t first = 0;
-	while (first < n && !(*events)[first].reason.len)
-		first++;
-	if (first == n)
-		return RC_OK;
-	if (c->opts->strict)
-		return err_set(reterr, RC_INVALID, "%s: %.*s; without --strict such lines are kept as bytes", c->opts->in,
-			       SLICE_ARG((*events)[first].reason));
-	if (n > c->cap) {
-		c->cap = n + n / 2;
-		c->events = mem_realloc(c->events, c->cap * sizeof *c->events);
+	struct parquet_group_options keep = { .keep = KEEP_MAX, .turn = turn_append };
+	unsigned started = 1;
+	for (unsigned i = 0; i < count; i++) {
+		struct worker *w = &workers[i];
+		w->c = c;
+		framing_init(&w->framing);
+		buf_init(&w->text, SIZE_MAX / 2); /* bounded by the size of a range, and a call of the source */
+		buf_init(&w->marks, SIZE_MAX / 2);
+		keep.ctx = w;
+		w->group = parquet_group_new(c->writer, &keep);
 	}
-	memcpy(c->events, *events, n * sizeof *c->events);
-	for (size_t i = first; i < n; i++) {
-		if (!c->events[i].reason.len)
-			continue;
-		c->events[i].reason = (struct slice){ 0 };
-		c->events[i].kind = PAYLOAD_RAW;
-		c->result->invalid++;
-	}
-	*events = c->events;
-	return RC_OK;
+	while (started < count && pthread_create(&workers[started].thread, NULL, worker_main, &workers[started]) == 0)
+		started++;
+	worker_main(&workers[0]);
+	for (unsigned i = 1; i < started; i++)
+		pthread_join(workers[i].thread, NULL);
 }
 
-/* Lines come unchecked; where one turns out not to be JSON, it and those behind it are checked. */
-static rc_t convert_batch(struct convert *c, const struct event *events, size_t n, struct err *reterr)
+static rc_t convert_ranges(struct convert *c, struct err *reterr)
 {
-	for (;;) {
-		TRY(accept_invalid(c, &events, n, reterr));
-		rc_t rc = shredder_run(c->shredder, events, n, convert_route, c, reterr);
-		if (rc != RC_AGAIN)
-			return rc;
-		file_source_check(c->source, events[shredder_stopped(c->shredder)].pos, &events, &n);
-	}
+	unsigned count = c->opts->threads ? c->opts->threads : cpu_count();
+	if (count > THREADS_MAX)
+		count = THREADS_MAX;
+	struct worker *workers = mem_zalloc(count, sizeof *workers);
+	convert_run(c, workers, count);
+	for (unsigned i = 0; i < count; i++)
+		worker_free(&workers[i]);
+	free(workers);
+	if (c->failed != RANGE_NONE && reterr)
+		*reterr = c->err;
+	return c->rc;
 }
 
-static rc_t convert_events(struct convert *c, struct err *reterr)
-{
-	TRY(file_source_cut(c->source, 0, UINT64_MAX, UINT64_MAX, reterr));
-	TRY(file_source_rewind(c->source, reterr));
-	for (;;) {
-		const struct event *events;
-		size_t n;
-		rc_t rc = file_source_next(c->source, &events, &n, reterr);
-		if (rc == RC_EOF)
-			return convert_seal(c, reterr);
-		if (rc != RC_OK)
-			return rc;
-		TRY(convert_batch(c, events, n, reterr));
-		c->result->events += n;
-		if (batch_bytes(&c->batch) >= GROUP_BYTES)
-			TRY(convert_seal(c, reterr));
-		if (c->opts->progress)
-			c->opts->progress(c->opts->ctx, file_source_offset(c->source), file_source_size(c->source), c->result->events);
-	}
-}
+/* ---- the file ---- */
 
 static rc_t convert_finish(struct convert *c, struct err *reterr)
 {
@@ -154,51 +115,61 @@ static rc_t check_distinct(const struct convert_options *o, struct err *reterr)
 
 static rc_t convert_open(struct convert *c, struct err *reterr)
 {
-	TRY(check_distinct(c->opts, reterr));
-	struct file_source_options so = { .path = c->opts->in, .format = c->opts->format, .once = true, .unchecked = true, .framing = &c->framing };
+	const struct convert_options *o = c->opts;
+	TRY(check_distinct(o, reterr));
+	struct file_source_options so = { .path = o->in, .format = o->format, .once = true, .unchecked = true, .framing = &c->framing,
+					  .first_read = o->sample_bytes };
 	TRY(file_source_open(&so, &c->source, reterr));
-	struct shred_options ro = { .verify_all = c->opts->verify_all };
+	TRY(file_source_cut(c->source, 0, UINT64_MAX, UINT64_MAX, reterr));
+	TRY(file_source_rewind(c->source, reterr));
+	struct shred_options ro = { .verify_all = o->verify_all };
 	TRY(shredder_new(&ro, NULL, &c->shredder, reterr));
 	TRY(file_open(c->temp, FILE_CREATE_NEW, &c->fd, reterr));
 	struct parquet_sink sink = { c, convert_write };
 	struct parquet_writer_options wo;
 	parquet_writer_options_default(&wo);
-	wo.codec = c->opts->codec;
-	wo.level = c->opts->codec_level;
-	TRY(parquet_writer_new(&sink, &wo, &c->writer, reterr));
-	batch_init(&c->batch, shredder_schema(c->shredder));
-	c->has_batch = true;
-	return RC_OK;
+	wo.codec = o->codec;
+	wo.level = o->codec_level;
+	return parquet_writer_new(&sink, &wo, &c->writer, reterr);
+}
+
+static void convert_close(struct convert *c)
+{
+	file_close(c->fd);
+	turn_release_bases(c);
+	parquet_writer_free(c->writer);
+	shredder_free(c->shredder);
+	file_source_close(c->source);
+	framing_free(&c->framing);
+	pthread_cond_destroy(&c->moved);
+	pthread_mutex_destroy(&c->lock);
+	pthread_mutex_destroy(&c->file_lock);
+	free(c->temp);
 }
 
 rc_t convert_file(const struct convert_options *opts, struct convert_result *ret, struct err *reterr)
 {
 	memset(ret, 0, sizeof *ret);
 	int64_t start = clock_mono_us();
-	struct convert c = { .opts = opts, .result = ret, .fd = -1 };
+	struct convert c = { .opts = opts, .result = ret, .fd = -1, .end = RANGE_NONE, .failed = RANGE_NONE };
+	pthread_mutex_init(&c.lock, NULL);
+	pthread_mutex_init(&c.file_lock, NULL);
+	pthread_cond_init(&c.moved, NULL);
 	framing_init(&c.framing);
 	c.temp = file_temp_name(opts->out);
 	rc_t rc = convert_open(&c, reterr);
 	if (rc == RC_OK)
-		rc = convert_events(&c, reterr);
+		rc = convert_ranges(&c, reterr);
 	if (rc == RC_OK)
 		rc = convert_finish(&c, reterr);
 	if (rc == RC_OK) {
 		ret->format = file_source_format(c.source);
-		ret->bytes_in = file_source_end(c.source);
+		ret->bytes_in = c.cut ? c.size : file_source_end(c.source);
 		ret->stats = shredder_stats(c.shredder);
 		ret->took_us = clock_mono_us() - start;
 	} else if (c.fd >= 0) {
 		file_remove(c.temp, NULL);
 	}
-	file_close(c.fd);
-	if (c.has_batch)
-		batch_free(&c.batch);
-	parquet_writer_free(c.writer);
-	shredder_free(c.shredder);
-	file_source_close(c.source);
-	framing_free(&c.framing);
-	free(c.events);
-	free(c.temp);
+	convert_close(&c);
 	return rc;
 }

@@ -1,6 +1,8 @@
 /* One file in, one Parquet file out: the ingest path without lake and log. Payload columns, `__shape`, and `__raw` / `__rest` where a row needs
  * them; the file's framing (line ends, byte order mark, blank lines) is metadata "hydrant.framing", so that `hydrant restore` gives back the same bytes.
- * A line that is no JSON becomes a row of `__raw` alone (strict: an error instead). Memory: about 300 MiB however long the input.
+ * A line that is no JSON becomes a row of `__raw` alone (strict: an error instead).
+ * The file's bytes depend on the input and the options only, not on the number of threads. Memory: at most 300 MiB, and 150 MiB for each further
+ * thread, however long the input.
  */
 #ifndef PIPELINE_CONVERT_H
 #define PIPELINE_CONVERT_H
@@ -20,7 +22,11 @@ struct convert_options {
 	int codec_level;
 	bool strict;
 	bool verify_all; /* re-render every row, not one in 64 */
-	void (*progress)(void *ctx, uint64_t offset, uint64_t size, uint64_t events); /* may be NULL */
+	unsigned threads; /* 0: as many as there are CPUs for this process */
+	/* for tests; 0: chosen by what the input holds */
+	size_t range_bytes;  /* of input that one thread takes at once */
+	size_t sample_bytes; /* that columns are first settled by */
+	void (*progress)(void *ctx, uint64_t offset, uint64_t size, uint64_t events); /* may be NULL; one thread at a time */
 	void *ctx;
 };
 

@@ -11,6 +11,7 @@
 
 #define FIRST_READ ((size_t)8 << 20) /* a good sample for the schema */
 #define NEXT_READ ((size_t)2 << 20)
+#define EVENTS_MAX ((size_t)1 << 17) /* handed out at once: an event may be one byte, and takes a hundred here */
 
 struct file_source {
 	struct file_source_options opts;
@@ -234,7 +235,8 @@ static rc_t take(struct file_source *s, const struct frame_event *e, struct err 
 
 static rc_t feed(struct file_source *s, struct err *reterr)
 {
-	size_t want = s->fed_any ? NEXT_READ : FIRST_READ, got;
+	size_t first = s->opts.first_read ? s->opts.first_read : FIRST_READ;
+	size_t want = s->fed_any && first > NEXT_READ ? NEXT_READ : first, got;
 	TRY(read_input(s, framer_space(s->framer, want), want, &got, reterr));
 	s->fed_any = true;
 	s->offset += got;
@@ -268,7 +270,7 @@ rc_t file_source_next(struct file_source *s, const struct event **ret_events, si
 {
 	s->event_count = 0;
 	arena_reset(&s->reasons);
-	while (!s->done) {
+	while (!s->done && s->event_count < EVENTS_MAX) {
 		struct frame_event e;
 		rc_t rc = framer_next(s->framer, &e, reterr);
 		if (rc == RC_AGAIN) {
@@ -318,6 +320,52 @@ void file_source_check(struct file_source *s, uint64_t pos, const struct event *
 	}
 	*ret_events = s->events + from;
 	*ret_n = s->event_count - from;
+}
+
+rc_t file_source_twin(struct file_source *s, struct file_source **ret, struct err *reterr)
+{
+	struct file_source *t = NEW(struct file_source);
+	t->opts = s->opts;
+	t->format = file_source_format(s);
+	t->spool = -1;
+	arena_init(&t->reasons);
+	t->path = mem_strdup(s->path);
+	t->size = s->size;
+	t->seekable = true;
+	t->fd = dup(s->fd);
+	if (t->fd < 0) {
+		rc_t rc = err_errno(reterr, RC_IO, "cannot read %s by several threads", s->path);
+		file_source_close(t);
+		return rc;
+	}
+	*ret = t;
+	return RC_OK;
+}
+
+rc_t file_source_lines(struct file_source *s, uint64_t from, uint64_t to, uint64_t lines, struct framing *framing, struct err *reterr)
+{
+	s->format = file_source_format(s);
+	s->opts.framing = framing;
+	s->opts.stop = to;
+	s->aligned = true;
+	s->line_base = lines;
+	s->last_line = lines + 1;
+	s->from = s->upto = from;
+	s->max_bytes = s->max_events = UINT64_MAX;
+	s->measured = s->finished = false;
+	s->invalid = 0;
+	return file_source_rewind(s, reterr);
+}
+
+rc_t file_source_read(const struct file_source *s, uint64_t from, void *out, size_t len, size_t *ret_got, struct err *reterr)
+{
+	rc_t rc = file_pread(s->fd, s->path, out, len, from, ret_got, reterr);
+	return rc == RC_EOF ? RC_OK : rc;
+}
+
+uint64_t file_source_line(const struct file_source *s)
+{
+	return s->last_line;
 }
 
 uint64_t file_source_end(const struct file_source *s)

@@ -24,6 +24,7 @@ struct file_source_options {
 	bool unchecked;           /* the first reading of a cut may give unchecked events (model/event.h): the caller uses file_source_check */
 	struct framing *framing;  /* filled by the first reading, from offset 0 on, if not NULL */
 	int64_t received;         /* µs: receive time of all events */
+	size_t first_read;        /* bytes of the first read, 0 = 8 MiB: a good sample for the schema */
 	uint64_t stop;            /* bytes of input that count, 0 = all: a log file may grow while it is read */
 };
 
@@ -41,6 +42,16 @@ rc_t file_source_next(struct file_source *s, const struct event **ret_events, si
 
 /* One of the unchecked events that file_source_next gave is no JSON: those of that batch at and behind position `pos`, checked. */
 void file_source_check(struct file_source *s, uint64_t pos, const struct event **ret_events, size_t *ret_n);
+
+/* Another source on the same plain, unpacked file, of the format that was detected: for another thread. */
+rc_t file_source_twin(struct file_source *s, struct file_source **ret, struct err *reterr);
+/* Instead of a cut: one reading of the lines between the bytes `from` (where a line begins, or behind an event) and `to` (behind a line's end, or
+ * the end), of NDJSON or text in a plain, unpacked file. lines: line ends before `from`. framing: filled by this reading. */
+rc_t file_source_lines(struct file_source *s, uint64_t from, uint64_t to, uint64_t lines, struct framing *framing, struct err *reterr);
+/* Bytes of a plain, unpacked file; fewer only at its end. Beside a reading, and by several threads at once. */
+rc_t file_source_read(const struct file_source *s, uint64_t from, void *out, size_t len, size_t *ret_got, struct err *reterr);
+/* The line of the last event; after file_source_lines without an event, the line that `from` is in. */
+uint64_t file_source_line(const struct file_source *s);
 
 /* After a reading: where the cut ends, and whether the input ends there, too. */
 uint64_t file_source_end(const struct file_source *s);
