@@ -10,6 +10,11 @@
 #define SAMPLE_RUNS 3
 #define DICT_PATIENCE_MIN 1024   /* values seen before a dictionary may be called hopeless */
 #define DICT_PATIENCE_MAX 16384
+#define DICT_GLANCE 1024         /* values seen before it is asked whether most differ */
+#define DICT_DRAWS_MAX 4096      /* values drawn to see whether a dictionary can be worth it */
+#define DICT_PAIRS 32            /* equal pairs among them, at least, if it is */
+#define DICT_SLOTS_MIN 1024
+#define DICT_PAGE_MIN 16384      /* bytes */
 #define PAGE_OVERHEAD 40         /* bytes that a dictionary page costs besides its values */
 
 static void *scratch(struct buf *b, size_t bytes)
@@ -94,40 +99,36 @@ void encode_values(struct encoder *e, const struct plan *plan, const struct valu
 	}
 }
 
-void encode_dictionary(struct encoder *e, const struct values *v, struct buf *out)
-{
-	const struct dict *d = &e->dict;
-	if (!buf_reserve(out, d->value_bytes + (v->width ? 0 : 4 * (size_t)d->count)))
-		return;
-	uint8_t *p = out->data + out->len;
-	for (uint32_t i = 0; i < d->count; i++) {
-		struct slice s = value_at(v, d->first[i]);
-		if (!v->width) {
-			uint32_t len = (uint32_t)s.len;
-			memcpy(p, &len, 4);
-			p += 4;
-		}
-		if (s.len)
-			memcpy(p, s.data, s.len);
-		p += s.len;
-	}
-	out->len = (size_t)(p - out->data);
-}
-
 /* ---- dictionary --------------------------------------------------------------------------------------------------- */
 
 static void dict_grow(struct encoder *e, const struct values *v)
 {
 	struct dict *d = &e->dict;
-	size_t slots = d->slots ? 4 * (d->slot_mask + 1) : 256;
+	size_t slots = d->slots ? 4 * (d->slot_mask + 1) : DICT_SLOTS_MIN;
 	struct buf *to = d->slots == (struct dict_slot *)(void *)e->slots[0].data ? &e->slots[1] : &e->slots[0];
 	void *table = scratch(to, slots * sizeof(struct dict_slot));
 	memset(table, 0, slots * sizeof(struct dict_slot));
-	dict_rehash(d, table, slots - 1, v->width);
-	d->limit = (uint32_t)(slots / 2);
-	e->first.len = (size_t)d->count * 4;
-	buf_reserve(&e->first, (slots / 2 - d->count) * 4);
-	d->first = (uint32_t *)(void *)e->first.data;
+	dict_rehash(d, table, slots - 1);
+	d->limit = (uint32_t)(slots / 4);
+	if (!v->width) {
+		e->where.len = (size_t)d->count * 4;
+		buf_reserve(&e->where, (slots / 4 - d->count) * 4);
+		d->where = (uint32_t *)(void *)e->where.data;
+	}
+}
+
+/* The page's memory grows with its entries; false if it has reached what a dictionary may take. */
+static bool dict_grow_page(struct encoder *e)
+{
+	struct dict *d = &e->dict;
+	if (d->page_cap >= e->opts.dictionary_bytes)
+		return false;
+	size_t want = d->page_cap ? 2 * d->page_cap : DICT_PAGE_MIN;
+	d->page_cap = want < e->opts.dictionary_bytes ? want : e->opts.dictionary_bytes;
+	e->entries.len = d->page_len;
+	buf_reserve(&e->entries, d->page_cap - d->page_len + 32);
+	d->page = e->entries.data;
+	return true;
 }
 
 static size_t dict_add(struct dict *d, const struct values *v, uint32_t first, uint32_t n, uint32_t *indices)
@@ -141,15 +142,66 @@ static size_t dict_add(struct dict *d, const struct values *v, uint32_t first, u
 	return dict_add_fixed(d, v->data, v->width, first, n, indices);
 }
 
-static size_t dict_bytes(const struct dict *d, const struct values *v)
-{
-	return d->value_bytes + (v->width ? 0 : 4 * (size_t)d->count);
-}
-
 static unsigned dict_index_width(const struct dict *d)
 {
 	unsigned width = d->count ? encode_width(d->count - 1) : 0;
 	return width ? width : 1; /* width 0 is legal but readers have stumbled over it */
+}
+
+/* The most entries with which a dictionary would be accepted. */
+static double dict_entries_max(const struct encoder *e, const struct values *v)
+{
+	double plain = (double)values_plain_bytes(v, 0, v->count) / v->count, limit = (double)e->opts.dictionary_bytes / plain;
+	double width = encode_width(limit < v->count ? (uint32_t)limit : v->count) / 8.0;
+	double worth = v->count * (0.875 - width / plain);
+	return worth < limit ? worth : limit;
+}
+
+/* Draws values from all over the chunk and counts equal pairs. Whatever their frequencies, D different values give at least draws² / 2D
+ * pairs on average: far fewer, and there are more values than a dictionary may have. Repetitions at any distance count, so that
+ * this loses no dictionary that a look at the chunk's start would lose (a sequence that starts again, say). */
+static bool dict_hopeless(struct encoder *e, const struct values *v)
+{
+	double entries = dict_entries_max(e, v);
+	if (entries < 1)
+		return true;
+	uint32_t draws = 512;
+	while (draws < DICT_DRAWS_MAX && (double)draws * draws < 2 * DICT_PAIRS * entries)
+		draws *= 2;
+	double expected = (double)draws * draws / 2 / entries;
+	if (expected < DICT_PAIRS || draws > v->count / 8)
+		return false;
+	size_t mask = 4 * DICT_DRAWS_MAX - 1;
+	struct dict_slot *seen = scratch(&e->trial, (mask + 1) * sizeof *seen);
+	memset(seen, 0, (mask + 1) * sizeof *seen);
+	uint64_t random = 1, pairs = 0;
+	for (uint32_t i = 0; i < draws; i++) {
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		struct slice s = value_at(v, (uint32_t)((random >> 32) * v->count >> 32));
+		uint32_t hash = dict_hash(s.data, s.len);
+		size_t at = hash & mask;
+		while (seen[at].entry && seen[at].hash != hash)
+			at = (at + 1) & mask;
+		pairs += seen[at].entry++;
+		seen[at].hash = hash;
+	}
+	return (double)pairs < expected / 4;
+}
+
+/* Adds the values; false if there are too many different ones. */
+static bool dict_fill(struct encoder *e, const struct values *v, uint32_t first, uint32_t n, uint32_t *indices)
+{
+	struct dict *d = &e->dict;
+	for (uint32_t done = 0; done < n;) {
+		done += (uint32_t)dict_add(d, v, first + done, n - done, indices);
+		if (done < n && d->count == d->limit)
+			dict_grow(e, v);
+		else if (done < n && !dict_grow_page(e))
+			return false;
+		if (d->probes > 16 * (uint64_t)v->count + 4096)
+			return false;
+	}
+	return true;
 }
 
 /* Fills e->dict and e->indices; false if it is not worth it. */
@@ -161,23 +213,20 @@ static bool dict_build(struct encoder *e, const struct values *v)
 		return false;
 	uint32_t *indices = scratch(&e->indices, (size_t)v->count * 4);
 	dict_grow(e, v);
-	uint32_t patience = v->count / 4;
+	uint32_t at = v->count < DICT_GLANCE ? v->count : DICT_GLANCE, patience = v->count / 4;
 	patience = patience < DICT_PATIENCE_MIN ? DICT_PATIENCE_MIN : patience > DICT_PATIENCE_MAX ? DICT_PATIENCE_MAX : patience;
-	for (uint32_t at = 0; at < v->count;) {
+	if (!dict_fill(e, v, 0, at, indices) || (d->count > at / 2 && dict_hopeless(e, v)))
+		return false;
+	while (at < v->count) {
 		uint32_t n = v->count - at < patience ? v->count - at : patience;
-		for (uint32_t done = 0; done < n;) {
-			done += (uint32_t)dict_add(d, v, at + done, n - done, indices);
-			if (done < n)
-				dict_grow(e, v);
-			if (dict_bytes(d, v) > e->opts.dictionary_bytes || d->probes > 16 * (uint64_t)v->count + 4096)
-				return false;
-		}
+		if (!dict_fill(e, v, at, n, indices))
+			return false;
 		at += n;
-		size_t coded = dict_bytes(d, v) + (size_t)at * dict_index_width(d) / 8;
+		size_t coded = d->page_len + (size_t)at * dict_index_width(d) / 8;
 		if (coded > values_plain_bytes(v, 0, at) / 8 * 7)
 			return false;
 	}
-	return true;
+	return d->page_len + (size_t)at * dict_index_width(d) / 8 <= values_plain_bytes(v, 0, at) / 8 * 7;
 }
 
 /* ---- trial -------------------------------------------------------------------------------------------------------- */
@@ -221,14 +270,14 @@ struct outcome {
 	double coded, stored; /* bytes for a plain byte: encoded; encoded and compressed */
 };
 
-/* Compresses what the trial buffer holds and scales to a plain byte. */
-static struct outcome trial_weigh(struct encoder *e, double plain)
+/* Compresses and scales to a plain byte. */
+static struct outcome trial_weigh(struct encoder *e, struct slice coded, double plain)
 {
-	struct outcome o = { .coded = (double)e->trial.len / plain };
+	struct outcome o = { .coded = (double)coded.len / plain };
 	o.stored = o.coded;
 	buf_reset(&e->packed);
 	if (e->opts.codec != PARQUET_UNCOMPRESSED &&
-	    codec_compress(e->codec, e->opts.codec, e->opts.level, buf_slice(&e->trial), &e->packed, NULL) == RC_OK)
+	    codec_compress(e->codec, e->opts.codec, e->opts.level, coded, &e->packed, NULL) == RC_OK)
 		o.stored = (double)e->packed.len / plain;
 	return o;
 }
@@ -238,20 +287,18 @@ static struct outcome trial_run(struct encoder *e, const struct plan *plan, cons
 	buf_reset(&e->trial);
 	for (uint32_t r = 0; r < s->runs; r++)
 		encode_values(e, plan, v, s->first[r], s->count[r], &e->trial);
-	return trial_weigh(e, (double)s->plain);
+	return trial_weigh(e, buf_slice(&e->trial), (double)s->plain);
 }
 
 /* The dictionary's entries count once for the chunk, the indices as the sample shows. */
 static struct outcome trial_dictionary(struct encoder *e, const struct plan *plan, const struct values *v, const struct sample *s)
 {
 	struct outcome indices = trial_run(e, plan, v, s);
-	buf_reset(&e->trial);
-	encode_dictionary(e, v, &e->trial);
-	size_t whole = e->trial.len;
-	if (e->trial.len > SAMPLE_BYTES_MAX)
-		e->trial.len = SAMPLE_BYTES_MAX;
-	double part = (double)e->trial.len / (double)whole;
-	struct outcome entries = trial_weigh(e, (double)s->total * part);
+	struct slice page = slice_of(e->dict.page, e->dict.page_len);
+	if (page.len > SAMPLE_BYTES_MAX)
+		page.len = SAMPLE_BYTES_MAX;
+	double part = (double)page.len / (double)e->dict.page_len;
+	struct outcome entries = trial_weigh(e, page, (double)s->total * part);
 	return (struct outcome){ .coded = indices.coded, .stored = indices.stored + entries.stored + PAGE_OVERHEAD / (double)s->total };
 }
 
@@ -275,6 +322,21 @@ static bool pays(struct encoder *e, const struct plan *plan, const struct values
 	return o.stored < o.coded * 0.98;
 }
 
+static bool takes_encoding(enum value_kind kind, int encoding)
+{
+	switch (encoding) {
+	case ENCODING_DELTA_BINARY_PACKED:
+		return kind == VALUE_I32 || kind == VALUE_I64;
+	case ENCODING_DELTA_LENGTH_BYTE_ARRAY:
+	case ENCODING_DELTA_BYTE_ARRAY:
+		return kind == VALUE_STRING || kind == VALUE_BINARY;
+	case ENCODING_BYTE_STREAM_SPLIT:
+		return kind == VALUE_F32 || kind == VALUE_F64;
+	default:
+		return false;
+	}
+}
+
 void choose_plan(struct encoder *e, const struct values *v, struct plan *ret)
 {
 	struct plan best = { .encoding = ENCODING_PLAIN, .codec = e->opts.codec, .coded_per_plain = 1 };
@@ -288,6 +350,10 @@ void choose_plan(struct encoder *e, const struct values *v, struct plan *ret)
 	}
 	if (v->kind == VALUE_BOOL)
 		return;
+	if (takes_encoding(v->kind, e->opts.encoding)) {
+		ret->encoding = (enum parquet_encoding)e->opts.encoding;
+		return;
+	}
 	struct sample sample;
 	sample_take(v, &sample);
 	bool dict = dict_build(e, v);

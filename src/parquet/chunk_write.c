@@ -14,7 +14,7 @@ void encoder_init(struct encoder *e, const struct parquet_sink *sink, const stru
 	arena_init(&e->arena);
 	arena_init(&e->brief);
 	struct buf *bufs[] = { &e->out, &e->column_indexes, &e->offset_indexes, &e->body, &e->packed, &e->convert, &e->trial, &e->pages,
-			       &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->first, &e->indices };
+			       &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->where, &e->entries, &e->indices };
 	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
 		buf_init(bufs[i], (size_t)1 << 35); /* bounded by the column they are for; pages are checked against 2 GiB */
 }
@@ -22,7 +22,7 @@ void encoder_init(struct encoder *e, const struct parquet_sink *sink, const stru
 void encoder_free(struct encoder *e)
 {
 	struct buf *bufs[] = { &e->out, &e->column_indexes, &e->offset_indexes, &e->body, &e->packed, &e->convert, &e->trial, &e->pages,
-			       &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->first, &e->indices };
+			       &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->where, &e->entries, &e->indices };
 	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
 		buf_free(bufs[i]);
 	codec_ctx_free(e->codec);
@@ -33,7 +33,7 @@ void encoder_free(struct encoder *e)
 size_t encoder_memory(const struct encoder *e)
 {
 	const struct buf *bufs[] = { &e->out, &e->column_indexes, &e->offset_indexes, &e->body, &e->packed, &e->convert, &e->trial, &e->pages,
-				     &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->first, &e->indices };
+				     &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->where, &e->entries, &e->indices };
 	size_t bytes = e->arena.bytes + e->brief.bytes;
 	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
 		bytes += bufs[i]->cap;
@@ -54,7 +54,7 @@ rc_t encoder_rest(struct encoder *e, struct err *reterr)
 {
 	TRY(encoder_flush(e, 0, reterr));
 	struct buf *bufs[] = { &e->out, &e->body, &e->packed, &e->convert, &e->trial, &e->pages,
-			       &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->first, &e->indices };
+			       &e->lengths, &e->prefixes, &e->slots[0], &e->slots[1], &e->where, &e->entries, &e->indices };
 	for (size_t i = 0; i < sizeof bufs / sizeof bufs[0]; i++)
 		buf_free(bufs[i]);
 	arena_free(&e->brief);
@@ -264,7 +264,7 @@ rc_t chunk_write(struct encoder *e, const struct values *v, const struct level_f
 	c.codec = (uint8_t)plan.codec;
 	c.encoding = (uint8_t)plan.encoding;
 	if (plan.encoding == ENCODING_RLE_DICTIONARY)
-		TRY(page_write_dictionary(e, &plan, v, &c, reterr));
+		TRY(page_write_dictionary(e, &plan, &c, reterr));
 	c.data_offset = encoder_position(e);
 	TRY(data_pages(e, &plan, v, levels, &c, &bounds, reterr));
 	c.entries = levels->entries;

@@ -50,19 +50,16 @@ static rc_t pack(struct encoder *e, const struct plan *plan, struct slice src, s
 	return RC_OK;
 }
 
-rc_t page_write_dictionary(struct encoder *e, const struct plan *plan, const struct values *v, struct chunk *chunk, struct err *reterr)
+rc_t page_write_dictionary(struct encoder *e, const struct plan *plan, struct chunk *chunk, struct err *reterr)
 {
-	buf_reset(&e->body);
-	encode_dictionary(e, v, &e->body);
-	if (e->body.overflow || e->body.len > INT32_MAX)
-		return page_too_large(e->body.len, reterr);
-	struct meta_page_header h = { .type = PAGE_DICTIONARY, .uncompressed_page_size = (int32_t)e->body.len };
-	h.dictionary.num_values = (int32_t)e->dict.count;
+	const struct dict *d = &e->dict;
+	struct meta_page_header h = { .type = PAGE_DICTIONARY, .uncompressed_page_size = (int32_t)d->page_len };
+	h.dictionary.num_values = (int32_t)d->count;
 	h.dictionary.encoding = ENCODING_PLAIN;
 	META_SET(&h, PAGE_HEADER_DICTIONARY);
 	struct slice packed;
 	uint32_t stored;
-	TRY(pack(e, plan, buf_slice(&e->body), &packed, reterr));
+	TRY(pack(e, plan, slice_of(d->page, d->page_len), &packed, reterr));
 	return emit(e, &h, packed, (struct slice){ 0 }, chunk, &stored, reterr);
 }
 

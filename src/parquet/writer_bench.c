@@ -1,4 +1,7 @@
-/* What writing costs, with and without compression: log lines (flat, 10 columns) and sparse wide events (300 leaves in structs). */
+/* What writing costs, with and without compression: log lines (flat, 10 columns) and sparse wide events (300 leaves in structs); or, with
+ * arguments (writer_bench FILE.parquet...), what writing the row groups of those files again costs, which is what real data is measured with.
+ */
+#include "parquet/reader.h"
 #include "parquet/writer.h"
 
 #include <stdio.h>
@@ -109,38 +112,94 @@ static void fill_wide(struct schema *s, struct batch *b, uint32_t rows)
 	b->rows = rows;
 }
 
-static void bench(const char *name, void (*fill)(struct schema *, struct batch *, uint32_t), uint32_t rows)
+static void must(rc_t rc, const struct err *err)
+{
+	if (rc == RC_OK)
+		return;
+	puts(err->text);
+	exit(1);
+}
+
+/* Best of the rounds, CPU seconds. */
+static void bench(const char *name, const struct schema *s, const struct batch *batches, size_t n, const char *codec, unsigned rounds)
+{
+	double mb = 0, best = 1e9;
+	size_t bytes = 0, memory = 0;
+	for (size_t i = 0; i < n; i++)
+		mb += (double)batch_bytes(&batches[i]) / 1e6;
+	for (unsigned round = 0; round < rounds; round++) {
+		struct parquet_writer_options o;
+		parquet_writer_options_default(&o);
+		parquet_codec_parse(slice_str(codec), &o.codec, &o.level, NULL);
+		bytes = 0;
+		AUTO(parquet_writer) *w = NULL;
+		struct err err = { 0 };
+		double start = now();
+		must(parquet_writer_new(&(struct parquet_sink){ &bytes, count_bytes }, &o, &w, &err), &err);
+		for (size_t i = 0; i < n; i++)
+			must(parquet_writer_row_group(w, &batches[i], &err), &err);
+		must(parquet_writer_finish(w, s, NULL, &err), &err);
+		double took = now() - start;
+		best = took < best ? took : best;
+		memory = parquet_writer_memory(w);
+	}
+	printf("%-24s %-12s %6.1f MB in columns %7.4f s %6.0f MB/s, file %9zu bytes, memory %5.1f MB\n", name, codec, mb, best, mb / best, bytes,
+	       (double)memory / 1e6);
+}
+
+static void bench_made(const char *name, void (*fill)(struct schema *, struct batch *, uint32_t), uint32_t rows)
 {
 	static const char *const codecs[] = { "uncompressed", "lz4_raw", "snappy", "zstd:1" };
 	AUTO(schema) *s = schema_new();
 	struct batch b;
 	fill(s, &b, rows);
 	batch_seal(&b);
-	double mb = (double)batch_bytes(&b) / 1e6;
-	for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
-		struct parquet_writer_options o;
-		parquet_writer_options_default(&o);
-		parquet_codec_parse(slice_str(codecs[i]), &o.codec, &o.level, NULL);
-		size_t bytes = 0;
-		AUTO(parquet_writer) *w = NULL;
-		struct err err = { 0 };
-		if (parquet_writer_new(&(struct parquet_sink){ &bytes, count_bytes }, &o, &w, &err) != RC_OK)
-			exit(1);
-		double start = now();
-		if (parquet_writer_row_group(w, &b, &err) != RC_OK || parquet_writer_finish(w, s, NULL, &err) != RC_OK) {
-			puts(err.text);
-			exit(1);
-		}
-		double took = now() - start;
-		printf("%-6s %-12s %6.1f MB in columns %7.3f s %6.0f MB/s, file %6.2f MB, memory %5.1f MB\n", name, codecs[i], mb, took, mb / took,
-		       (double)bytes / 1e6, (double)parquet_writer_memory(w) / 1e6);
-	}
+	for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++)
+		bench(name, s, &b, 1, codecs[i], 3);
 	batch_free(&b);
 }
 
-int main(void)
+static rc_t file_read(void *ctx, uint64_t offset, size_t len, void *out, struct err *reterr)
 {
-	bench("logs", fill_logs, 300000);
-	bench("wide", fill_wide, 100000);
+	FILE *f = ctx;
+	if (fseek(f, (long)offset, SEEK_SET) != 0 || fread(out, 1, len, f) != len)
+		return err_set(reterr, RC_IO, "the file cannot be read");
+	return RC_OK;
+}
+
+static void bench_file(const char *path, const char *codec, unsigned rounds)
+{
+	FILE *f = fopen(path, "rb");
+	if (!f || fseek(f, 0, SEEK_END) != 0) {
+		printf("%s cannot be read\n", path);
+		exit(1);
+	}
+	struct parquet_source source = { f, (uint64_t)ftell(f), file_read };
+	AUTO(parquet_reader) *r = NULL;
+	struct err err = { 0 };
+	must(parquet_reader_open(&source, NULL, &r, &err), &err);
+	uint32_t groups = parquet_reader_row_group_count(r);
+	struct batch *batches = mem_zalloc(groups + 1, sizeof *batches);
+	for (uint32_t i = 0; i < groups; i++) {
+		batch_init(&batches[i], parquet_reader_schema(r));
+		must(parquet_reader_read(r, i, NULL, 0, 0, UINT32_MAX, &batches[i], &err), &err);
+	}
+	const char *name = strrchr(path, '/');
+	bench(name ? name + 1 : path, parquet_reader_schema(r), batches, groups, codec, rounds);
+	for (uint32_t i = 0; i < groups; i++)
+		batch_free(&batches[i]);
+	free(batches);
+	fclose(f);
+}
+
+int main(int argc, char **argv)
+{
+	const char *codec = getenv("BENCH_CODEC"), *rounds = getenv("BENCH_ROUNDS");
+	for (int i = 1; i < argc; i++)
+		bench_file(argv[i], codec ? codec : "zstd:1", rounds ? (unsigned)strtoul(rounds, NULL, 10) : 5);
+	if (argc > 1)
+		return 0;
+	bench_made("logs", fill_logs, 300000);
+	bench_made("wide", fill_wide, 100000);
 	return 0;
 }

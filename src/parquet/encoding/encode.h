@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether kernels with AVX2 are used: at the start if the processor has it. The bytes are the same. For tests. */
+extern bool encode_simd;
+void encode_use_simd(bool use);
+
 /* --- RLE / bit-packed hybrid (RLE = 3), without the length in front ---------------------------------------------------
  * run = varint header; header even: header >> 1 copies of one value of ceil(width / 8) bytes; odd: (header >> 1) groups of 8
  * values, `width` bits each, least significant first. Values must be < 2^width; width 1..32 (0 gives one run without a value). */
@@ -44,30 +48,33 @@ size_t encode_delta_bytes(uint8_t *out, const uint8_t *data, const uint32_t *off
 size_t encode_split(uint8_t *out, const uint8_t *in, size_t n, size_t width);
 
 /* --- dictionary building ----------------------------------------------------------------------------------------------
- * Open addressing, half full at most. The tables belong to the caller. Entries are numbered by first occurrence. */
+ * Open addressing, a quarter full at most: a value whose slot is taken costs a misprediction. The arrays belong to the caller. Entries are numbered by first occurrence and stand in `page` as
+ * the dictionary page wants them: PLAIN. */
 struct dict_slot {
-	uint64_t key;   /* 4- and 8-byte values: the value; else the hash */
+	uint32_t hash;
 	uint32_t entry; /* entry + 1; 0 = empty */
-	uint32_t bytes; /* length of the value */
 };
 
 struct dict {
 	struct dict_slot *slots; /* slot_mask + 1, zeroed at the start */
 	size_t slot_mask;
-	uint32_t *first;      /* entry → index of the value where it occurred first */
 	uint32_t count;       /* entries */
-	uint32_t limit;       /* entries that fit: first[] and half of slots */
-	uint64_t value_bytes; /* of the entries, without lengths */
+	uint32_t limit;       /* entries that fit: where[] and a quarter of slots */
+	uint8_t *page;        /* page_cap + 32 bytes, aligned to the values */
+	size_t page_len, page_cap;
+	uint32_t *where;      /* variable length: entry → where its length stands in page */
 	uint64_t probes;      /* slots looked at besides each value's own: crafted values show here */
 };
 
-/* Each numbers the values first .. first + n into indices[first ...]; returns how many it did: fewer only when count has
- * reached limit and a new value comes. */
+/* Each numbers the values first .. first + n into indices[first ...]; returns how many it did: fewer only when a new value comes and
+ * count has reached limit or page has no room for it. */
 size_t dict_add_u32(struct dict *d, const uint32_t *values, size_t first, size_t n, uint32_t *indices);
 size_t dict_add_u64(struct dict *d, const uint64_t *values, size_t first, size_t n, uint32_t *indices);
 size_t dict_add_bytes(struct dict *d, const uint8_t *data, const uint32_t *offsets, size_t first, size_t n, uint32_t *indices);
 size_t dict_add_fixed(struct dict *d, const uint8_t *data, size_t width, size_t first, size_t n, uint32_t *indices);
+/* For estimates; not the hash of the tables. */
+uint32_t dict_hash(const uint8_t *value, size_t len);
 /* Moves the entries into a larger zeroed table. */
-void dict_rehash(struct dict *d, struct dict_slot *slots, size_t slot_mask, size_t value_width);
+void dict_rehash(struct dict *d, struct dict_slot *slots, size_t slot_mask);
 
 #endif

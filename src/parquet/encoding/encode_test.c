@@ -319,50 +319,95 @@ TEST(dict_numbers_values_by_first_occurrence)
 {
 	seed = 6;
 	static struct strings s;
-	static uint32_t idx[3000], first[1024], u32[3000];
-	static uint64_t u64[3000];
+	static uint32_t idx[3000], where[1024], u32[3000];
+	static uint64_t u64[3000], page[3000];
 	fill_strings(&s, 3000, 300);
 	for (size_t i = 0; i < 3000; i++) {
 		u64[i] = rnd() % 700 << (rnd() % 2 ? 0 : 40);
 		u32[i] = (uint32_t)u64[i];
 	}
-	for (unsigned kind = 0; kind < 4; kind++) {
+	for (unsigned kind = 0; kind < 8; kind++) {
+		encode_use_simd(kind < 4);
 		struct dict_slot *small = mem_zalloc(64, sizeof *small), *large = mem_zalloc(2048, sizeof *large);
-		struct dict d = { .slots = small, .slot_mask = 63, .first = first, .limit = 32 };
+		struct dict d = { .slots = small, .slot_mask = 63, .where = where, .limit = 32, .page = (uint8_t *)page, .page_cap = 100 };
 		size_t at = 0;
-		for (int pass = 0; pass < 2; pass++) {
+		for (int pass = 0; pass < 3; pass++) {
 			size_t left = 3000 - at;
-			at += kind == 0   ? dict_add_u32(&d, u32, at, left, idx)
-			      : kind == 1 ? dict_add_u64(&d, u64, at, left, idx)
-			      : kind == 2 ? dict_add_bytes(&d, s.data.data, s.offsets, at, left, idx)
+			at += kind % 4 == 0   ? dict_add_u32(&d, u32, at, left, idx)
+			      : kind % 4 == 1 ? dict_add_u64(&d, u64, at, left, idx)
+			      : kind % 4 == 2 ? dict_add_bytes(&d, s.data.data, s.offsets, at, left, idx)
 					  : dict_add_fixed(&d, (const uint8_t *)u64, 8, at, left, idx);
-			if (pass == 0) {
+			CHECK(pass == 2 || at < 3000);
+			if (pass == 0) { /* the page is full */
+				CHECK(d.count < 32 && d.page_len <= 100 && d.page_len > 100 - 40);
+				d.page_cap = sizeof page - 32;
+			} else if (pass == 1) { /* the table is */
 				CHECK_INT(d.count, 32);
-				CHECK(at < 3000);
-				dict_rehash(&d, large, 2047, kind == 0 ? 4 : kind == 1 ? 8 : kind == 2 ? 0 : 16);
+				dict_rehash(&d, large, 2047);
 				d.limit = 1024;
 			}
 		}
-		if (kind == 2)
+		if (kind % 4 == 2)
 			CHECK_INT(at, 3000);
-		uint32_t seen = 0;
+		size_t end[1024], seen = 0, len = 0;
 		for (size_t i = 0; i < at; i++) {
 			CHECK(idx[i] <= seen && idx[i] < d.count);
-			if (idx[i] == seen) {
-				CHECK_INT(d.first[seen], i);
-				seen++;
+			uint32_t bytes = kind % 4 == 0 ? 4 : kind % 4 == 2 ? s.offsets[i + 1] - s.offsets[i] : 8;
+			const uint8_t *value = kind % 4 == 0 ? (uint8_t *)&u32[i] : kind % 4 == 2 ? s.data.data + s.offsets[i] : (uint8_t *)&u64[i];
+			if (idx[i] == seen)
+				end[seen++] = len += bytes + (kind % 4 == 2 ? 4 : 0);
+			const uint8_t *entry = (uint8_t *)page + end[idx[i]] - bytes;
+			CHECK(memcmp(entry, value, bytes) == 0);
+			if (kind % 4 == 2) {
+				CHECK_INT(d.where[idx[i]], end[idx[i]] - bytes - 4);
+				CHECK(memcmp(entry - 4, &bytes, 4) == 0);
 			}
-			uint32_t f = d.first[idx[i]];
-			CHECK(kind == 0   ? u32[f] == u32[i]
-			      : kind == 2 ? slice_eq(slice_of(s.data.data + s.offsets[f], s.offsets[f + 1] - s.offsets[f]),
-						     slice_of(s.data.data + s.offsets[i], s.offsets[i + 1] - s.offsets[i]))
-					  : u64[f] == u64[i]);
 		}
 		CHECK_INT(seen, d.count);
+		CHECK_INT(len, d.page_len);
 		free(small);
 		free(large);
 	}
+	encode_use_simd(true);
 	buf_free(&s.data);
+}
+
+/* Every length and every byte of a value counts: near misses are new entries. The values' memory ends with the last one. */
+static void check_near_misses(uint32_t len)
+{
+	static uint8_t page[101 * 104 + 32];
+	static uint32_t offsets[102], idx[101], where[101];
+	static struct dict_slot slots[512];
+	uint8_t *data = mem_alloc((len + 1) * len);
+	for (uint32_t i = 0; i <= len; i++) { /* a's with one b at each place; only a's */
+		memset(data + i * len, 'a', len);
+		if (i < len)
+			data[i * len + i] = 'b';
+		offsets[i] = i * len;
+	}
+	offsets[len + 1] = (len + 1) * len;
+	for (int kind = 0; kind < 4; kind++) {
+		encode_use_simd(kind & 1);
+		memset(slots, 0, sizeof slots);
+		memset(page, 'a', sizeof page);
+		struct dict d = { .slots = slots, .slot_mask = 511, .where = where, .limit = 128, .page = page, .page_cap = sizeof page - 32 };
+		for (int again = 0; again < 2; again++) {
+			memset(idx, 0, sizeof idx);
+			CHECK_INT(kind & 2 ? dict_add_fixed(&d, data, len, 0, len + 1, idx) : dict_add_bytes(&d, data, offsets, 0, len + 1, idx),
+				  len + 1);
+			CHECK_INT(d.count, len + 1);
+			for (uint32_t i = 0; i <= len; i++)
+				CHECK_INT(idx[i], i);
+		}
+	}
+	encode_use_simd(true);
+	free(data);
+}
+
+TEST(dict_tells_values_apart_that_differ_in_one_byte)
+{
+	for (uint32_t len = 0; len <= 100; len++)
+		check_near_misses(len);
 }
 
 TEST_MAIN()
