@@ -127,6 +127,7 @@ rc_t chunk_open(struct parquet_reader *r, uint32_t row_group, const struct leaf 
 rc_t chunk_next_page(struct chunk *c, struct page *ret, struct err *reterr);
 
 /* reader_levels.c */
+extern bool reader_levels_simd; /* use BMI2? Set when the program starts, and by tests */
 struct level_sink {
 	const struct leaf *leaf;
 	struct column *columns[READER_PATH_MAX]; /* one for each path node: the batch's or a shadow */

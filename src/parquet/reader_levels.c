@@ -10,6 +10,8 @@
 #include <immintrin.h>
 #endif
 
+bool reader_levels_simd;
+
 #define LEVEL_GROUP 16
 #define ONES 0x0101010101010101u
 #define HIGH 0x8080808080808080u
@@ -60,7 +62,7 @@ __attribute__((target("bmi2"))) static uint64_t bits_extract_bmi2(uint64_t word,
 static uint64_t bits_extract(uint64_t word, uint64_t mask)
 {
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("bmi2"))
+	if (reader_levels_simd)
 		return bits_extract_bmi2(word, mask);
 #endif
 	uint64_t out = 0;
@@ -270,6 +272,67 @@ static void node_run(const struct level_node *node, struct column *c, unsigned d
 	c->slots += (uint32_t)n;
 }
 
+#if defined(__x86_64__)
+__attribute__((constructor)) static void levels_detect(void)
+{
+	__builtin_cpu_init();
+	reader_levels_simd = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+}
+
+/* Bit i of the result: entry i's level is at least `least`, from the bits of the levels by weight. */
+__attribute__((target("bmi2,popcnt"))) static inline uint64_t planes_at_least(const uint64_t planes[3], unsigned least)
+{
+	uint64_t greater = 0, equal = ~(uint64_t)0;
+	for (unsigned b = 3; b-- > 0;) {
+		if (least >> b & 1) {
+			equal &= planes[b];
+		} else {
+			greater |= equal & planes[b];
+			equal &= ~planes[b];
+		}
+	}
+	return least > 7 ? 0 : greater | equal;
+}
+
+/* n entries, in no list, whose levels of at most 3 bits are packed at `in` from entry `at` on: 64 at a time, without unpacking. False for a
+ * level over the leaf's. */
+__attribute__((target("bmi2,popcnt"))) static bool packed_bmi2(const struct level_sink *s, const uint8_t *in, uint64_t at, unsigned width, size_t n,
+							       bool keep, size_t *ret_values)
+{
+	static const uint64_t every[4] = { 0, 0xffff, 0x55555555, 0x249249249249 };
+	const struct leaf *l = s->leaf;
+	uint64_t bad = 0;
+	for (uint32_t k = 0; k < l->path_len && keep; k++)
+		reserve_present(s->columns[k], n);
+	for (size_t i = 0; i < n; i += 64) {
+		size_t m = n - i < 64 ? n - i : 64;
+		uint64_t all = ~(uint64_t)0 >> (64 - m), planes[3] = { 0 };
+		for (unsigned part = 0; part < 4; part++) {
+			uint64_t bit = (at + i + 16 * part) * width, v = decode_load64(in + bit / 8) >> (bit % 8);
+			for (unsigned b = 0; b < width; b++)
+				planes[b] |= _pext_u64(v, every[width] << b) << (16 * part);
+		}
+		bad |= all & planes_at_least(planes, l->max_def + 1u);
+		*ret_values += (size_t)__builtin_popcountll(all & planes_at_least(planes, l->max_def));
+		for (uint32_t k = 0; k < l->path_len && keep; k++) {
+			struct column *c = s->columns[k];
+			uint64_t slots = all & planes_at_least(planes, l->path[k].slot_def);
+			uint64_t present = slots & planes_at_least(planes, l->path[k].present_def);
+			size_t count = (size_t)__builtin_popcountll(slots);
+			bits_append(c->present, c->slots, _pext_u64(present, slots), count);
+			c->slots += (uint32_t)count;
+			c->values += (uint32_t)__builtin_popcountll(present);
+		}
+	}
+	return !bad;
+}
+#else
+static bool packed_bmi2(const struct level_sink *s, const uint8_t *in, uint64_t at, unsigned width, size_t n, bool keep, size_t *ret_values)
+{
+	return false; /* reader_levels_simd is never set */
+}
+#endif
+
 /* The next n entries of a field that lies in no list, a run of equal levels at a time; keep: they belong to the rows wanted. */
 static bool entries_optional(const struct level_sink *s, struct hybrid_reader *h, size_t n, bool keep, size_t *ret_values)
 {
@@ -287,6 +350,12 @@ static bool entries_optional(const struct level_sink *s, struct hybrid_reader *h
 			continue;
 		}
 		m = packed < LEVEL_CHUNK ? packed : LEVEL_CHUNK;
+		if (m && reader_levels_simd && h->width <= 3) {
+			if (!packed_bmi2(s, h->packed, h->packed_at, h->width, m, keep, ret_values))
+				return false;
+			h->packed_at += m;
+			continue;
+		}
 		if (!m || !hybrid_read_u8(h, defs, m))
 			return false;
 		memset(defs + m, 0, LEVEL_GROUP);
