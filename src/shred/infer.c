@@ -254,7 +254,14 @@ void shred_infer(struct shredder *s, const struct event *events, size_t n)
 			node->parent->leafy = true;
 	}
 	s->stats.inferences++;
+	uint32_t before = s->schema->field_count;
 	evolve_schema(s, &inf);
+	/* Keys that are never worth a column, ids for instance, must not cost each call an inference. */
+	if (s->schema->field_count != before)
+		s->fruitless = 0;
+	else if (s->fruitless < QUIET_MAX)
+		s->fruitless = s->fruitless ? s->fruitless * 2 : 1;
+	s->quiet = s->fruitless;
 	shred_bind(s);
 	map_free(&inf.children);
 	arena_free(&inf.arena);

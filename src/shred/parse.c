@@ -34,7 +34,7 @@ void parse_emit_slow(struct row *r, uint32_t edge)
 
 bool parse_may_infer(const struct shredder *s, const struct field *parent, struct slice key)
 {
-	if (s->inferred)
+	if (s->inferred || (key.len && s->quiet))
 		return false;
 	if (s->schema->leaf_count < s->opt.leaf_budget)
 		return true;

@@ -12,6 +12,7 @@
 #define NO_CHILD	  UINT32_MAX
 #define NODES_MAX	  50000u /* nodes of the key table that inference makes; further keys live in __rest */
 #define VERIFY_EVERY	  64u
+#define QUIET_MAX	  8u /* calls without an inference for new keys, after one that brought no column */
 #define SHAPES_COUNTED	  65536u
 #define TAPE_MAX	  (2u << 20)				  /* values of one row: 32 MiB of tape */
 #define KEEP_BYTES	  ((size_t)4 << 20)			  /* buffers grown beyond by a huge row are given back */
@@ -109,6 +110,7 @@ struct shredder {
 	char *source_text, *time_path; /* time_path: declared or settled; NULL: not yet */
 	uint64_t instances;	       /* object instances so far: stamps */
 	bool inferred;		       /* in this call */
+	uint32_t fruitless, quiet;     /* calls to wait after an inference without a new column; calls still to wait */
 	struct row row;
 	struct batch check; /* one row, rendered and compared */
 	struct renderer *renderer;

@@ -366,6 +366,7 @@ static bool turns_out_invalid(const struct shredder *s, const struct event *e)
 rc_t shredder_run(struct shredder *s, const struct event *events, size_t n, shred_route route, void *ctx, struct err *reterr)
 {
 	s->inferred = false;
+	s->quiet -= s->quiet > 0;
 	s->full = NULL;
 	s->last = NULL;
 	event_time_settle(s, events, n);
