@@ -65,10 +65,10 @@ fuzz: build-fuzz/build.ninja
 	@$(NINJA) -C build-fuzz fuzzers
 	@tools/fuzz build-fuzz $(FUZZ_SECONDS)
 
-# The figures of docs/benchmarks.md, half an hour; RUN="--seconds 60 --rounds 1" for a look.
+# The figures of docs/benchmarks.md, 20 minutes; RUN="--only convert --convert-mb 50 --rounds 1" for a look.
 bench: build-bench/build.ninja
 	@$(NINJA) -C build-bench hydrant load
-	@tools/test-venv || true
+	@bench/venv
 	@bench/run $(RUN)
 
 # One unit at a time: src/*/*_bench.c.
