@@ -5,6 +5,9 @@
 #include <nmmintrin.h>
 #endif
 
+#include "base/hash_internal.h"
+#include "base/mem.h"
+
 uint64_t hash64(struct slice s)
 {
 	return XXH3_64bits(s.data, s.len);
@@ -15,9 +18,71 @@ uint64_t hash64_seed(struct slice s, uint64_t seed)
 	return XXH3_64bits_withSeed(s.data, s.len, seed);
 }
 
+#if defined(__x86_64__)
+static bool wide; /* the processor has what hash_wide.c was compiled for */
+
+__attribute__((constructor)) static void wide_init(void)
+{
+	wide = __builtin_cpu_supports("avx2");
+}
+#else
+#define wide false
+#endif
+
 struct hash128 hash128(struct slice s)
 {
+	if (wide && s.len >= WIDE_MIN)
+		return hash128_wide(s);
 	XXH128_hash_t h = XXH3_128bits(s.data, s.len);
+	return (struct hash128){ h.low64, h.high64 };
+}
+
+struct hash128_stream {
+	XXH3_state_t *xxh;
+	void *wide; /* instead of it */
+};
+
+struct hash128_stream *hash128_stream_new(void)
+{
+	struct hash128_stream *s = NEW(struct hash128_stream);
+	if (wide)
+		s->wide = hash_wide_new();
+	else
+		s->xxh = XXH3_createState();
+	hash128_stream_reset(s);
+	return s;
+}
+
+void hash128_stream_free(struct hash128_stream *s)
+{
+	if (!s)
+		return;
+	XXH3_freeState(s->xxh);
+	hash_wide_free(s->wide);
+	free(s);
+}
+
+void hash128_stream_reset(struct hash128_stream *s)
+{
+	if (s->wide)
+		hash_wide_reset(s->wide);
+	else
+		XXH3_128bits_reset(s->xxh);
+}
+
+void hash128_stream_add(struct hash128_stream *s, const void *data, size_t len)
+{
+	if (s->wide)
+		hash_wide_add(s->wide, data, len);
+	else
+		XXH3_128bits_update(s->xxh, data, len);
+}
+
+struct hash128 hash128_stream_value(const struct hash128_stream *s)
+{
+	if (s->wide)
+		return hash_wide_value(s->wide);
+	XXH128_hash_t h = XXH3_128bits_digest(s->xxh);
 	return (struct hash128){ h.low64, h.high64 };
 }
 

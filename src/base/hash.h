@@ -2,6 +2,7 @@
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 
+#include "base/mem.h"
 #include "base/slice.h"
 
 struct hash128 {
@@ -11,6 +12,14 @@ struct hash128 {
 uint64_t hash64(struct slice s);
 uint64_t hash64_seed(struct slice s, uint64_t seed);
 struct hash128 hash128(struct slice s);
+/* hash128 of bytes that come in pieces. */
+struct hash128_stream;
+struct hash128_stream *hash128_stream_new(void);
+void hash128_stream_free(struct hash128_stream *s); /* NULL is fine */
+AUTO_DEFINE(hash128_stream, hash128_stream_free)
+void hash128_stream_reset(struct hash128_stream *s);
+void hash128_stream_add(struct hash128_stream *s, const void *data, size_t len);
+struct hash128 hash128_stream_value(const struct hash128_stream *s); /* of all that was added since the reset */
 /* crc is the value so far, 0 at the start; hardware SSE4.2 where there is one. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 /* lower-case hex, NUL-terminated: out holds 33 bytes */

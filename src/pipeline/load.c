@@ -9,7 +9,6 @@
  * The quarantine's table is asked, too: with nothing but quarantined events there is no other, and a crash may have come between the two.
  */
 #include <stdio.h>
-#include <xxhash.h>
 
 #include "base/log.h"
 #include "os/clock.h"
@@ -50,7 +49,7 @@ struct load {
 	uint64_t from, size, path_hash;
 	uint64_t events_before; /* of earlier cuts, for progress */
 	uint64_t events_seen;
-	XXH3_state_t *hash;     /* of the file's bytes up to hashed */
+	struct hash128_stream *hash; /* of the file's bytes up to hashed */
 	uint64_t hashed;
 	int fd;                 /* for hashing */
 };
@@ -96,7 +95,7 @@ static int by_position(const void *a, const void *b)
 /* Feeds the hash with the file's bytes up to offset `upto`. */
 static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
 {
-	size_t size = (size_t)1 << 20;
+	size_t size = (size_t)128 << 10; /* stays in the cache */
 	AUTO_MEM uint8_t *chunk = mem_alloc(size);
 	while (l->hashed < upto) {
 		size_t n = upto - l->hashed < size ? (size_t)(upto - l->hashed) : size;
@@ -104,7 +103,7 @@ static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
 		if (rc == RC_EOF)
 			return err_set(reterr, RC_IO, "%s was cut or rewritten while it was read; what is committed of it stays", l->path);
 		TRY(rc);
-		XXH3_128bits_update(l->hash, chunk, n);
+		hash128_stream_add(l->hash, chunk, n);
 		l->hashed += n;
 	}
 	return RC_OK;
@@ -112,8 +111,7 @@ static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
 
 static void hash_hex(const struct load *l, char out[33])
 {
-	XXH128_hash_t h = XXH3_128bits_digest(l->hash);
-	hash128_hex((struct hash128){ h.low64, h.high64 }, out);
+	hash128_hex(hash128_stream_value(l->hash), out);
 }
 
 /* The known file that this one is, or NULL. */
@@ -162,7 +160,7 @@ static rc_t recognise(struct load *l, struct err *reterr)
 		l->log = mem_printf("file-%s", name);
 	}
 	if (l->hashed > l->from && !l->packed) {
-		XXH3_128bits_reset(l->hash);
+		hash128_stream_reset(l->hash);
 		l->hashed = 0;
 	}
 	return found && !found->quarantined && (l->packed ? found->whole : l->from == l->size) ? RC_EOF : RC_OK;
@@ -265,8 +263,7 @@ static rc_t load_open(struct load *l, struct err *reterr)
 	AUTO_MEM char *real = l->is_pipe ? NULL : realpath(l->opts->path, NULL);
 	l->path = mem_strdup(real ? real : l->opts->path);
 	l->path_hash = hash64(slice_str(l->path));
-	l->hash = XXH3_createState();
-	XXH3_128bits_reset(l->hash);
+	l->hash = hash128_stream_new();
 	struct file_source_options so = {
 		.path = l->opts->path,
 		.format = l->opts->format,
@@ -303,7 +300,7 @@ static void load_close(struct load *l)
 		free((void *)l->forget[i].key);
 	free(l->forget);
 	free(l->path);
-	XXH3_freeState(l->hash);
+	hash128_stream_free(l->hash);
 }
 
 rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct load_result *ret, struct err *reterr)
