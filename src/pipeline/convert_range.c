@@ -323,7 +323,9 @@ static void settle_ranges(struct worker *w, uint64_t first_at)
 	double step = (double)GROUP_TARGET * per_column_byte;
 	c->step = step < RANGE_MIN ? RANGE_MIN : step > RANGE_MAX ? RANGE_MAX : (uint64_t)step;
 	c->size = file_source_size(c->source);
-	c->cut = file_source_seekable(c->source) && (format == FRAME_NDJSON || format == FRAME_TEXT) && c->size >= first_at;
+	/* An input that has ended is framed: its tail must not be read once more. */
+	c->cut = file_source_seekable(c->source) && !file_source_finished(c->source) && (format == FRAME_NDJSON || format == FRAME_TEXT) &&
+		 c->size >= first_at;
 	c->first_at = first_at;
 	if (c->opts->range_bytes) {
 		c->step = c->opts->range_bytes;
