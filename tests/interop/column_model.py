@@ -2,7 +2,8 @@
 
 The names, keys and formats of the columns come from the file's own notes (metadata entry "hydrant.fields") and its Parquet schema; the values come
 from Python's json over the source lines. Where a value must be:
-  a field of its key (the plain one or a sibling x__type) whose type takes the value; else, if no enclosing list, `__rest` under its dotted path
+  a field of its key (the plain one or a sibling x__type) whose type takes the value; else that of JSON text, if there is one; else, if no
+  enclosing list, `__rest` under its dotted path
 A number whose text its column does not give back stands in both: see only_texts.
 """
 import datetime
@@ -44,17 +45,57 @@ class Elsewhere(Exception):
     """The field does not take the value."""
 
 
-def micros(text):
-    """RFC 3339 with at most 6 digits of fraction, in UTC."""
-    if len(text) < 20 or text[10] not in "T " or not text[:4].isdigit():
-        raise Elsewhere()
+class Number(decimal.Decimal):
+    """A number with a point or an exponent, or -0: what it is written as tells where it goes."""
+
+    def __new__(cls, text):
+        self = super().__new__(cls, text)
+        self.text = text
+        return self
+
+
+def time_text(when, note):
+    """A timestamp as the format of the column's note writes it."""
+    zone, fraction, separator = (note - TIME_FORMATS) // 18, (note - TIME_FORMATS) // 2 % 9, " " if note % 2 else "T"
+    digits = "%06d" % when.microsecond
+    if fraction < 7:
+        digits = digits[:fraction]
+    elif fraction == 7:
+        digits = digits.rstrip("0")
+    else:
+        digits = "" if when.microsecond == 0 else digits[:3] if when.microsecond % 1000 == 0 else digits
+    return when.strftime("%Y-%m-%d").rjust(10, "0") + separator + when.strftime("%H:%M:%S") + ("." + digits if digits else "") + ("Z", "+00:00", "")[zone]
+
+
+def micros(text, note):
+    """A string that comes back from its column's format."""
     try:
         when = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         raise Elsewhere() from None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=datetime.timezone.utc)
+    when = when.replace(tzinfo=when.tzinfo or datetime.timezone.utc)
+    if when.utcoffset() or time_text(when, note) != text:
+        raise Elsewhere()
     return (when - EPOCH) // datetime.timedelta(microseconds=1)
+
+
+def number(t, value):
+    """A number as the column must hold it: an integer as such up to 64 bits, then as decimal(38, 0), in a double up to 2^53; digits.digits in
+    a decimal of that scale, else in a double."""
+    if isinstance(value, int):
+        if pa.types.is_integer(t) and -2**63 <= value < 2**63:
+            return value
+        if pa.types.is_floating(t) and abs(value) <= 2**53:
+            return float(value)
+        if pa.types.is_decimal(t) and t.scale == 0 and len(str(abs(value))) <= 38:
+            return decimal.Decimal(value)
+    elif pa.types.is_decimal(t) and t.scale:
+        whole, point, fraction = value.text.lstrip("-").partition(".")
+        if point and fraction.isdigit() and len(fraction) == t.scale and len(whole.lstrip("0") + fraction) <= 18 and (value or value.text[0] != "-"):
+            return decimal.Decimal(value)
+    elif pa.types.is_floating(t) and abs(float(value)) != float("inf"):
+        return float(value)
+    raise Elsewhere()
 
 
 def place(node, value, path, rest, in_list):
@@ -77,19 +118,22 @@ def place(node, value, path, rest, in_list):
             return value
     elif pa.types.is_timestamp(t):
         if isinstance(value, str):
-            return micros(value)
+            return micros(value, node.format)
     elif pa.types.is_string(t) or pa.types.is_large_string(t):
         if isinstance(value, str):
             return value
     elif isinstance(value, (int, decimal.Decimal)) and not isinstance(value, bool):
-        if pa.types.is_integer(t):
-            if isinstance(value, int) and -2**63 <= value < 2**63:
-                return value
-        elif pa.types.is_floating(t):
-            return float(value)
-        elif pa.types.is_decimal(t):
-            return decimal.Decimal(value)
+        return number(t, value)
     raise Elsewhere()
+
+
+def rank(node):
+    """Of the fields of one key, which is tried first."""
+    if node.format == JSON_TEXT:
+        return 3
+    if pa.types.is_decimal(node.type):
+        return 0 if node.type.scale else 2
+    return 0 if pa.types.is_timestamp(node.type) else 1
 
 
 def members(nodes, obj, path, rest, in_list):
@@ -97,9 +141,7 @@ def members(nodes, obj, path, rest, in_list):
     for key, value in obj.items():
         if value is None or value == {} or value == []:
             continue
-        for n in nodes:
-            if n.key != key or n.role in MACHINERY:
-                continue
+        for n in sorted((n for n in nodes if n.key == key and n.role in ("payload", "sibling")), key=rank):
             inner = []
             try:
                 out[n.name] = place(n, value, path + [key], inner, in_list)
@@ -114,16 +156,24 @@ def members(nodes, obj, path, rest, in_list):
     return out
 
 
+def is_empty(value):
+    return value in (None, {}, []) or (isinstance(value, list) and all(is_empty(v) for v in value))
+
+
 def without_empty(entries):
-    """Of `__rest`: null, {} and [] may stand there or in the shape."""
-    return {k: plain(v) for k, v in entries.items() if v not in (None, {}, [])}
+    """Of `__rest`: null, {} and [] may stand there or in the shape; an object whole, or its members one by one."""
+    out = {}
+    for path, value in entries.items():
+        if isinstance(value, dict):
+            out.update(without_empty({path + "." + k: v for k, v in value.items()}))
+        elif not is_empty(value):
+            out[path] = plain(value)
+    return out
 
 
 def at_path(value, path):
     """The values at a dotted path, whose keys may hold dots themselves."""
-    if path == "":
-        yield value
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for key, inner in value.items():
             if path == key:
                 yield inner
@@ -135,16 +185,29 @@ def only_texts(line, entries):
     """Are these entries of `__rest`, whose values are in columns, too, there for how a number is written (1 beside 2.0)?"""
     whole = load(line)
     return all(any(plain(v) == value for v in at_path(whole, path)) and
-               (isinstance(value, (int, list)) or value.startswith("decimal ")) for path, value in entries.items())
+               (isinstance(value, (int, list)) or str(value).startswith("decimal ")) for path, value in entries.items())
 
 
 def load(text):
-    return json.loads(text, parse_float=decimal.Decimal)
+    return json.loads(text, parse_float=Number, parse_int=lambda digits: int(digits) if digits != "-0" else Number(digits))
 
 
 def nodes_of(schema, notes):
     by_id = {f["id"]: f for f in json.loads(notes)["fields"] if "id" in f}
     return [Node(schema.field(i), by_id) for i in range(len(schema))]
+
+
+def seen(node, value):
+    """What a reader gave for a column, JSON text parsed."""
+    if value is None:
+        return None
+    if node.format == JSON_TEXT and isinstance(value, str):
+        return ("json", load(value))
+    if pa.types.is_struct(node.type):
+        return {n.name: seen(n, value[n.name]) for n in node.children}
+    if is_list(node.type):
+        return [seen(node.children[0], v) for v in value]
+    return value
 
 
 def predict(nodes, line):
