@@ -1,4 +1,4 @@
-/* ingest, convert, restore: files in, files out. */
+/* ingest and convert: files in. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,7 +7,6 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "pipeline/convert.h"
-#include "scan/scan.h"
 
 static bool parse_format(const char *command, const char *name, enum frame_format *ret, int *ret_exit)
 {
@@ -168,43 +167,5 @@ int cmd_convert(int argc, char **argv)
 	if (result.invalid)
 		fprintf(stderr, "%s: %llu invalid events were kept as bytes in __raw (--strict fails on them)\n", co.in,
 			(unsigned long long)result.invalid);
-	return EXIT_DONE;
-}
-
-/* ---- restore ---- */
-
-static rc_t to_stdout(void *ctx, struct slice bytes, struct err *reterr)
-{
-	(void)ctx;
-	if (fwrite(bytes.data, 1, bytes.len, stdout) != bytes.len)
-		return err_errno(reterr, RC_IO, "cannot write to standard output");
-	return RC_OK;
-}
-
-int cmd_restore(int argc, char **argv)
-{
-	int code;
-	const char *name = NULL;
-	const struct option_def defs[] = {
-		{ "--framing", OPTION_TEXT, &name, "lines, length (4 bytes big-endian before each), nul; default: as the original file had it", "F" },
-		{ 0 },
-	};
-	if (!options_parse(command_find("restore"), &argc, argv, defs, 1, -1, &code))
-		return code;
-	enum restore_framing framing = RESTORE_FILE;
-	if (name && !strcmp(name, "lines"))
-		framing = RESTORE_LINES;
-	else if (name && !strcmp(name, "length"))
-		framing = RESTORE_LENGTH;
-	else if (name && !strcmp(name, "nul"))
-		framing = RESTORE_NUL;
-	else if (name)
-		return usage_error("restore", "framing '%s' is not one of lines, length, nul", name);
-	struct err err;
-	for (int i = 1; i < argc; i++)
-		if (restore_file(argv[i], framing, to_stdout, NULL, &err) != RC_OK)
-			return fail(&err);
-	if (fflush(stdout) != 0)
-		return fail((err_errno(&err, RC_IO, "cannot write to standard output"), &err));
 	return EXIT_DONE;
 }
