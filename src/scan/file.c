@@ -2,6 +2,7 @@
 
 #include "json/notes.h"
 #include "os/file.h"
+#include "parquet/prune.h"
 #include "scan/scan_internal.h"
 
 #define SHAPE_BLOB_MAX ((size_t)64 << 20)
@@ -140,7 +141,29 @@ rc_t scan_file_times(struct scan_file *f, uint32_t group, int64_t *ret_min, int6
 	return RC_OK;
 }
 
-rc_t scan_file_load(struct scan_file *f, uint32_t group, bool payloads, struct err *reterr)
+rc_t scan_file_rows(struct scan_file *f, uint32_t group, int64_t from, int64_t to, uint32_t *ret_from, uint32_t *ret_to, struct err *reterr)
+{
+	*ret_from = 0;
+	*ret_to = (uint32_t)parquet_reader_row_group_rows(f->reader, group);
+	const struct field *time = schema_by_role(parquet_reader_schema(f->reader), ROLE_TIME);
+	/* an event without time counts as one of time 0 */
+	if (!time || (time->type != TYPE_TIMESTAMPTZ && time->type != TYPE_TIMESTAMP) || (from <= 0 && to > 0))
+		return RC_OK;
+	const struct slice first = slice_of((const uint8_t *)&from, sizeof from), end = slice_of((const uint8_t *)&to, sizeof to);
+	const struct parquet_predicate inside[] = { { time, PARQUET_MORE_EQUAL, &first, 1 }, { time, PARQUET_LESS, &end, 1 } };
+	struct parquet_ranges ranges = { 0 };
+	rc_t rc = parquet_reader_prune(f->reader, group, inside, 2, &ranges, reterr);
+	if (rc != RC_OK) {
+		err_prefix(reterr, "%s", f->name);
+		return rc;
+	}
+	*ret_from = ranges.count ? ranges.items[0].from : 0;
+	*ret_to = ranges.count ? ranges.items[ranges.count - 1].to : 0;
+	parquet_ranges_clear(&ranges);
+	return RC_OK;
+}
+
+rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint32_t row_to, bool payloads, struct err *reterr)
 {
 	const struct schema *schema = parquet_reader_schema(f->reader);
 	const struct field *fields[5];
@@ -151,7 +174,8 @@ rc_t scan_file_load(struct scan_file *f, uint32_t group, bool payloads, struct e
 		if (field)
 			fields[n++] = field;
 	}
-	rc_t rc = parquet_reader_read(f->reader, group, payloads ? NULL : fields, payloads ? 0 : n, 0, UINT32_MAX, &f->batch, reterr);
+	rc_t rc = parquet_reader_read(f->reader, group, payloads ? NULL : fields, payloads ? 0 : n, row_from, row_to, &f->batch,
+				      reterr);
 	if (rc != RC_OK) {
 		err_prefix(reterr, "%s", f->name);
 		return rc;
@@ -264,7 +288,7 @@ rc_t scan_count_file(struct store *store, struct table *table, const char *key, 
 	AUTO_BUF struct buf payload;
 	buf_init(&payload, BUF_MAX_DEFAULT);
 	for (uint32_t g = 0; g < parquet_reader_row_group_count(f->reader); g++) {
-		TRY(scan_file_load(f, g, true, reterr));
+		TRY(scan_file_load(f, g, 0, UINT32_MAX, true, reterr));
 		for (uint32_t row = 0; row < f->batch.rows; row++) {
 			buf_reset(&payload);
 			TRY(scan_file_payload(f, row, &payload, reterr));

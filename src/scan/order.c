@@ -83,7 +83,7 @@ static rc_t collect_places(struct scan *s, struct key from, struct key to, bool 
 		struct scan_file *f;
 		TRY(scan_cancelled(s, reterr));
 		TRY(scan_use_file(s, u->file, &f, reterr));
-		TRY(scan_file_load(f, u->group, false, reterr));
+		TRY(scan_file_load(f, u->group, u->row_from, u->row_to, false, reterr));
 		struct scan_row row;
 		uint32_t number;
 		while (scan_file_row(f, &row, &number) == RC_OK) {
@@ -197,7 +197,7 @@ static rc_t fill_window(struct scan *s, const struct pick *picks, size_t n, bool
 		struct scan_file *f;
 		TRY(scan_cancelled(s, reterr));
 		TRY(scan_use_file(s, u->file, &f, reterr));
-		TRY(scan_file_load(f, u->group, true, reterr));
+		TRY(scan_file_load(f, u->group, u->row_from, u->row_to, true, reterr));
 		s->stats.row_groups++;
 		struct scan_row row;
 		while (i < n && picks[i].unit == unit && scan_file_row(f, &row, &number) == RC_OK) {

@@ -16,13 +16,14 @@ struct plan_file {
 struct unit {
 	uint32_t file, group;
 	int64_t min, max; /* times, inclusive */
-	uint64_t rows, bytes;
+	uint32_t row_from, row_to; /* of the row group; outside of them there is nothing in the scan's range of time */
+	uint64_t rows, bytes;      /* of the row group */
 };
 
 /* A row's place, for sorting without its payload. */
 struct place {
 	int64_t time, pos;
-	uint32_t unit, row;
+	uint32_t unit, row; /* row: from the unit's row_from on */
 };
 
 /* A row with its payload, waiting for its turn. */

@@ -54,7 +54,7 @@ static rc_t restore_rows(struct restore *r, struct err *reterr)
 				       (long long)parquet_reader_rows(r->file->reader), (unsigned long long)r->gaps.events);
 	}
 	for (uint32_t g = 0; g < parquet_reader_row_group_count(r->file->reader); g++) {
-		TRY(scan_file_load(r->file, g, true, reterr));
+		TRY(scan_file_load(r->file, g, 0, UINT32_MAX, true, reterr));
 		for (uint32_t row = 0; row < r->file->batch.rows; row++)
 			TRY(restore_row(r, row, reterr));
 	}

@@ -90,6 +90,12 @@ static rc_t add_units(struct scan *s, uint32_t index, struct err *reterr)
 			s->stats.pruned_row_groups++;
 			continue;
 		}
+		TRY(scan_file_rows(f, g, s->opts.from, s->opts.to, &u.row_from, &u.row_to, reterr));
+		s->stats.pruned_rows += u.rows - (u.row_to - u.row_from);
+		if (u.row_from == u.row_to) {
+			s->stats.pruned_row_groups++;
+			continue;
+		}
 		u.bytes = (uint64_t)parquet_reader_row_group_bytes(f->reader, g);
 		add_unit(s, u);
 	}
@@ -178,7 +184,7 @@ static rc_t next_any(struct scan *s, struct scan_row *ret, struct err *reterr)
 			TRY(scan_cancelled(s, reterr));
 			const struct unit *u = &s->units[s->unit_next++];
 			TRY(scan_use_file(s, u->file, &s->current, reterr));
-			TRY(scan_file_load(s->current, u->group, true, reterr));
+			TRY(scan_file_load(s->current, u->group, u->row_from, u->row_to, true, reterr));
 			s->stats.row_groups++;
 		}
 		uint32_t row;

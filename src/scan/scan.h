@@ -43,6 +43,7 @@ struct scan_row {
 struct scan_stats {
 	uint64_t files, row_groups;       /* looked at */
 	uint64_t pruned_files, pruned_row_groups;
+	uint64_t pruned_rows;             /* by page, of row groups that overlap the range of time */
 	uint64_t rows, bytes;             /* given out */
 };
 

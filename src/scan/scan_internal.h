@@ -32,8 +32,11 @@ void scan_file_close(struct scan_file *f);
 AUTO_DEFINE(scan_file, scan_file_close)
 /* Times of a row group by its statistics; the widest range if it has none. */
 rc_t scan_file_times(struct scan_file *f, uint32_t group, int64_t *ret_min, int64_t *ret_max, struct err *reterr);
-/* Decodes a row group; with payloads = false only what the machinery columns need. */
-rc_t scan_file_load(struct scan_file *f, uint32_t group, bool payloads, struct err *reterr);
+/* The rows of a row group outside of which none has a time in [from, to), by its pages; *ret_from = *ret_to: there is none at all. */
+rc_t scan_file_rows(struct scan_file *f, uint32_t group, int64_t from, int64_t to, uint32_t *ret_from, uint32_t *ret_to, struct err *reterr);
+/* Decodes the rows row_from ≤ row < row_to of a row group, which count from 0 below; with payloads = false only what the machinery columns
+ * need. */
+rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint32_t row_to, bool payloads, struct err *reterr);
 /* The next row's machinery, without payload. RC_EOF behind the last. *ret_row: its number. */
 rc_t scan_file_row(struct scan_file *f, struct scan_row *ret, uint32_t *ret_row);
 /* Appends the payload of a row (increasing order is cheap). */
