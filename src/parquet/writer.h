@@ -38,6 +38,7 @@ struct parquet_writer_options {
 	bool delta;             /* DELTA_* encodings may be chosen */
 	bool byte_stream_split; /* may be chosen for float and double; off by default: Spark and Athena do not read it */
 	bool bloom_filters;     /* for columns of ids; off by default: docs/decisions/bloom-filters.md */
+	int encoding;           /* the format's number of a DELTA_* encoding or BYTE_STREAM_SPLIT: without trial wherever it fits; 0: by trial */
 	const char *created_by; /* borrowed; "application version X" */
 };
 

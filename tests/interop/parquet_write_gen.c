@@ -341,6 +341,15 @@ static void schema_nested(struct schema *s)
 	add(s, add_map(s, NULL, "mos", TYPE_STRUCT), "p_low", TYPE_STRING);
 	add_map(s, NULL, "m_empty", TYPE_STRING);
 	add(s, add(s, add(s, NULL, "ll", TYPE_LIST), "element", TYPE_LIST), "element", TYPE_DOUBLE);
+	static const struct {
+		const char *name;
+		enum type type;
+	} looks[] = { { "i32_low", TYPE_INT32 }, { "i32_seq", TYPE_INT32 }, { "i64_low", TYPE_INT64 }, { "i64_seq", TYPE_INT64 }, { "f32", TYPE_FLOAT },
+		      { "f64_low", TYPE_DOUBLE }, { "f64", TYPE_DOUBLE }, { "bool_low", TYPE_BOOL }, { "str_path", TYPE_STRING }, { "str_low", TYPE_STRING },
+		      { "str", TYPE_STRING }, { "bin", TYPE_BINARY }, { "uuid", TYPE_UUID }, { "uuid_low", TYPE_UUID }, { "ts_seq", TYPE_TIMESTAMPTZ } };
+	struct field *lot = add(s, add(s, NULL, "lot", TYPE_LIST), "element", TYPE_STRUCT);
+	for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
+		add(s, lot, looks[i].name, looks[i].type);
 	struct field *r = add(s, NULL, "dreq", TYPE_STRUCT);
 	r->required = true;
 	add(s, r, "inner", TYPE_STRING)->required = true;
@@ -494,26 +503,46 @@ static void write_sheet(const char *folder, const struct sheet *sheet)
 	fclose(file);
 }
 
+/* Options that bring each encoding: by trial, by leaving it no rival, or by its number in the format. */
+static const struct variant {
+	const char *name;
+	bool dictionary, delta;
+	int encoding;
+	bool page_index;
+	uint32_t page_rows;
+	size_t page_bytes;
+} variants[] = {
+	{ "trial", true, true, 0, true, 300, 4000 }, /* as by default */
+	{ "plain", false, false, 0, true, 64, 700 },
+	{ "dict", true, false, 0, false, 300, 4000 },
+	{ "delta", false, false, 5, true, 64, 700 },
+	{ "lengths", false, false, 6, true, 64, 700 },
+	{ "prefixes", false, false, 7, false, 300, 4000 },
+	{ "split", false, false, 9, true, 300, 4000 },
+};
+
 static void sheet_codec(const char *folder, const char *codec)
 {
-	struct sheet flat = { .schema = schema_flat, .late = true, .groups = { 1, 400, 700, 3 } }, nested = flat;
+	struct sheet flat = { .schema = schema_flat, .late = true, .groups = { 1, 160, 120, 3 } };
 	struct parquet_writer_options *o = &flat.opts;
 	parquet_writer_options_default(o);
 	must(parquet_codec_parse(slice_str(codec), &o->codec, &o->level, NULL), &(struct err){ .text = "codec" });
-	for (int v = 0; v < 3; v++) { /* v1; v2; v1 without page index and with small pages and split */
+	for (size_t i = 0; i < 2 * sizeof variants / sizeof *variants; i++) {
+		const struct variant *v = &variants[i / 2];
 		char name[64];
-		o->data_page_v2 = v == 1;
-		o->page_index = v != 2;
-		o->byte_stream_split = v == 2;
-		o->page_rows = v == 2 ? 64 : 300;
-		o->page_bytes = v == 2 ? 700 : 4000;
-		snprintf(name, sizeof name, "flat-%.*s-%d", (int)strcspn(codec, ":"), codec, v);
+		o->data_page_v2 = i % 2;
+		o->dictionary_bytes = v->dictionary ? (size_t)1 << 20 : 0;
+		o->delta = v->delta;
+		o->encoding = v->encoding;
+		o->page_index = v->page_index;
+		o->page_rows = v->page_rows;
+		o->page_bytes = v->page_bytes;
+		snprintf(name, sizeof name, "flat-%.*s-v%d-%s", (int)strcspn(codec, ":"), codec, o->data_page_v2 ? 2 : 1, v->name);
 		flat.name = name;
 		write_sheet(folder, &flat);
-		snprintf(name, sizeof name, "nested-%.*s-%d", (int)strcspn(codec, ":"), codec, v);
-		nested.name = name;
+		struct sheet nested = flat;
+		snprintf(name, sizeof name, "nested-%.*s-v%d-%s", (int)strcspn(codec, ":"), codec, o->data_page_v2 ? 2 : 1, v->name);
 		nested.schema = schema_nested;
-		nested.opts = *o;
 		write_sheet(folder, &nested);
 	}
 }
@@ -536,6 +565,7 @@ int main(int argc, char **argv)
 		sheet_codec(argv[1], codecs[i]);
 	struct sheet large = { .name = "large", .schema = schema_flat, .groups = { 22000 } };
 	parquet_writer_options_default(&large.opts);
+	large.opts.bloom_filters = true;
 	write_sheet(argv[1], &large);
 	large.name = "large-nested";
 	large.schema = schema_nested;

@@ -1,151 +1,26 @@
 #!/usr/bin/env python3
-"""Files that parquet_write_gen wrote, read with pyarrow and DuckDB and compared value by value with what was written.
-
-Under tests/run.sh, or by hand:  parquet_write_test.py GENERATOR
-"""
-import datetime
+"""Files that parquet_write_gen wrote over types, encodings, codecs, page versions and nesting, read with pyarrow, DuckDB and Polars and compared
+value by value with what was written; footers, bounds and pruning, too. Further readers: parquet_hyparquet_test.py, parquet_spark_test.py."""
 import decimal
 import glob
-import json
-import math
 import os
 import struct
-import subprocess
 import sys
 import tempfile
 
 try:
     import duckdb
+    import polars
     import pyarrow as pa
     import pyarrow.parquet as pq
 except ImportError as missing:
     print("skip parquet_write: %s" % missing)
     sys.exit(0)
+sys.path.insert(0, os.path.join(os.environ["HYDRANT_TESTS"], "interop"))
+import written
+from written import GENERATOR, Written, generate, members, report
 
 decimal.getcontext().prec = 80
-EPOCH = datetime.datetime(1970, 1, 1)
-failures = 0
-
-
-def report(name, problem):
-    global failures
-    if problem:
-        failures += 1
-        print("not ok %s: %s" % (name, str(problem).replace("\n", " ")[:400]), flush=True)
-    else:
-        print("ok " + name, flush=True)
-
-
-def members(field):
-    return {c["name"]: c for c in field["children"]}
-
-
-def micros(value):
-    if isinstance(value, datetime.datetime):
-        value = value.replace(tzinfo=None) - EPOCH
-    elif isinstance(value, datetime.time):
-        value = datetime.timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
-    return value // datetime.timedelta(microseconds=1) if isinstance(value, datetime.timedelta) else value
-
-
-def floating(text, width):
-    v = float(text)
-    if width == 4:
-        v = struct.unpack("<f", struct.pack("<f", v))[0]
-    return "nan" if math.isnan(v) else struct.pack("<d", v)
-
-
-def wanted(value, field):
-    """The generator's JSON in the common form."""
-    kind = field["type"]
-    if value is None:
-        return None
-    if kind == "struct":
-        return {k: wanted(value.get(k), c) for k, c in members(field).items()}
-    if kind == "list":
-        return [wanted(v, field["children"][0]) for v in value]
-    if kind == "map":
-        return [(k, wanted(v, field["children"][1])) for k, v in value]
-    if kind in ("float", "double"):
-        return floating(value, 4 if kind == "float" else 8)
-    if kind.startswith("decimal"):
-        return int(value)
-    return value
-
-
-def read(value, field, present):
-    """An engine's value in the common form; `present` is the file's own tree of columns: what is not in it counts as null."""
-    kind = field["type"]
-    if value is None:
-        return None
-    if kind == "struct":
-        return {k: read(value[k], c, present[k]) if k in present else None for k, c in members(field).items()}
-    if kind == "list":
-        return [read(v, field["children"][0], present["element"]) for v in value]
-    if kind == "map":
-        pairs = value.items() if isinstance(value, dict) else value
-        return [(k, read(v, field["children"][1], present["value"])) for k, v in pairs]
-    if kind in ("float", "double"):
-        return floating(value, 8)
-    if kind.startswith("decimal"):
-        return int(value.scaleb(int(kind.split(",")[1].strip(" )"))))
-    if kind == "date":
-        return (value - datetime.date(1970, 1, 1)).days if isinstance(value, datetime.date) else value
-    if kind in ("time", "timestamp", "timestamptz"):
-        return micros(value)
-    if kind == "uuid" and not isinstance(value, bytes):
-        return str(value).replace("-", "")
-    if isinstance(value, bytes):
-        return value.hex()
-    return value
-
-
-def columns(arrow_field):
-    """The tree of columns that a file has."""
-    t = arrow_field.type
-    if pa.types.is_struct(t):
-        return {f.name: columns(f) for f in t}
-    if pa.types.is_list(t):
-        return {"element": columns(t.value_field)}
-    if pa.types.is_map(t):
-        return {"value": columns(t.item_field)}
-    return {}
-
-
-def strip(value, field, present):
-    """Takes from the expected value what the file has no column for (a struct whose members all never had a value)."""
-    kind = field["type"]
-    if value is None:
-        return None
-    if kind == "struct":
-        return {k: strip(value[k], c, present[k]) if k in present else None for k, c in members(field).items()}
-    if kind == "list":
-        return [strip(v, field["children"][0], present["element"]) for v in value]
-    if kind == "map":
-        return [(k, strip(v, field["children"][1], present["value"])) for k, v in value]
-    return value
-
-
-def lost(value, field, present):
-    """A leaf value for which the file has no column: must not be."""
-    kind = field["type"]
-    if value is None:
-        return False
-    if kind == "struct":
-        return any(lost(value[k], c, present.get(k) if present is not None else None) for k, c in members(field).items())
-    if kind in ("list", "map"):
-        return present is None
-    return present is None
-
-
-def compare(name, rows, want):
-    if len(rows) != len(want):
-        return report(name, "%d rows, want %d" % (len(rows), len(want)))
-    for i, (got, w) in enumerate(zip(rows, want)):
-        for k in w:
-            if got.get(k) != w[k]:
-                return report(name, "row %d column %s: got %.100r, want %.100r" % (i, k, got.get(k), w[k]))
-    report(name, None)
 
 
 def leaf_paths(field, path=""):
@@ -296,57 +171,67 @@ def check_filter(name, con, path, rows):
     report(name, None)
 
 
-def check_file(path, encodings):
-    name = os.path.basename(path)[:-len(".parquet")]
-    facts = json.load(open(path[:-8] + ".json"))
-    schema = facts["schema"]
-    file = pq.ParquetFile(path, page_checksum_verification=True)
-    present = {f.name: columns(f) for f in file.schema_arrow}
-    raw = [json.loads(line) for line in open(path[:-8] + ".ndjson", encoding="utf-8")]
-    full = [wanted(r, schema) for r in raw]
-    for g in range(file.metadata.num_row_groups):
-        for c in range(file.metadata.row_group(g).num_columns):
-            chunk = file.metadata.row_group(g).column(c)
-            encodings.setdefault(chunk.physical_type, set()).update(chunk.encodings)
-    if any(lost(r, schema, present) for r in full):
-        report(name + "/complete", "a value has no column")
-    want = [strip(r, schema, present) for r in full]
-    if facts["splits"]:
-        check_meta(name + "/meta", file, facts)
-    check_ids(name + "/ids", file.schema_arrow, schema)
-    compare(name + "/pyarrow", [read(r, schema, present) for r in file.read().to_pylist()], want)
+def count_encodings(w, cells):
+    """Which (codec, page version, flat or nested, physical type, encoding) occurred."""
+    if w.name.count("-") < 3:
+        return
+    shape, codec, version, _ = w.name.split("-")
+    for g in range(w.file.metadata.num_row_groups):
+        for c in range(w.file.metadata.row_group(g).num_columns):
+            chunk = w.file.metadata.row_group(g).column(c)
+            for encoding in chunk.encodings:
+                cells.add((shape, codec, version, chunk.physical_type, encoding))
+
+
+def check_encodings(cells):
+    """All of what the writer can do, in each codec, both page versions, flat and nested."""
+    types = {"INT64": {"PLAIN", "RLE_DICTIONARY", "DELTA_BINARY_PACKED"}, "INT32": {"PLAIN", "RLE_DICTIONARY", "DELTA_BINARY_PACKED"},
+             "BYTE_ARRAY": {"PLAIN", "RLE_DICTIONARY", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"},
+             "DOUBLE": {"PLAIN", "RLE_DICTIONARY", "BYTE_STREAM_SPLIT"}, "FLOAT": {"PLAIN", "BYTE_STREAM_SPLIT"},
+             "FIXED_LEN_BYTE_ARRAY": {"PLAIN", "RLE_DICTIONARY"}, "BOOLEAN": {"PLAIN"}}
+    for shape in ("flat", "nested"):
+        for version in ("v1", "v2"):
+            for codec in ("uncompressed", "snappy", "gzip", "zstd", "lz4_raw"):
+                missing = [(t, e) for t, es in types.items() for e in ({"RLE"} if t == "BOOLEAN" and version == "v2" else es)
+                           if (shape, codec, version, t, e) not in cells]
+                report("every encoding occurred: %s %s %s" % (shape, codec, version), missing)
+
+
+def check_file(path, cells):
+    w = Written(path)
+    count_encodings(w, cells)
+    if w.lost():
+        report(w.name + "/complete", "a value has no column")
+    if w.facts["splits"]:
+        check_meta(w.name + "/meta", w.file, w.facts)
+    check_ids(w.name + "/ids", w.file.schema_arrow, w.schema)
+    w.compare("pyarrow", w.file.read().to_pylist())
     con = duckdb.connect()
     con.execute("set timezone='UTC'")
     result = con.sql("select * from read_parquet('%s')" % path)
     # as Python values DuckDB would want pytz; the name of the call depends on its version
     table = next(getattr(result, m) for m in ("to_arrow_table", "fetch_arrow_table") if hasattr(result, m))()
-    compare(name + "/duckdb", [read(r, schema, present) for r in table.to_pylist()], want)
-    if "flat" in name or name == "large":
-        check_bounds(name + "/bounds", facts, want)
-        check_filter(name + "/filter", con, path, want)
+    w.compare("duckdb", table.to_pylist())
+    w.compare("polars", polars.read_parquet(path, use_pyarrow=False, glob=False).to_arrow().to_pylist())
+    if "flat" in w.name or w.name == "large":
+        check_bounds(w.name + "/bounds", w.facts, w.want)
+        check_filter(w.name + "/filter", con, path, w.want)
 
 
 def main():
-    hydrant = os.environ.get("HYDRANT", "")
-    generator = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(hydrant), "src/parquet/parquet_write_gen")
-    if not os.access(generator, os.X_OK):
-        print("skip parquet_write: there is no %s" % generator)
+    if not os.access(GENERATOR, os.X_OK):
+        print("skip parquet_write: there is no %s" % GENERATOR)
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([generator, folder], check=True)
-        encodings = {}
+        generate(folder)
+        cells = set()
         for path in sorted(glob.glob(folder + "/*.parquet")):
             try:
-                check_file(path, encodings)
+                check_file(path, cells)
             except Exception as e:
                 report(os.path.basename(path), "%s: %s" % (type(e).__name__, e))
-        everything = {"INT64": {"PLAIN", "RLE_DICTIONARY", "DELTA_BINARY_PACKED"}, "INT32": {"PLAIN", "RLE_DICTIONARY", "DELTA_BINARY_PACKED"},
-                      "BYTE_ARRAY": {"PLAIN", "RLE_DICTIONARY", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY"},
-                      "DOUBLE": {"PLAIN", "RLE_DICTIONARY", "BYTE_STREAM_SPLIT"}, "FLOAT": {"PLAIN", "BYTE_STREAM_SPLIT"},
-                      "FIXED_LEN_BYTE_ARRAY": {"PLAIN", "RLE_DICTIONARY"}, "BOOLEAN": {"PLAIN", "RLE"}}
-        missing = {t: e - encodings.get(t, set()) for t, e in everything.items() if e - encodings.get(t, set())}
-        report("every encoding occurred", missing)
-    return 1 if failures else 0
+        check_encodings(cells)
+    return 1 if written.failures else 0
 
 
 sys.exit(main())
