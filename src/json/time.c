@@ -1,5 +1,7 @@
 #include "json/time.h"
 
+#include "json/digits_internal.h"
+
 #define US_SECOND INT64_C(1000000)
 #define US_DAY (86400 * US_SECOND)
 #define US_MIN INT64_C(-62135596800000000) /* 0001-01-01T00:00:00 */
@@ -131,28 +133,59 @@ unsigned json_time_detect(struct slice text)
 	return rows ? FORMAT_TIME_BASE + (unsigned)__builtin_ctzll(rows) : 0;
 }
 
-/* Text of a fixed length: the digits' values first, all tests at once behind them. */
+static inline uint64_t little_endian(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, 8);
+	return v;
+}
+
+/* Little-endian words of eight characters: where digits stand, and what stands between them. */
+struct time_word {
+	uint64_t base; /* '0' for a digit, else the character itself */
+	uint64_t room; /* 0x76 for a digit, which may be 9 more; 0x7f for the others: the top bit then says no */
+};
+#define TIME_DIGIT(i) ((uint64_t)0x76 << 8 * (i))
+#define TIME_OTHER(i) ((uint64_t)0x7f << 8 * (i))
+static const struct time_word year_month = { /* "0000-00-" */
+	0x2d30302d30303030u,
+	TIME_DIGIT(0) | TIME_DIGIT(1) | TIME_DIGIT(2) | TIME_DIGIT(3) | TIME_OTHER(4) | TIME_DIGIT(5) | TIME_DIGIT(6) | TIME_OTHER(7),
+};
+static const struct time_word day_minute = { /* "00T00:00" */
+	0x30303a3030543030u,
+	TIME_DIGIT(0) | TIME_DIGIT(1) | TIME_OTHER(2) | TIME_DIGIT(3) | TIME_DIGIT(4) | TIME_OTHER(5) | TIME_DIGIT(6) | TIME_DIGIT(7),
+};
+
+/* Byte i: the number of the digits at i and i + 1. */
+static inline uint64_t pair_values(const uint8_t *p, struct time_word word, uint64_t *wrong)
+{
+	uint64_t v = little_endian(p) ^ word.base;
+	*wrong |= ((v + word.room) | v) & 0x8080808080808080u; /* a byte that carries has its own top bit set */
+	return v * 10 + (v >> 8);
+}
+
+/* Text of a fixed length: all tests at once behind the digits. */
 static bool parse_fixed(const uint8_t *p, unsigned row, int64_t *ret_us)
 {
 	static const uint8_t lengths[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	static const uint32_t scale[] = { 1000000, 100000, 10000, 1000, 100, 10, 1 };
-	static const uint8_t at[14] = { 0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18 };
-	unsigned d[14], wrong = 0, digits = row / TIME_SEPARATORS % TIME_FRACTIONS, zone = row / TIME_SEPARATORS / TIME_FRACTIONS;
+	unsigned digits = row / TIME_SEPARATORS % TIME_FRACTIONS, zone = row / TIME_SEPARATORS / TIME_FRACTIONS;
+	struct time_word word = day_minute;
+	uint64_t wrong = 0;
+	word.base ^= (uint64_t)(row % TIME_SEPARATORS ? 'T' ^ ' ' : 0) << 16;
+	uint64_t a = pair_values(p, year_month, &wrong), b = pair_values(p + 8, word, &wrong);
+	unsigned year = (unsigned)((a & 0xff) * 100 + (a >> 16 & 0xff)), month = (uint8_t)(a >> 40), day = (uint8_t)b;
+	unsigned hour = (uint8_t)(b >> 24), minute = (uint8_t)(b >> 48), tens = (unsigned)p[17] - '0', ones = (unsigned)p[18] - '0';
+	unsigned second = tens * 10 + ones;
 	uint32_t fraction = 0;
-	for (int i = 0; i < 14; i++) {
-		d[i] = (unsigned)p[at[i]] - '0';
-		wrong |= d[i] > 9;
-	}
+	wrong |= p[16] != ':' || tens > 5 || ones > 9;
 	for (unsigned i = 0; i < digits; i++) {
 		unsigned v = (unsigned)p[20 + i] - '0';
 		wrong |= v > 9;
 		fraction = fraction * 10 + v;
 	}
-	unsigned year = d[0] * 1000 + d[1] * 100 + d[2] * 10 + d[3], month = d[4] * 10 + d[5], day = d[6] * 10 + d[7];
-	unsigned hour = d[8] * 10 + d[9], minute = d[10] * 10 + d[11], second = d[12] * 10 + d[13];
 	const uint8_t *behind = p + 19 + (digits ? 1 + digits : 0);
-	wrong |= p[4] != '-' || p[7] != '-' || p[10] != (row % TIME_SEPARATORS ? ' ' : 'T') || p[13] != ':' || p[16] != ':';
-	wrong |= (digits && p[19] != '.') || year < 1 || month - 1 > 11 || day < 1 || hour > 23 || minute > 59 || second > 59;
+	wrong |= (digits && p[19] != '.') || year < 1 || month - 1 > 11 || day < 1 || hour > 23 || minute > 59;
 	wrong |= (zone == TIME_ZONE_Z && *behind != 'Z') || (zone == TIME_ZONE_OFFSET && memcmp(behind, "+00:00", 6) != 0);
 	if (wrong || day > lengths[month - 1] + (unsigned)(month == 2 && is_leap(year)))
 		return false;
@@ -190,14 +223,12 @@ bool json_time_zoned(unsigned format)
 
 static char *put2(char *out, unsigned v)
 {
-	out[0] = (char)('0' + v / 10);
-	out[1] = (char)('0' + v % 10);
+	memcpy(out, digit_pairs + v * 2, 2);
 	return out + 2;
 }
 
 size_t json_time_format(int64_t us, unsigned format, char out[JSON_TIME_CHARS])
 {
-	static const unsigned scale[] = { 1000000, 100000, 10000, 1000, 100, 10, 1 };
 	unsigned row = format - FORMAT_TIME_BASE, year, month, day;
 	if (row >= TIME_FORMATS || us < US_MIN || us > US_MAX)
 		return 0;
@@ -205,31 +236,33 @@ size_t json_time_format(int64_t us, unsigned format, char out[JSON_TIME_CHARS])
 	int64_t in_day = us - days * US_DAY;
 	unsigned second = (unsigned)(in_day / US_SECOND), fraction = (unsigned)(in_day % US_SECOND);
 	unsigned digits = row / TIME_SEPARATORS % TIME_FRACTIONS, zone = row / TIME_SEPARATORS / TIME_FRACTIONS;
+	char six[6];
+	digits_put_fixed(fraction, 6, six);
 	if (digits == TIME_FRACTION_TRIM)
-		for (digits = 0; fraction % scale[digits]; digits++)
+		for (digits = 6; digits && six[digits - 1] == '0'; digits--)
 			;
 	else if (digits == TIME_FRACTION_THREES)
 		digits = fraction == 0 ? 0 : fraction % 1000 == 0 ? 3 : 6;
-	if (fraction % scale[digits])
-		return 0;
+	for (unsigned i = digits; i < 6; i++)
+		if (six[i] != '0')
+			return 0;
 	date_from_day(days, &year, &month, &day);
-	char *p = put2(put2(out, year / 100), year % 100);
-	*p++ = '-';
-	p = put2(p, month);
-	*p++ = '-';
-	p = put2(p, day);
-	*p++ = row % TIME_SEPARATORS ? ' ' : 'T';
-	p = put2(p, second / 3600);
-	*p++ = ':';
-	p = put2(p, second / 60 % 60);
-	*p++ = ':';
-	p = put2(p, second % 60);
+	put2(put2(out, year / 100), year % 100);
+	out[4] = '-';
+	put2(out + 5, month);
+	out[7] = '-';
+	put2(out + 8, day);
+	out[10] = row % TIME_SEPARATORS ? ' ' : 'T';
+	put2(out + 11, second / 3600);
+	out[13] = ':';
+	put2(out + 14, second / 60 % 60);
+	out[16] = ':';
+	put2(out + 17, second % 60);
+	char *p = out + 19;
 	if (digits) {
-		*p++ = '.';
-		fraction /= scale[digits];
-		for (unsigned i = digits; i-- > 0; fraction /= 10)
-			p[i] = (char)('0' + fraction % 10);
-		p += digits;
+		*p = '.';
+		memcpy(p + 1, six, 6); /* more than is wanted, but not more than there is room for */
+		p += 1 + digits;
 	}
 	if (zone == TIME_ZONE_Z) {
 		*p++ = 'Z';
