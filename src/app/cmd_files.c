@@ -129,11 +129,12 @@ int cmd_convert(int argc, char **argv)
 {
 	int code;
 	const char *format_name = NULL, *codec = "zstd:1";
-	bool strict = false, stats = false, check = false;
+	bool strict = false, bloom_filters = false, stats = false, check = false;
 	int64_t threads = 0;
 	const struct option_def defs[] = {
 		{ "--codec", OPTION_TEXT, &codec, "zstd:1 (default), zstd:N, snappy, lz4_raw, gzip, uncompressed", "C" },
 		{ "--format", OPTION_TEXT, &format_name, "auto (default), ndjson, json, text, raw", "F" },
+		{ "--bloom-filters", OPTION_FLAG, &bloom_filters, "for columns of ids: quicker to find one, a larger file", NULL },
 		{ "--strict", OPTION_FLAG, &strict, "fail on the first line that is not valid, instead of keeping it as bytes", NULL },
 		{ "--stats", OPTION_FLAG, &stats, "what was stored how, on stdout", NULL },
 		{ "--check", OPTION_FLAG, &check, "restore every row and compare it (default: one in 64)", NULL },
@@ -153,6 +154,7 @@ int cmd_convert(int argc, char **argv)
 	if (threads < 0 || threads > INT32_MAX)
 		return usage_error("convert", "--threads %lld: give the number of threads, or 0 for one for each CPU", (long long)threads);
 	co.threads = (unsigned)threads;
+	co.bloom_filters = bloom_filters;
 	co.strict = strict;
 	co.verify_all = check;
 	co.progress = progress_update;

@@ -130,6 +130,7 @@ static rc_t convert_open(struct convert *c, struct err *reterr)
 	parquet_writer_options_default(&wo);
 	wo.codec = o->codec;
 	wo.level = o->codec_level;
+	wo.bloom_filters = o->bloom_filters;
 	return parquet_writer_new(&sink, &wo, &c->writer, reterr);
 }
 

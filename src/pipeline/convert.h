@@ -20,6 +20,7 @@ struct convert_options {
 	enum frame_format format;
 	enum parquet_codec codec;
 	int codec_level;
+	bool bloom_filters; /* for columns of ids */
 	bool strict;
 	bool verify_all; /* re-render every row, not one in 64 */
 	unsigned threads; /* 0: as many as there are CPUs for this process */
