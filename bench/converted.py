@@ -150,7 +150,7 @@ class Corpus:
 
     def stats(self):
         done = ran(self.convert() + ["--stats"], "hydrant convert --stats", stdout=subprocess.PIPE)
-        found = re.search(r"bytes of shapes (\d+), of __raw (\d+)", done.out)
+        found = re.search(r"__shape +(\d+) .*\n +__raw +(\d+) ", done.out)
         raw_rows = re.search(r"rows with __raw (\d+)", done.out)
         if not found or not raw_rows:
             fail("hydrant convert --stats does not say what restore costs")

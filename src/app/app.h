@@ -71,6 +71,10 @@ void progress_begin(struct progress *p, const char *what);
 void progress_update(void *p, uint64_t done, uint64_t total, uint64_t events);
 void progress_end(struct progress *p);
 
+/* convert_stats.c */
+struct convert_result;
+void convert_stats_print(const struct convert_result *r);
+
 /* Opens the lake for a command. If a server holds it, *ret stays NULL and *ret_server is its URL (caller frees). */
 rc_t lake_open(bool read_only, struct pipeline **ret, char **ret_server, struct err *reterr);
 /* Writes a running server's URL where commands find it, and takes it away again. */

@@ -95,36 +95,6 @@ int cmd_ingest(int argc, char **argv)
 
 /* ---- convert ---- */
 
-static void print_stats(const struct convert_result *r)
-{
-	const struct shred_stats *s = &r->stats;
-	double rows = r->events ? (double)r->events : 1;
-	char in[16], out[16], rate[16];
-	format_bytes(r->bytes_in, in);
-	format_bytes(r->bytes_out, out);
-	format_bytes((uint64_t)((double)r->bytes_in / ((double)r->took_us / 1e6)), rate);
-	printf("format          %s\n", frame_format_name(r->format));
-	printf("rows            %llu\n", (unsigned long long)r->events);
-	printf("invalid         %llu\n", (unsigned long long)r->invalid);
-	printf("columns         %u\n", r->columns);
-	printf("row groups      %u\n", r->row_groups);
-	printf("bytes in        %llu (%s)\n", (unsigned long long)r->bytes_in, in);
-	printf("bytes out       %llu (%s)\n", (unsigned long long)r->bytes_out, out);
-	printf("rows with __raw %llu (%.3f %%)\n", (unsigned long long)s->raw_rows, (double)s->raw_rows / rows * 100);
-	printf("  why           number %llu, string %llu, duplicate key %llu, shape %llu, other %llu\n", (unsigned long long)s->raw_number,
-	       (unsigned long long)s->raw_string, (unsigned long long)s->raw_duplicate, (unsigned long long)s->raw_shape,
-	       (unsigned long long)s->raw_other);
-	printf("rows with __rest %llu\n", (unsigned long long)s->rest_rows);
-	printf("shapes          %llu\n", (unsigned long long)s->shapes);
-	printf("bytes of shapes %llu, of __raw %llu (%.2f %% of the file)\n", (unsigned long long)r->shape_bytes, (unsigned long long)r->raw_bytes,
-	       r->bytes_out ? (double)(r->shape_bytes + r->raw_bytes) / (double)r->bytes_out * 100 : 0);
-	printf("mismatches      %llu\n", (unsigned long long)s->mismatches);
-	for (unsigned d = 0; d < sizeof s->dialects / sizeof *s->dialects; d++)
-		if (s->dialects[d])
-			printf("string dialect %-2u %llu rows\n", d, (unsigned long long)s->dialects[d]);
-	printf("time            %.3f s (%s/s)\n", (double)r->took_us / 1e6, rate);
-}
-
 int cmd_convert(int argc, char **argv)
 {
 	int code;
@@ -165,7 +135,7 @@ int cmd_convert(int argc, char **argv)
 	if (rc != RC_OK)
 		return fail(&err);
 	if (stats)
-		print_stats(&result);
+		convert_stats_print(&result);
 	if (result.invalid)
 		fprintf(stderr, "%s: %llu invalid events were kept as bytes in __raw (--strict fails on them)\n", co.in,
 			(unsigned long long)result.invalid);

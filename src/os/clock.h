@@ -6,6 +6,8 @@
 
 int64_t clock_wall_us(void); /* µs since the epoch, UTC */
 int64_t clock_mono_us(void); /* µs, monotonic, arbitrary start */
+int64_t clock_cpu_us(void);  /* µs that this process has used, user and system, all threads */
+int64_t clock_thread_cpu_ns(void); /* ns that this thread has used */
 void clock_sleep_us(int64_t us);
 
 /* Proleptic Gregorian date of a day count since 1970-01-01, and back. */

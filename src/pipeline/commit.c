@@ -155,7 +155,10 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 	if (!builder_events(b) && !t)
 		return RC_OK; /* no table is made for nothing */
 	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
-	return append_built(c, b, name, &t, was, reterr);
+	TRY(append_built(c, b, name, &t, was, reterr));
+	c->raw_rows += builder_stats(b)->raw_rows;
+	c->mismatches += builder_stats(b)->mismatches;
+	return RC_OK;
 }
 
 rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr)

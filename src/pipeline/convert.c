@@ -73,6 +73,23 @@ static rc_t convert_ranges(struct convert *c, struct err *reterr)
 
 /* ---- the file ---- */
 
+/* What the footer needs for a value: what is no UTF-8 stands there in base64. */
+static uint64_t footer_bytes(const struct buf *value)
+{
+	return (value->len + 2) / 3 * 4;
+}
+
+static void count_leaf(struct convert_result *r, const struct parquet_leaf_info *l)
+{
+	uint64_t bytes = (uint64_t)l->column_size;
+	if (l->field->role == ROLE_SHAPE)
+		r->shape_bytes += bytes;
+	if (l->field->role == ROLE_RAW)
+		r->raw_bytes += bytes;
+	if (l->field->parent && l->field->parent->role == ROLE_REST)
+		r->rest_bytes += bytes;
+}
+
 static rc_t convert_finish(struct convert *c, struct err *reterr)
 {
 	struct schema *schema = shredder_schema_mutable(c->shredder);
@@ -84,21 +101,18 @@ static rc_t convert_finish(struct convert *c, struct err *reterr)
 	buf_reset(&notes);
 	shredder_keys(c->shredder, &notes);
 	parquet_writer_metadata(c->writer, SHAPE_KEYS_KEY, buf_slice(&notes));
+	c->result->keys_bytes = footer_bytes(&notes);
 	buf_reset(&notes);
 	framing_encode(&c->framing, &notes);
 	parquet_writer_metadata(c->writer, CONVERT_FRAMING_KEY, buf_slice(&notes));
+	c->result->framing_bytes = footer_bytes(&notes);
 	struct parquet_file_info info;
 	TRY(parquet_writer_finish(c->writer, schema, &info, reterr));
 	c->result->bytes_out = (uint64_t)info.bytes;
 	c->result->columns = info.leaf_count;
 	c->result->row_groups = info.split_count;
-	for (uint32_t i = 0; i < info.leaf_count; i++) {
-		const struct parquet_leaf_info *l = &info.leaves[i];
-		if (l->field->role == ROLE_SHAPE)
-			c->result->shape_bytes = (uint64_t)l->column_size;
-		if (l->field->role == ROLE_RAW)
-			c->result->raw_bytes = (uint64_t)l->column_size;
-	}
+	for (uint32_t i = 0; i < info.leaf_count; i++)
+		count_leaf(c->result, &info.leaves[i]);
 	parquet_file_info_clear(&info);
 	TRY(file_sync(c->fd, c->temp, reterr));
 	return file_rename(c->temp, c->opts->out, reterr);
@@ -122,7 +136,7 @@ static rc_t convert_open(struct convert *c, struct err *reterr)
 	TRY(file_source_open(&so, &c->source, reterr));
 	TRY(file_source_cut(c->source, 0, UINT64_MAX, UINT64_MAX, reterr));
 	TRY(file_source_rewind(c->source, reterr));
-	struct shred_options ro = { .verify_all = o->verify_all };
+	struct shred_options ro = { .verify_all = o->verify_all, .cpu_ns = clock_thread_cpu_ns };
 	TRY(shredder_new(&ro, NULL, &c->shredder, reterr));
 	TRY(file_open(c->temp, FILE_CREATE_NEW, &c->fd, reterr));
 	struct parquet_sink sink = { c, convert_write };
@@ -151,7 +165,7 @@ static void convert_close(struct convert *c)
 rc_t convert_file(const struct convert_options *opts, struct convert_result *ret, struct err *reterr)
 {
 	memset(ret, 0, sizeof *ret);
-	int64_t start = clock_mono_us();
+	int64_t start = clock_mono_us(), cpu = clock_cpu_us();
 	struct convert c = { .opts = opts, .result = ret, .fd = -1, .end = RANGE_NONE, .failed = RANGE_NONE };
 	pthread_mutex_init(&c.lock, NULL);
 	pthread_mutex_init(&c.file_lock, NULL);
@@ -168,6 +182,7 @@ rc_t convert_file(const struct convert_options *opts, struct convert_result *ret
 		ret->bytes_in = c.cut ? c.size : file_source_end(c.source);
 		ret->stats = shredder_stats(c.shredder);
 		ret->took_us = clock_mono_us() - start;
+		ret->cpu_us = clock_cpu_us() - cpu;
 	} else if (c.fd >= 0) {
 		file_remove(c.temp, NULL);
 	}

@@ -34,10 +34,12 @@ struct convert_options {
 struct convert_result {
 	enum frame_format format;
 	uint64_t events, invalid, bytes_in, bytes_out;
-	uint64_t shape_bytes, raw_bytes; /* of the columns __shape and __raw in the file: what exact restore costs */
+	/* what exact restore costs, bytes of the file: the columns __shape, __raw and __rest (whose keys without a column are data, too), and in
+	 * the footer the key table and the framing */
+	uint64_t shape_bytes, raw_bytes, rest_bytes, keys_bytes, framing_bytes;
 	uint32_t columns, row_groups;
 	struct shred_stats stats;
-	int64_t took_us;
+	int64_t took_us, cpu_us; /* cpu: of all threads */
 };
 
 rc_t convert_file(const struct convert_options *opts, struct convert_result *ret, struct err *reterr);

@@ -78,6 +78,8 @@ static rc_t hydrate_cut(struct pipeline *p, struct collection *c, uint64_t *ret_
 	c->state.committed_events += commit.events;
 	c->state.committed_files += commit.files;
 	c->state.committed_bytes += commit.bytes;
+	c->state.raw_rows += commit.raw_rows;
+	c->state.mismatches += commit.mismatches;
 	pthread_mutex_unlock(&c->state_lock);
 	*ret_upto = commit.upto;
 	return rc;

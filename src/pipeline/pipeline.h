@@ -121,6 +121,8 @@ struct pipeline_state {
 	uint64_t waiting_events, waiting_bytes;
 	int64_t oldest;        /* µs, 0 if none */
 	uint64_t commits, committed_events, committed_bytes, committed_files, failures; /* since start */
+	uint64_t raw_rows;     /* of the committed ones: with __raw */
+	uint64_t mismatches;   /* rows that did not come back when they were checked: a defect, healed by __raw */
 	const char *error;     /* of the last commit, NULL = fine */
 };
 rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pipeline_state *s), void *ctx);

@@ -79,6 +79,7 @@ struct commit {
 	bool quarantine_done;       /* internal: those events of the cut are in their table */
 	/* results, summed up */
 	uint64_t events, quarantined, files, bytes;
+	uint64_t raw_rows, mismatches; /* of shred_stats, valid events only */
 };
 /* The quarantined events, then the valid ones. What is committed already, from an earlier attempt, is not again. */
 rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr);

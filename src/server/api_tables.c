@@ -130,6 +130,8 @@ static rc_t metrics_one(void *ctx, const struct pipeline_state *st)
 	buf_printf(b, "hydrant_committed_events_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->committed_events);
 	buf_printf(b, "hydrant_committed_files_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->committed_files);
 	buf_printf(b, "hydrant_committed_bytes_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->committed_bytes);
+	buf_printf(b, "hydrant_raw_rows_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->raw_rows);
+	buf_printf(b, "hydrant_restore_mismatches_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->mismatches);
 	buf_printf(b, "hydrant_commit_failures_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->failures);
 	buf_printf(b, "hydrant_commit_failing{collection=\"%s\"} %d\n", c, st->error != NULL);
 	return RC_OK;

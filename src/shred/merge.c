@@ -326,6 +326,8 @@ void shredder_add_stats(struct shredder *into, const struct shredder *fork, cons
 	to->rest_rows += st->rest_rows;
 	to->quarantined += st->quarantined;
 	to->inferences += st->inferences;
+	to->checked += st->checked;
+	to->check_ns += st->check_ns;
 	to->mismatches += st->mismatches;
 	to->conflicts += st->conflicts;
 	to->late += st->late;

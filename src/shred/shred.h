@@ -45,6 +45,7 @@ struct shred_options {
 	uint32_t typed_depth;	/* 0: SHRED_TYPED_DEPTH; at most 64 */
 	struct slice source;	/* `__source` of every row; copied */
 	bool verify_all;	/* re-render every row, not one in 64 */
+	int64_t (*cpu_ns)(void); /* a thread's clock, to time that with (stats.check_ns); NULL: not timed */
 };
 
 struct shred_stats {
@@ -55,6 +56,8 @@ struct shred_stats {
 	uint64_t quarantined;  /* of them, with a reason */
 	uint64_t shapes;       /* distinct shapes, counted to 65,536 */
 	uint64_t inferences;   /* times that the schema was inferred */
+	uint64_t checked;      /* rows re-rendered and compared; without `text` lines and rows with __raw */
+	int64_t check_ns;      /* CPU time of that: shredded to a batch of their own, rendered, compared */
 	uint64_t mismatches;   /* re-rendered rows that differed: a defect, healed by __raw */
 	uint64_t conflicts;    /* values that went to a typed sibling */
 	uint64_t late;	       /* rows whose event time was missing or implausible: receive time taken */

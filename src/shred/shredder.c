@@ -223,6 +223,18 @@ static bool verify_this(const struct shredder *s)
 	return s->opt.verify_all || s->stats.rows % VERIFY_EVERY == 0;
 }
 
+static int64_t check_clock(const struct shredder *s)
+{
+	return s->opt.cpu_ns ? s->opt.cpu_ns() : 0;
+}
+
+static void count_check(struct shredder *s, int64_t since, bool same)
+{
+	s->stats.checked++;
+	s->stats.check_ns += check_clock(s) - since;
+	s->stats.mismatches += !same;
+}
+
 static void count_shape(struct shredder *s, struct slice shape)
 {
 	if (s->stats.shapes >= SHAPES_COUNTED)
@@ -304,12 +316,12 @@ static bool shred_directly(struct shredder *s, const struct event *e)
 	bool done = payload.len != 0;
 	if (done && verify_this(s)) {
 		struct row_meta m = { .event = e, .time_us = e->received, .has_tape = true };
+		int64_t since = check_clock(s);
 		done = fast_row(s, check_batch(s), payload, e->unchecked);
-		if (done)
+		if (done) {
 			append_finish(s, &s->check, &m);
-		if (done && !check_restores(s, e)) {
-			s->stats.mismatches++; /* and the tape tries */
-			done = false;
+			done = check_restores(s, e); /* else the tape tries */
+			count_check(s, since, done);
 		}
 	}
 	done = done && fast_row(s, s->last, payload, e->unchecked);
@@ -349,9 +361,10 @@ static void shred_event(struct shredder *s, const struct event *events, size_t i
 	if (value.len != e->payload.len)
 		s->row.raw |= RAW_OTHER;
 	m->raw = s->row.raw != 0;
-	if (!m->raw && verify_this(s) && !row_restores(s, e)) {
-		m->raw = true;
-		s->stats.mismatches++;
+	if (!m->raw && verify_this(s)) {
+		int64_t since = check_clock(s);
+		m->raw = !row_restores(s, e);
+		count_check(s, since, !m->raw);
 	}
 }
 

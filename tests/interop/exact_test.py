@@ -85,6 +85,21 @@ def framed(text):
     return out
 
 
+def check_costs(name, stats):
+    """--stats says what restoring costs, as pyarrow finds it in the file."""
+    file, found = pq.ParquetFile(name + ".parquet").metadata, {"__shape": 0, "__raw": 0, "__rest": 0}
+    for g in range(file.num_row_groups):
+        for c in range(file.num_columns):
+            column = file.row_group(g).column(c)
+            top = column.path_in_schema.split(".")[0]
+            if top in found:
+                found[top] += column.total_compressed_size
+    keys = file.metadata[b"hydrant.keys"]
+    found["key table"] = len(keys) - len("base64:") if keys.startswith(b"base64:") else (len(keys) + 2) // 3 * 4
+    said = {k: int(re.search(r"^  %s +(\d+) \(" % k, stats, re.M).group(1)) for k in found}
+    equal("%s: --stats says what restoring costs" % name, said, found)
+
+
 def check_file(name, content, form, docs):
     with open(name, "wb") as f:
         f.write(content)
@@ -93,6 +108,7 @@ def check_file(name, content, form, docs):
         not_ok("%s: converted" % name, done.stderr)
         return
     stats = done.stdout.decode()
+    check_costs(name, stats)
     equal("%s: no row had to be healed" % name, re.search(r"^mismatches +(\d+)", stats, re.M).group(1), "0")
     back = hydrant("restore", name + ".parquet").stdout
     differs = next((i for i, (a, b) in enumerate(zip(back, content)) if a != b), min(len(back), len(content)))
@@ -141,6 +157,9 @@ def check_served(docs):
         check("served: hot events are given back in order", replayed("served", "adversarial") == want, "they differ")
         server.request("POST", "/v1/collections/adversarial/flush")
         check("served: and committed ones", replayed("served", "adversarial") == want, "they differ")
+        metrics = server.request("GET", "/metrics")[1].decode()
+        check("served: /metrics count rows with __raw, and none that had to be healed", 'hydrant_restore_mismatches_total{collection="adversarial"} 0\n' in metrics and
+              int(re.search(r'^hydrant_raw_rows_total{collection="adversarial"} (\d+)', metrics, re.M).group(1)) > 0, metrics[-2000:])
         ids = query("select count(*) as n, count(id) as ids, sum(id) as sum from adversarial", "served")[0]
         parsed = [json.loads(d) for d in docs]
         have = [d["id"] for d in parsed if isinstance(d, dict) and "id" in d]
