@@ -15,6 +15,18 @@ void plain_bool_decode(const uint8_t *in, size_t first, uint8_t *out, size_t n)
 		out[i] = in[(first + i) / 8] >> ((first + i) % 8) & 1;
 }
 
+/* Copies in steps of DECODE_PAD, which are cheaper than a call for the exact length; long strings want the call. */
+static inline __attribute__((always_inline)) void copy_padded(uint8_t *to, const uint8_t *from, size_t len)
+{
+	if (len > 8 * DECODE_PAD) {
+		memcpy(to, from, len);
+		return;
+	}
+	memcpy(to, from, DECODE_PAD);
+	for (size_t i = DECODE_PAD; i < len; i += DECODE_PAD)
+		memcpy(to + i, from + i, DECODE_PAD);
+}
+
 size_t plain_bytes_decode(const uint8_t *in, const uint8_t *end, uint8_t *data, uint32_t *offsets, size_t n)
 {
 	const uint8_t *start = in;
@@ -26,10 +38,7 @@ size_t plain_bytes_decode(const uint8_t *in, const uint8_t *end, uint8_t *data, 
 		in += 4;
 		if (len > (size_t)(end - in))
 			return DECODE_BAD;
-		if (len <= DECODE_PAD)
-			memcpy(data + at, in, DECODE_PAD); /* one constant copy is cheaper than a call for the exact length */
-		else
-			memcpy(data + at, in, len);
+		copy_padded(data + at, in, len);
 		in += len;
 		at += len;
 		offsets[i + 1] = at;
@@ -76,10 +85,7 @@ void dict_bytes_gather(const uint8_t *dict, const uint32_t *dict_offsets, const 
 	uint32_t at = offsets[0];
 	for (size_t i = 0; i < n; i++) {
 		uint32_t from = dict_offsets[index[i]], len = dict_offsets[index[i] + 1] - from;
-		if (len <= DECODE_PAD)
-			memcpy(data + at, dict + from, DECODE_PAD);
-		else
-			memcpy(data + at, dict + from, len);
+		copy_padded(data + at, dict + from, len);
 		at += len;
 		offsets[i + 1] = at;
 	}
