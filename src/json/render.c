@@ -179,10 +179,18 @@ static void bind_nodes(struct renderer *r, struct space *s)
 	s->node_count = s->places.count;
 }
 
+static bool is_bytes(const struct field *f)
+{
+	return f->type == TYPE_STRING || f->type == TYPE_BINARY;
+}
+
+/* Roles come from files: a column with another type than its role needs is none. */
 static struct cursor *cursor_of_role(struct renderer *r, enum role role)
 {
 	const struct field *f = schema_by_role(r->schema, role);
-	return f ? cursor_of(r, f) : &r->nothing;
+	bool fits = f && (role != ROLE_REST ? is_bytes(f)
+					    : f->type == TYPE_MAP && f->child_count == 2 && is_bytes(f->children[0]) && is_bytes(f->children[1]));
+	return fits ? cursor_of(r, f) : &r->nothing;
 }
 
 void renderer_begin(struct renderer *r, const struct batch *batch)
@@ -195,6 +203,9 @@ void renderer_begin(struct renderer *r, const struct batch *batch)
 		r->raw = cursor_of_role(r, ROLE_RAW);
 		r->rest = cursor_of_role(r, ROLE_REST);
 		r->text = cursor_of_role(r, ROLE_TEXT);
+		const struct field *map = r->rest->field;
+		r->rest_keys = map && map->child_count == 2 ? cursor_of(r, map->children[0]) : &r->nothing;
+		r->rest_texts = map && map->child_count == 2 ? cursor_of(r, map->children[1]) : &r->nothing;
 		r->role_fields = r->schema->field_count;
 	}
 	for (uint32_t i = 0; i < r->space_count; i++)
@@ -270,28 +281,33 @@ static bool rest_key(const struct shape_keys *keys, uint32_t node, struct slice 
 	return true;
 }
 
+static uint8_t *put(uint8_t *p, struct slice s)
+{
+	if (s.len)
+		memcpy(p, s.data, s.len);
+	return p + s.len;
+}
+
 uint8_t *render_rest(struct job *j, uint8_t *p, const struct shape_edge *e)
 {
 	if (j->rest_at >= j->rest_end)
 		return render_fault(j, "__rest has fewer entries than the shape says");
 	struct renderer *r = j->r;
-	const struct column *map = r->rest->col;
-	struct cursor *keys = cursor_of(r, map->children[0].field), *texts = cursor_of(r, map->children[1].field);
 	uint32_t k, v, entry = j->rest_at++;
-	if (!cursor_at(r, keys, entry, &k) || !cursor_at(r, texts, entry, &v))
+	if (!cursor_at(r, r->rest_keys, entry, &k) || !cursor_at(r, r->rest_texts, entry, &v))
 		return render_fault(j, "__rest has an entry without text");
-	struct slice name;
-	if (!rest_key(j->space->keys, e->from, column_bytes_at(keys->col, k), &name))
+	struct slice name, text = column_bytes_at(r->rest_texts->col, v);
+	if (!rest_key(j->space->keys, e->from, column_bytes_at(r->rest_keys->col, k), &name))
 		return render_fault(j, "__rest has an entry of another place");
-	struct buf *out = j->out;
-	out->len = (size_t)(p - out->data);
-	buf_append(out, e->lit, e->len);
-	buf_byte(out, '"');
-	buf_append_slice(out, name);
-	buf_byte(out, '"');
-	buf_append(out, e->lit + e->len, e->sep);
-	buf_append_slice(out, column_bytes_at(texts->col, v));
-	return out->overflow ? NULL : render_room(j, out->data + out->len, RENDER_SLACK);
+	size_t len = e->len + name.len + e->sep + text.len + 2;
+	if ((size_t)(j->end - p) < len + RENDER_SLACK && !(p = render_room(j, p, len + RENDER_SLACK)))
+		return NULL;
+	p = put(p, slice_of(e->lit, e->len));
+	*p++ = '"';
+	p = put(p, name);
+	*p++ = '"';
+	p = put(p, slice_of(e->lit + e->len, e->sep));
+	return put(p, text);
 }
 
 /* ---- rows ---- */

@@ -89,7 +89,8 @@ struct renderer {
 	uint32_t space_count, space_cap;
 	struct map by_field; /* field's address -> cursor's address */
 	struct arena arena;
-	struct cursor *shape, *raw, *rest, *text; /* NULL: no such field */
+	struct cursor *shape, *raw, *rest, *text; /* `nothing` if there is no such field */
+	struct cursor *rest_keys, *rest_texts;	  /* the entries of __rest */
 	uint32_t role_fields;			  /* fields of the schema when these were looked up */
 	struct cursor nothing;
 	const struct column *root;
