@@ -52,6 +52,8 @@ static uint32_t edge_push(struct shape_keys *k, struct shape_edge edge)
 	edge.twin = SHAPE_NONE;
 	size_t head = (size_t)edge.len + edge.sep + edge.close;
 	memcpy(edge.head, edge.lit, head < SHAPE_HEAD ? head : SHAPE_HEAD);
+	edge.class_mask = edge.kind == EDGE_MEMBER ? 0xff : 0;
+	edge.mask = edge.len < SHAPE_HEAD ? ((uint32_t)1 << edge.len) - 1 : UINT32_MAX;
 	k->edges[k->edge_count] = edge;
 	return k->edge_count++;
 }

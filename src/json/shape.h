@@ -43,13 +43,15 @@ enum edge_kind { EDGE_ROOT, EDGE_MEMBER, EDGE_REST, EDGE_END, EDGE_UNIFORM, EDGE
 
 struct shape_edge {
 	uint8_t head[SHAPE_HEAD];	 /* the first bytes of lit, then zeros: for one vector compare */
-	const uint8_t *lit;		 /* open, sep, close, one after the other */
+	uint32_t mask;			 /* a bit for each byte of `open` in head */
 	uint32_t len;			 /* of open: MEMBER, END, ELEMENT use only that */
-	uint16_t sep, close;		 /* bytes of the other two */
 	uint32_t from, to;		 /* nodes; `to` of END, REST is SHAPE_NONE */
-	uint8_t kind, class;		 /* enum edge_kind; enum shape_class of what follows (UNIFORM: of the elements) */
 	uint32_t next[SHAPE_SUCCESSORS]; /* successors seen last, newest first; SHAPE_NONE. A hint of the writer, not stored */
+	uint8_t kind, class;		 /* enum edge_kind; enum shape_class of what follows (UNIFORM: of the elements) */
+	uint8_t class_mask;		 /* of class: all of it for a MEMBER, nothing for an END */
+	uint16_t sep, close;		 /* bytes of the other two */
 	uint32_t twin;			 /* same literal, CLASS_SCALAR; SHAPE_NONE if not looked up. A hint, not stored */
+	const uint8_t *lit;		 /* open, sep, close, one after the other */
 };
 
 struct shape_node {

@@ -22,7 +22,7 @@ struct event {
 	bool padded;           /* EVENT_PAD bytes behind the payload can be read, whatever they are */
 };
 
-#define EVENT_PAD 64 /* vector loads may begin at a payload's last byte */
+#define EVENT_PAD 128 /* what a parser may read before it looks where the payload ends */
 
 /* Collection names: [a-z][a-z0-9_]{0,62} without "__", save the suffix "__quarantine" of hydrant's own tables. */
 bool collection_name_valid(struct slice name);

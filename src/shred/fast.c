@@ -11,6 +11,8 @@
 #include <immintrin.h>
 #endif
 
+const uint64_t fast_tens[9] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000 };
+
 /* What only validation can tell is asked once a row. */
 bool fast_trust(struct row *r)
 {
@@ -19,12 +21,6 @@ bool fast_trust(struct row *r)
 	r->trusted = json_validate_all(slice_of(r->payload, (size_t)(r->end - r->payload)), NULL, NULL, NULL) == RC_OK;
 	r->invalid = !r->trusted;
 	return r->trusted;
-}
-
-void fast_touch_grow(struct row *r)
-{
-	r->touched_cap = r->touched_cap ? r->touched_cap * 2 : 256;
-	r->touched = mem_realloc(r->touched, r->touched_cap * sizeof *r->touched);
 }
 
 /* The newest value of c never was. */
@@ -58,6 +54,7 @@ struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p)
 	if (!fast_trust(r))
 		return st;
 	st = parse_step_slow(s, node);
+	r->edges = shape_edges(s->keys);
 	if (!st.end && st.to == SHAPE_NONE)
 		st.edge = SHAPE_NONE;
 	return st;
@@ -167,7 +164,13 @@ bool fast_row(struct shredder *s, struct batch *b, struct slice payload, bool un
 	struct row *r = &s->row;
 	if (b->adopted != s->schema->field_count)
 		batch_adopt_schema(b);
+	if (payload.len > FAST_PAYLOAD_MAX)
+		return false;
 	row_begin(r, payload, s->opt.key_space);
+	r->edges = shape_edges(s->keys);
+	buf_reserve(&r->shape, FAST_PAYLOAD_MAX * 3);
+	if (!r->touched)
+		r->touched = mem_alloc(FAST_PAYLOAD_MAX * sizeof *r->touched);
 	r->trusted = !unchecked;
 	r->prev = CLASS_OBJECT;
 	parse_emit(r, CLASS_OBJECT);

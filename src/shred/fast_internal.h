@@ -11,12 +11,12 @@
 /* The row of payload (EVENT_PAD readable bytes behind it) as row b->rows of b, which has adopted the schema; b->rows is left as it is, so
  * that fast_undo can take the row back. False: nothing is left in b. row->invalid: it is not JSON. row->trusted: it was
  * validated, or need not be. Chooses the portable or the AVX2 kernel. */
+#define FAST_PAYLOAD_MAX 16384 /* bytes; larger rows are the tape's */
 bool fast_row(struct shredder *s, struct batch *b, struct slice payload, bool unchecked);
 void fast_undo(struct shredder *s);
 
 /* Of fast.c, for the kernels. */
 bool fast_trust(struct row *r);
-void fast_touch_grow(struct row *r);
 const uint8_t *fast_escaped(struct row *r, struct buf *data, const uint8_t *from);
 /* Not what the kernel's few branches take: no plain integer or decimal, or not for its column. */
 const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct column *parent, uint32_t slot, const uint8_t *p);
@@ -25,13 +25,24 @@ struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p);
 bool fast_row_portable(struct shredder *s, struct batch *b, struct slice payload);
 bool fast_row_avx2(struct shredder *s, struct batch *b, struct slice payload);
 
-/* A value for slot goes into the column: it is remembered for fast_undo. */
+struct fast_digits {
+	uint64_t value;
+	unsigned n;
+};
+extern const uint64_t fast_tens[9];
+
+/* A value for slot goes into the column: it is remembered for fast_undo. There is room: a value has at least two bytes. */
 static inline uint32_t fast_mark(struct row *r, struct column *c, uint32_t slot)
 {
-	if (__builtin_expect(r->touched_count == r->touched_cap, 0))
-		fast_touch_grow(r);
 	r->touched[r->touched_count++] = c;
 	return column_mark(c, slot);
+}
+
+/* The value went to a typed sibling. */
+static inline void fast_count_conflict(struct row *r, const struct bind *b, enum place place)
+{
+	if (__builtin_expect(b->siblings, 0))
+		r->conflicts += b->siblings >> place & 1;
 }
 
 static inline void fast_put_eight(struct row *r, struct column *c, uint32_t slot, uint64_t value)
@@ -51,15 +62,22 @@ static inline void fast_begin_list(struct row *r, struct column *list, uint32_t 
 	list->offsets[i + 1] = list->offsets[i];
 }
 
+/* There is room: an edge has at least a byte of the payload, and three in the shape. */
 static inline void fast_emit(struct row *r, uint32_t edge)
 {
-	if (__builtin_expect(edge < 128 && r->shape.len < r->shape.cap, 1)) {
-		r->shape.data[r->shape.len++] = (uint8_t)edge;
-	} else if (edge < 16384 && r->shape.len + 1 < r->shape.cap) {
-		r->shape.data[r->shape.len++] = (uint8_t)(edge | 128);
-		r->shape.data[r->shape.len++] = (uint8_t)(edge >> 7);
+	uint8_t *to = r->shape.data + r->shape.len;
+	if (__builtin_expect(edge < 128, 1)) {
+		to[0] = (uint8_t)edge;
+		r->shape.len += 1;
+	} else if (edge < 16384) {
+		to[0] = (uint8_t)(edge | 128);
+		to[1] = (uint8_t)(edge >> 7);
+		r->shape.len += 2;
 	} else {
-		parse_emit_slow(r, edge);
+		to[0] = (uint8_t)(edge | 128);
+		to[1] = (uint8_t)(edge >> 7 | 128);
+		to[2] = (uint8_t)(edge >> 14);
+		r->shape.len += 3;
 	}
 }
 

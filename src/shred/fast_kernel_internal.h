@@ -59,10 +59,10 @@ FAST_TARGET static inline uint32_t FAST_NAME(copy_32)(uint8_t *d, const uint8_t 
 
 FAST_TARGET static inline bool FAST_NAME(literal_is)(const uint8_t *p, const uint8_t *end, const struct shape_edge *e)
 {
-	uint32_t n = e->len, want = n >= 32 ? UINT32_MAX : ((uint32_t)1 << n) - 1;
-	if ((FAST_NAME(equal_32)(p, e->head) & want) != want)
+	uint32_t n = e->len;
+	if (~FAST_NAME(equal_32)(p, e->head) & e->mask)
 		return false;
-	return n <= 32 || (n <= (size_t)(end - p) && memcmp(p + 32, e->lit + 32, n - 32) == 0);
+	return __builtin_expect(n <= 32, 1) || (p < end && n <= (size_t)(end - p) && memcmp(p + 32, e->lit + 32, n - 32) == 0);
 }
 
 /* p: behind the opening quote. The string as the value of slot in c. */
@@ -90,7 +90,7 @@ FAST_TARGET static inline const uint8_t *FAST_NAME(put_string)(struct row *r, st
 			continue;
 		}
 		unsigned n = (unsigned)__builtin_ctz(m);
-		high |= (with_high & -with_high) != (m & -m);
+		high |= (with_high & ((m & -m) - 1)) != 0;
 		p += n;
 		len += n;
 		if (__builtin_expect(*p == '"', 1))
@@ -113,7 +113,7 @@ FAST_TARGET static inline const uint8_t *FAST_NAME(put_string)(struct row *r, st
 }
 
 /* Digits at p, at most 8, and their value: all of them in one go, so that their number costs no branch. */
-FAST_TARGET static inline unsigned FAST_NAME(digits)(const uint8_t *p, uint64_t *ret)
+FAST_TARGET static inline struct fast_digits FAST_NAME(digits)(const uint8_t *p)
 {
 	uint64_t w;
 	memcpy(&w, p, 8);
@@ -121,57 +121,46 @@ FAST_TARGET static inline unsigned FAST_NAME(digits)(const uint8_t *p, uint64_t 
 	uint64_t other = ((w + 0x7676767676767676u) | w) & 0x8080808080808080u; /* exact for the first that is no digit */
 	unsigned n = other ? (unsigned)__builtin_ctzll(other) >> 3 : 8;
 	if (!n)
-		return 0;
+		return (struct fast_digits){ 0, 0 };
 	w <<= (8 - n) * 8;
 	w = w * 10 + (w >> 8);
-	*ret = ((w & 0x000000ff000000ffu) * 0x000f424000000064u + ((w >> 16) & 0x000000ff000000ffu) * 0x0000271000000001u) >> 32;
-	return n;
+	w = ((w & 0x000000ff000000ffu) * 0x000f424000000064u + ((w >> 16) & 0x000000ff000000ffu) * 0x0000271000000001u) >> 32;
+	return (struct fast_digits){ w, n };
 }
 
-static const uint64_t FAST_NAME(tens)[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000 };
-
-/* The same, at most 16. */
-FAST_TARGET static inline unsigned FAST_NAME(digits_16)(const uint8_t *p, uint64_t *ret)
-{
-	uint64_t more = 0;
-	unsigned n = FAST_NAME(digits)(p, ret);
-	if (__builtin_expect(n < 8, 1))
-		return n;
-	unsigned m = FAST_NAME(digits)(p + 8, &more);
-	*ret = *ret * FAST_NAME(tens)[m] + more;
-	return 8 + m;
-}
-
-FAST_TARGET static inline const uint8_t *FAST_NAME(put_number)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot,
-							       const uint8_t *p)
+FAST_TARGET static const uint8_t *FAST_NAME(put_number)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot, const uint8_t *p)
 {
 	bool minus = *p == '-';
 	const uint8_t *q = p + minus;
-	uint64_t whole = 0, part = 0;
-	unsigned n = FAST_NAME(digits_16)(q, &whole);
-	if (n - 1 >= 15 || (*q == '0' && n > 1))
+	struct fast_digits whole = FAST_NAME(digits)(q), part = { 0, 0 };
+	if (__builtin_expect(whole.n == 8, 0)) {
+		part = FAST_NAME(digits)(q + 8);
+		whole.value = whole.value * fast_tens[part.n] + part.value;
+		whole.n += part.n;
+	}
+	if (whole.n - 1 >= 15 || (*q == '0' && whole.n > 1))
 		return fast_odd_number(r, b, parent, slot, p);
-	q += n;
+	q += whole.n;
 	if (*q == '.') {
-		unsigned m = FAST_NAME(digits)(q + 1, &part);
-		uint64_t w = whole * FAST_NAME(tens)[m] + part;
-		q += 1 + m;
-		if (m != b->scale || !m || n + m > 18 || (w == 0 && minus) || (uint8_t)(*q - '0') < 10 || (*q | 0x20) == 'e' ||
-		    b->child[PLACE_DECIMAL] == NO_CHILD)
+		part = FAST_NAME(digits)(q + 1);
+		uint64_t w = whole.value * fast_tens[part.n] + part.value;
+		q += 1 + part.n;
+		if (part.n != b->scale || !part.n || whole.n + part.n > 18 || (w == 0 && minus) || (uint8_t)(*q - '0') < 10 ||
+		    (*q | 0x20) == 'e' || b->child[PLACE_DECIMAL] == NO_CHILD)
 			return fast_odd_number(r, b, parent, slot, p);
 		fast_put_eight(r, &parent->children[b->child[PLACE_DECIMAL]], slot, minus ? -w : w);
 		return q;
 	}
-	if ((*q | 0x20) == 'e' || (minus && !whole) || b->int_to_double || b->child[PLACE_INT] == NO_CHILD)
+	if ((*q | 0x20) == 'e' || (minus && !whole.value) || b->int_to_double || b->child[PLACE_INT] == NO_CHILD)
 		return fast_odd_number(r, b, parent, slot, p);
-	fast_put_eight(r, &parent->children[b->child[PLACE_INT]], slot, minus ? -whole : whole);
-	r->conflicts += b->siblings >> PLACE_INT & 1;
+	fast_put_eight(r, &parent->children[b->child[PLACE_INT]], slot, minus ? -whole.value : whole.value);
+	fast_count_conflict(r, b, PLACE_INT);
 	return q;
 }
 
 /* A time that its column takes, else a string. p: the opening quote. */
-FAST_TARGET static inline const uint8_t *FAST_NAME(put_time)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot,
-							     const uint8_t *p)
+FAST_TARGET static __attribute__((noinline)) const uint8_t *FAST_NAME(put_time)(struct row *r, const struct bind *b, struct column *parent,
+										  uint32_t slot, const uint8_t *p)
 {
 	const uint8_t *close = b->time_len ? p + 1 + b->time_len : memchr(p + 1, '"', JSON_TIME_CHARS + 1);
 	int64_t us;
@@ -181,23 +170,12 @@ FAST_TARGET static inline const uint8_t *FAST_NAME(put_time)(struct row *r, cons
 	}
 	if (b->child[PLACE_STRING] == NO_CHILD)
 		return NULL;
-	r->conflicts += b->siblings >> PLACE_STRING & 1;
+	fast_count_conflict(r, b, PLACE_STRING);
 	return FAST_NAME(put_string)(r, &parent->children[b->child[PLACE_STRING]], slot, p + 1);
 }
 
-FAST_TARGET static inline const uint8_t *FAST_NAME(put_scalar)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot,
-							       const uint8_t *p)
+FAST_TARGET static const uint8_t *FAST_NAME(put_word)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot, const uint8_t *p)
 {
-	if (*p == '"') {
-		if (b->child[PLACE_TIME] != NO_CHILD)
-			return FAST_NAME(put_time)(r, b, parent, slot, p);
-		if (b->child[PLACE_STRING] == NO_CHILD)
-			return NULL;
-		r->conflicts += b->siblings >> PLACE_STRING & 1;
-		return FAST_NAME(put_string)(r, &parent->children[b->child[PLACE_STRING]], slot, p + 1);
-	}
-	if (*p == '-' || (uint8_t)(*p - '0') < 10)
-		return FAST_NAME(put_number)(r, b, parent, slot, p);
 	if (memcmp(p, "null", 4) == 0)
 		return p + 4;
 	bool yes = memcmp(p, "true", 4) == 0;
@@ -206,25 +184,45 @@ FAST_TARGET static inline const uint8_t *FAST_NAME(put_scalar)(struct row *r, co
 	struct column *c = &parent->children[b->child[PLACE_BOOL]];
 	fast_mark(r, c, slot);
 	buf_byte(&c->data, yes);
-	r->conflicts += b->siblings >> PLACE_BOOL & 1;
+	fast_count_conflict(r, b, PLACE_BOOL);
 	return p + (yes ? 4 : 5);
 }
 
-/* The step that the edge before foretells; edge SHAPE_NONE: none of its successors fits. */
-FAST_TARGET static inline const struct shape_edge *FAST_NAME(predicted)(struct shredder *s, uint32_t node, const uint8_t *p, uint32_t *ret_edge)
+FAST_TARGET static inline const uint8_t *FAST_NAME(put_scalar)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot,
+							       const uint8_t *p)
 {
-	const struct shape_edge *edges = shape_edges(s->keys), *prev = &edges[s->row.prev];
+	if (*p == '"') {
+		if (__builtin_expect(b->child[PLACE_TIME] != NO_CHILD, 0))
+			return FAST_NAME(put_time)(r, b, parent, slot, p);
+		if (__builtin_expect(b->child[PLACE_STRING] == NO_CHILD, 0))
+			return NULL;
+		fast_count_conflict(r, b, PLACE_STRING);
+		return FAST_NAME(put_string)(r, &parent->children[b->child[PLACE_STRING]], slot, p + 1);
+	}
+	if (*p == '-' || (uint8_t)(*p - '0') < 10)
+		return FAST_NAME(put_number)(r, b, parent, slot, p);
+	return FAST_NAME(put_word)(r, b, parent, slot, p);
+}
+
+FAST_TARGET static inline bool FAST_NAME(edge_fits)(const struct shape_edge *e, uint32_t node, const uint8_t *p, const uint8_t *end)
+{
+	/* Successors are members, whose class must be the next byte's, and ends. */
+	return e->from == node && FAST_NAME(literal_is)(p, end, e) && !((parse_classes[p[e->len]] ^ e->class) & e->class_mask);
+}
+
+/* The step that the edge before foretells; NULL: none of its successors fits. */
+FAST_TARGET static inline const struct shape_edge *FAST_NAME(predicted)(const struct row *r, uint32_t node, const uint8_t *p, uint32_t *ret_edge)
+{
+	const struct shape_edge *prev = &r->edges[r->prev];
 	for (int i = 0; i < SHAPE_SUCCESSORS; i++) {
 		uint32_t id = prev->next[i];
 		if (id == SHAPE_NONE)
 			return NULL;
-		const struct shape_edge *e = &edges[id];
-		if (e->from != node || !FAST_NAME(literal_is)(p, s->row.end, e))
-			continue;
-		if (e->kind == EDGE_MEMBER ? parse_classes[p[e->len]] != e->class : e->kind != EDGE_END)
-			continue;
-		*ret_edge = id;
-		return e;
+		const struct shape_edge *e = &r->edges[id];
+		if (__builtin_expect(FAST_NAME(edge_fits)(e, node, p, r->end), 1)) {
+			*ret_edge = id;
+			return e;
+		}
 	}
 	return NULL;
 }
@@ -241,19 +239,17 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 		uint32_t edge;
 		uint8_t class;
 		uint32_t to;
-		if (__builtin_expect(p >= r->end, 0))
-			return NULL;
-		const struct shape_edge *e = FAST_NAME(predicted)(s, node, p, &edge);
+		const struct shape_edge *e = FAST_NAME(predicted)(r, node, p, &edge);
 		if (__builtin_expect(e != NULL, 1)) {
 			p += e->len;
 			class = e->class;
 			to = e->to;
 			r->prev = edge;
 			fast_emit(r, edge);
+			if (__builtin_expect(p >= r->end, 0))
+				return e->kind == EDGE_END && p == r->end ? p : NULL;
 			if (e->kind == EDGE_END)
 				return p;
-			if (__builtin_expect(p >= r->end, 0))
-				return NULL;
 		} else {
 			struct step st = fast_step(s, node, p);
 			if (st.edge == SHAPE_NONE)
@@ -277,14 +273,14 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 			struct column *c = child == NO_CHILD ? NULL : &own->children[child];
 			if (!c && (b->deep || b->child[PLACE_JSON] != NO_CHILD) && p[1] != '}')
 				return NULL;
-			r->conflicts += b->siblings >> PLACE_OBJECT & 1;
+			fast_count_conflict(r, b, PLACE_OBJECT);
 			p = FAST_NAME(put_object)(s, to, c, c ? fast_mark(r, c, slot) : 0, p);
 		} else {
 			p = FAST_NAME(put_array)(s, to, own, slot, p);
 		}
 		if (__builtin_expect(!p, 0))
 			return NULL;
-		if (__builtin_expect(s->binds[to].event_time, 0))
+		if (__builtin_expect(b->event_time, 0))
 			r->time = slice_of(value, (size_t)(p - value));
 	}
 }
@@ -305,7 +301,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint3
 	uint32_t uniform = b->uniform, element = b->element;
 	if (!list || uniform == SHAPE_NONE || element == SHAPE_NONE)
 		return NULL;
-	const struct shape_edge *e = &shape_edges(s->keys)[uniform];
+	const struct shape_edge *e = &r->edges[uniform];
 	uint32_t open = e->len, sep = e->sep, close = e->close;
 	uint8_t class = e->class;
 	const uint8_t *lit = e->lit;
@@ -314,7 +310,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint3
 	p += open;
 	fast_emit(r, uniform);
 	fast_begin_list(r, list, slot);
-	r->conflicts += b->siblings >> PLACE_LIST & 1;
+	fast_count_conflict(r, b, PLACE_LIST);
 	size_t body = r->shape.len, first_len = 0;
 	for (uint32_t count = 0;; count++) {
 		if (p >= r->end || parse_classes[*p] != class || class == CLASS_ARRAY)

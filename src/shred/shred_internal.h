@@ -84,7 +84,8 @@ struct row {
 	struct slice time; /* text of the event time, empty if there was none */
 	/* the direct way (fast.c) */
 	struct column **touched; /* a value was put there, in this order */
-	uint32_t touched_count, touched_cap;
+	uint32_t touched_count;
+	const struct shape_edge *edges;
 	bool trusted; /* the payload is valid JSON */
 	bool invalid; /* it is not */
 };
