@@ -27,6 +27,7 @@ struct convert_options {
 	/* for tests; 0: chosen by what the input holds */
 	size_t range_bytes;  /* of input that one thread takes at once */
 	size_t sample_bytes; /* that columns are first settled by */
+	size_t group_bytes;  /* of columns, with which a row group is sealed before its range ends */
 	void (*progress)(void *ctx, uint64_t offset, uint64_t size, uint64_t events); /* may be NULL; one thread at a time */
 	void *ctx;
 };

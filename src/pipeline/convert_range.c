@@ -102,6 +102,8 @@ static rc_t group_full(struct worker *w, struct err *reterr)
 static bool batch_is_full(const struct worker *w)
 {
 	size_t weight = shredder_weight(w->shredder);
+	if (w->c->opts->group_bytes)
+		return batch_bytes(&w->batch) >= w->c->opts->group_bytes;
 	return batch_bytes(&w->batch) >= (weight < GROUP_MAX - GROUP_MIN ? GROUP_MAX - weight : GROUP_MIN);
 }
 
@@ -226,6 +228,9 @@ static rc_t shred_lines(struct worker *w, uint64_t from, uint64_t to, uint64_t l
 			w->told = end;
 		}
 	}
+	if (to > w->told)
+		turn_progress(w, to - w->told, 0, 0);
+	w->told = to;
 	w->lines = file_source_line(w->source) - 1;
 	struct slice tail = buf_slice(&w->framing.tail);
 	for (const uint8_t *lf; tail.len && (lf = memchr(tail.data, '\n', tail.len));) {
