@@ -96,12 +96,12 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_value)(struct job *j, uint8
 {
 	if (__builtin_expect(value >= c->values, 0))
 		return render_fault(j, "a column has fewer values than its presence says");
+	if (c->place == PLACE_STRING)
+		return RENDER_NAME(put_string)(j, p, c, value);
+	__builtin_prefetch(c->data + (size_t)value * 8 + 128);
 	int64_t i;
 	switch (c->place) {
-	case PLACE_STRING:
-		return RENDER_NAME(put_string)(j, p, c, value);
 	case PLACE_INT:
-		__builtin_prefetch(c->data + (size_t)value * 8 + 128);
 		memcpy(&i, c->data + (size_t)value * 8, 8);
 		if (i < 0)
 			*p++ = '-';
