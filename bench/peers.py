@@ -103,7 +103,8 @@ def main():
         print(json.dumps({p: version(p) for p in ("duckdb", "polars", "pyarrow", "chdb-core")}))
         return
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[4]), int(sys.argv[4])))
+    seconds = int(sys.argv[4])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # at the second number it would be SIGKILL
     work = WAYS[sys.argv[1]](sys.argv[2], sys.argv[3], sys.argv[5] if len(sys.argv) > 5 else None)
     before = cpu()
     result = work()
