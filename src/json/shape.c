@@ -1,11 +1,16 @@
 #include "json/shape.h"
 
+#include <zstd.h>
+
 #include "base/map.h"
 #include "json/string.h"
 
 #define EDGE_ROOTS    3u
 #define TABLE_MAGIC   "HKEY"
 #define TABLE_VERSION 1
+#define TABLE_VERSION_ZSTD 2
+#define TABLE_LEVEL 9
+#define TABLE_BODY_MAX (SHAPE_BYTES_MAX + 16 * (size_t)SHAPE_EDGES_MAX)
 
 struct shape_keys {
 	uint32_t space;
@@ -297,11 +302,8 @@ uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind
 	return edge;
 }
 
-void shape_keys_encode(const struct shape_keys *k, struct buf *ret)
+static void body_encode(const struct shape_keys *k, struct buf *ret)
 {
-	buf_append(ret, TABLE_MAGIC, 4);
-	buf_byte(ret, TABLE_VERSION);
-	buf_u32(ret, k->space);
 	buf_varint(ret, k->edge_count - EDGE_ROOTS);
 	for (uint32_t i = EDGE_ROOTS; i < k->edge_count; i++) {
 		const struct shape_edge *e = &k->edges[i];
@@ -314,6 +316,39 @@ void shape_keys_encode(const struct shape_keys *k, struct buf *ret)
 			buf_varint(ret, e->close);
 		buf_append(ret, e->lit, e->len + e->sep + e->close);
 	}
+}
+
+/* Version 2's body; false if it is no shorter. */
+static bool body_compress(struct slice body, struct buf *ret)
+{
+	buf_varint(ret, body.len);
+	size_t bound = ZSTD_compressBound(body.len);
+	ZSTD_CCtx *c = ZSTD_createCCtx();
+	if (!c || !buf_reserve(ret, bound)) {
+		ZSTD_freeCCtx(c);
+		return false;
+	}
+	ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, TABLE_LEVEL);
+	ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1);
+	size_t len = ZSTD_compress2(c, ret->data + ret->len, bound, body.data, body.len);
+	ZSTD_freeCCtx(c);
+	if (ZSTD_isError(len) || ret->len + len >= body.len)
+		return false;
+	ret->len += len;
+	return true;
+}
+
+void shape_keys_encode(const struct shape_keys *k, struct buf *ret)
+{
+	AUTO_BUF struct buf body, packed;
+	buf_init(&body, BUF_MAX_DEFAULT);
+	buf_init(&packed, BUF_MAX_DEFAULT);
+	body_encode(k, &body);
+	bool pack = body_compress(buf_slice(&body), &packed);
+	buf_append(ret, TABLE_MAGIC, 4);
+	buf_byte(ret, pack ? TABLE_VERSION_ZSTD : TABLE_VERSION);
+	buf_u32(ret, k->space);
+	buf_append_slice(ret, buf_slice(pack ? &packed : &body));
 }
 
 static bool edge_decode(struct shape_keys *k, struct slice bytes, size_t *pos)
@@ -339,26 +374,53 @@ static bool edge_decode(struct shape_keys *k, struct slice bytes, size_t *pos)
 	return shape_edge_add(k, (uint32_t)from, kind, class, lit, sep, close) == want;
 }
 
+static rc_t body_unpack(struct slice packed, struct buf *ret, struct err *reterr)
+{
+	size_t pos = 0;
+	uint64_t len;
+	if (!slice_varint(packed, &pos, &len) || len > TABLE_BODY_MAX || !buf_reserve(ret, len + 1))
+		return err_set(reterr, RC_CORRUPT, "key table: bad length");
+	size_t got = ZSTD_decompress(ret->data, len, packed.data + pos, packed.len - pos);
+	if (ZSTD_isError(got) || got != len)
+		return err_set(reterr, RC_CORRUPT, "key table: cannot be unpacked (%s)", ZSTD_isError(got) ? ZSTD_getErrorName(got) : "too short");
+	ret->len = got;
+	return RC_OK;
+}
+
+static rc_t body_decode(struct shape_keys *k, struct slice body, struct err *reterr)
+{
+	size_t pos = 0;
+	uint64_t count;
+	if (!slice_varint(body, &pos, &count) || count > SHAPE_EDGES_MAX)
+		return err_set(reterr, RC_CORRUPT, "key table: bad count of edges");
+	for (uint64_t i = 0; i < count; i++)
+		if (!edge_decode(k, body, &pos))
+			return err_set(reterr, RC_CORRUPT, "key table: edge %llu of %llu is wrong",
+				       (unsigned long long)i + EDGE_ROOTS, (unsigned long long)count + EDGE_ROOTS);
+	if (pos != body.len)
+		return err_set(reterr, RC_CORRUPT, "key table: %zu bytes too many", body.len - pos);
+	return RC_OK;
+}
+
 rc_t shape_keys_decode(struct slice bytes, struct shape_keys **ret, struct err *reterr)
 {
 	if (bytes.len < 10 || memcmp(bytes.data, TABLE_MAGIC, 4) != 0)
 		return err_set(reterr, RC_CORRUPT, "key table: not one (%zu bytes without its magic)", bytes.len);
-	if (bytes.data[4] != TABLE_VERSION)
+	uint8_t version = bytes.data[4];
+	if (version != TABLE_VERSION && version != TABLE_VERSION_ZSTD)
 		return err_set(reterr, RC_UNSUPPORTED, "key table: version %u is newer than this program, upgrade it",
-			       bytes.data[4]);
+			       version);
 	uint32_t space;
 	memcpy(&space, bytes.data + 5, 4);
-	size_t pos = 9;
-	uint64_t count;
-	if (!slice_varint(bytes, &pos, &count) || count > SHAPE_EDGES_MAX)
-		return err_set(reterr, RC_CORRUPT, "key table: bad count of edges");
+	struct slice body = slice_skip(bytes, 9);
+	AUTO_BUF struct buf unpacked;
+	buf_init(&unpacked, TABLE_BODY_MAX + 1);
+	if (version == TABLE_VERSION_ZSTD) {
+		TRY(body_unpack(body, &unpacked, reterr));
+		body = buf_slice(&unpacked);
+	}
 	AUTO(shape_keys) *k = shape_keys_new(space);
-	for (uint64_t i = 0; i < count; i++)
-		if (!edge_decode(k, bytes, &pos))
-			return err_set(reterr, RC_CORRUPT, "key table: edge %llu of %llu is wrong",
-				       (unsigned long long)i + EDGE_ROOTS, (unsigned long long)count + EDGE_ROOTS);
-	if (pos != bytes.len)
-		return err_set(reterr, RC_CORRUPT, "key table: %zu bytes too many", bytes.len - pos);
+	TRY(body_decode(k, body, reterr));
 	*ret = k;
 	k = NULL;
 	return RC_OK;

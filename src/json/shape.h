@@ -83,8 +83,10 @@ uint32_t shape_edge_find(const struct shape_keys *k, uint32_t from, enum edge_ki
 uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit,
 			size_t sep, size_t close);
 
-/* Appends the table's bytes: "HKEY", u8 version 1, u32 space, varint count of edges after the three roots, then for each: u8 kind | class << 4,
- * varint from, varint open, [REST, UNIFORM: varint sep] [UNIFORM: varint close], the literal's bytes. */
+/* Appends the table's bytes: "HKEY", u8 version, u32 space, body.
+ * body, version 1: varint count of edges after the three roots, then for each: u8 kind | class << 4, varint from, varint open,
+ *   [REST, UNIFORM: varint sep] [UNIFORM: varint close], the literal's bytes.
+ * body, version 2: varint length of version 1's body, and that as one zstd frame with checksum. Written where it is shorter. */
 void shape_keys_encode(const struct shape_keys *k, struct buf *ret);
 /* RC_CORRUPT for anything that shape_keys_encode cannot have written; RC_UNSUPPORTED for a newer version. */
 rc_t shape_keys_decode(struct slice bytes, struct shape_keys **ret, struct err *reterr);
