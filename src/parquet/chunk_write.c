@@ -230,6 +230,19 @@ static void plan_for_levels(const struct encoder *e, const struct values *v, con
 		plan->codec = PARQUET_UNCOMPRESSED;
 }
 
+static void page_bounds(struct encoder *e, const struct plan *plan, const struct values *v, struct page *p)
+{
+	uint32_t n = p->value_to - p->value_from;
+	if (plan->encoding == ENCODING_RLE_DICTIONARY) {
+		buf_reset(&e->trial);
+		buf_reserve(&e->trial, e->dict.count);
+		const uint32_t *indices = (const uint32_t *)(const void *)e->indices.data + p->value_from;
+		if (stats_find_in_dictionary(v, &e->dict, indices, n, e->trial.data, &p->bounds))
+			return;
+	}
+	stats_find(v, p->value_from, n, &p->bounds);
+}
+
 static rc_t data_pages(struct encoder *e, const struct plan *plan, const struct values *v, const struct level_frame *levels,
 		       struct chunk *c, struct bounds *bounds, struct err *reterr)
 {
@@ -238,7 +251,7 @@ static rc_t data_pages(struct encoder *e, const struct plan *plan, const struct 
 	buf_reset(&e->pages);
 	while (p.entry_from < levels->entries) {
 		page_cut(e, plan, v, levels, &small, &p);
-		stats_find(v, p.value_from, p.value_to - p.value_from, &p.bounds);
+		page_bounds(e, plan, v, &p);
 		stats_merge(v->kind, bounds, &p.bounds);
 		struct meta_statistics stats;
 		if (!e->opts.page_index)

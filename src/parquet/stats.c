@@ -77,6 +77,45 @@ static void find_bytes(const struct values *v, uint32_t first, uint32_t n, struc
 	ret->max = max;
 }
 
+static void dict_bounds(const struct values *v, const struct dict *d, const uint8_t *used, struct bounds *ret)
+{
+	bool first = true;
+	uint64_t min_key = 0, max_key = 0;
+	for (uint32_t i = 0; i < d->count; i++) {
+		if (!used[i])
+			continue;
+		uint32_t len = v->width;
+		const uint8_t *p = d->page + (size_t)i * v->width;
+		if (!v->width) {
+			p = d->page + d->where[i] + 4;
+			memcpy(&len, p - 4, 4);
+		}
+		struct slice s = slice_of(p, len);
+		uint64_t key = prefix_key(p, len);
+		if (first || (key <= min_key && (key < min_key || slice_cmp(s, ret->min) < 0))) {
+			ret->min = s;
+			min_key = key;
+		}
+		if (first || (key >= max_key && (key > max_key || slice_cmp(s, ret->max) > 0))) {
+			ret->max = s;
+			max_key = key;
+		}
+		first = false;
+	}
+}
+
+bool stats_find_in_dictionary(const struct values *v, const struct dict *d, const uint32_t *indices, uint32_t n, uint8_t *used, struct bounds *ret)
+{
+	if (v->kind < VALUE_FIXED || v->kind == VALUE_DECIMAL || n < d->count)
+		return false;
+	*ret = (struct bounds){ .has = n > 0 };
+	memset(used, 0, d->count);
+	for (uint32_t i = 0; i < n; i++)
+		used[indices[i]] = 1;
+	dict_bounds(v, d, used, ret);
+	return true;
+}
+
 static int decimal_compare(struct slice a, struct slice b)
 {
 	int sign_a = a.len && a.data[0] & 0x80, sign_b = b.len && b.data[0] & 0x80;

@@ -141,4 +141,33 @@ TEST(decimal_width_holds_every_value_of_the_precision)
 		CHECK_INT(decimal_width(p), want[p - 1]);
 }
 
+TEST(bounds_found_in_the_dictionary_are_those_of_the_values)
+{
+	static const char *const words[] = { "", "a", "https://example.org/", "https://example.org/a", "https://example.org/b", "https://example.orgz",
+					     "\xff", "zz", "zzz", "https://e", "aaaaaaaa", "aaaaaaaab", "aaaaaaaaa" };
+	enum { WORDS = sizeof words / sizeof words[0], N = 40 };
+	uint64_t seed = 7;
+	for (int round = 0; round < 2000; round++) {
+		uint8_t data[N * 24], page[WORDS * 28 + 32], used[WORDS];
+		uint32_t offsets[N + 1] = { 0 }, indices[N], where[WORDS];
+		struct dict_slot slots[128] = { 0 };
+		struct dict d = { .slots = slots, .slot_mask = 127, .where = where, .limit = WORDS, .page = page, .page_cap = WORDS * 28 };
+		uint32_t kinds = 1 + round % WORDS;
+		for (uint32_t i = 0; i < N; i++) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			const char *word = words[(seed >> 33) % kinds + (kinds < WORDS ? (uint32_t)round % (WORDS - kinds) : 0)];
+			memcpy(data + offsets[i], word, strlen(word));
+			offsets[i + 1] = offsets[i] + (uint32_t)strlen(word);
+		}
+		CHECK_INT(dict_add_bytes(&d, data, offsets, 0, N, indices), N);
+		struct values v = { .kind = VALUE_STRING, .data = data, .offsets = offsets, .count = N };
+		uint32_t first = (uint32_t)(seed >> 60), n = N - first;
+		struct bounds want, got;
+		stats_find(&v, first, n, &want);
+		CHECK(stats_find_in_dictionary(&v, &d, indices + first, n, used, &got));
+		CHECK(got.has && slice_eq(got.min, want.min) && slice_eq(got.max, want.max));
+		CHECK(!stats_find_in_dictionary(&v, &d, indices, d.count - 1, used, &got)); /* comparing the values is less work */
+	}
+}
+
 TEST_MAIN()

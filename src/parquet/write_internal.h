@@ -83,6 +83,9 @@ static inline struct slice bounds_max(const struct bounds *b)
 	return b->stored ? slice_of(b->max_store, b->stored) : b->max;
 }
 void stats_find(const struct values *v, uint32_t first, uint32_t n, struct bounds *ret);
+/* The same for strings, binaries and fixed-length values of which the dictionary and the n values' indices are known: each entry is compared
+ * once. used holds d->count bytes. False: not worth it, or not possible. The bounds borrow from the dictionary. */
+bool stats_find_in_dictionary(const struct values *v, const struct dict *d, const uint32_t *indices, uint32_t n, uint8_t *used, struct bounds *ret);
 void stats_merge(enum value_kind kind, struct bounds *into, const struct bounds *from);
 int stats_compare(enum value_kind kind, struct slice a, struct slice b);
 /* A bound of at most max bytes (and code points, if > 0 and a string): *ret_exact tells whether it is v itself. Lower bounds are
