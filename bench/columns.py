@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from column_model import JSON_TEXT, MACHINERY, nodes_of
 
-DEEP_ROWS = 200000
+DEEP_ROWS = 200000  # docs/benchmarks.md says so, too (page.py)
 COLUMNS_A_QUERY = 100
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
