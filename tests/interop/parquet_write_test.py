@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Files that parquet_write_gen wrote over types, encodings, codecs, page versions and nesting, read with pyarrow, DuckDB and Polars and compared
 value by value with what was written; footers, bounds and pruning, too. Further readers: parquet_hyparquet_test.py, parquet_spark_test.py."""
-import decimal
 import glob
 import os
 import struct
@@ -19,8 +18,6 @@ except ImportError as missing:
 sys.path.insert(0, os.path.join(os.environ["HYDRANT_TESTS"], "interop"))
 import written
 from written import GENERATOR, Written, generate, members, report
-
-decimal.getcontext().prec = 80
 
 
 def leaf_paths(field, path=""):
@@ -171,6 +168,15 @@ def check_filter(name, con, path, rows):
     report(name, None)
 
 
+def check_bloom(name, w, con, column, absent):
+    """DuckDB's own look into our filters: a value that is there is never excluded, one that is not nearly always."""
+    values = [r[column] for r in w.want if r[column] is not None][::400]
+    probe = "select count(*) filter (not bloom_filter_excludes) from parquet_bloom_probe('%s', '%s', ?)" % (w.path, column)
+    found = sum(con.execute(probe, [v]).fetchone()[0] > 0 for v in values)
+    wrong = sum(con.execute(probe, [v]).fetchone()[0] > 0 for v in absent)
+    report(name, None if found == len(values) and wrong <= 0.05 * len(absent) else "%d of %d found, %d of %d wrong" % (found, len(values), wrong, len(absent)))
+
+
 def count_encodings(w, cells):
     """Which (codec, page version, flat or nested, physical type, encoding) occurred."""
     if w.name.count("-") < 3:
@@ -216,6 +222,8 @@ def check_file(path, cells):
     if "flat" in w.name or w.name == "large":
         check_bounds(w.name + "/bounds", w.facts, w.want)
         check_filter(w.name + "/filter", con, path, w.want)
+    if w.name == "large":
+        check_bloom(w.name + "/bloom i64", w, con, "i64", [2**62 + i for i in range(100)])
 
 
 def main():

@@ -1,5 +1,6 @@
 """What tests/interop/parquet_write_gen.c wrote, and what readers give back, in one common form."""
 import datetime
+import decimal
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 GENERATOR = os.path.join(os.path.dirname(os.environ["HYDRANT"]), "src/parquet/parquet_write_gen")
 EPOCH = datetime.datetime(1970, 1, 1)
+decimal.getcontext().prec = 80
 failures = 0
 
 
@@ -110,7 +112,7 @@ def read(value, field, present):
         return micros(value)
     if kind == "uuid" and not isinstance(value, bytes):
         return str(value).replace("-", "")
-    if isinstance(value, bytes):
+    if isinstance(value, (bytes, bytearray)):
         return value.hex()
     return value
 
