@@ -16,7 +16,7 @@ struct plan_file {
 struct unit {
 	uint32_t file, group;
 	int64_t min, max; /* times, inclusive */
-	uint32_t row_from, row_to; /* of the row group; outside of them there is nothing in the scan's range of time */
+	uint32_t row_from, row_to; /* of the row group; outside of them there is nothing that the scan wants */
 	uint64_t rows, bytes;      /* of the row group */
 };
 

@@ -78,6 +78,18 @@ static void add_unit(struct scan *s, struct unit u)
 	s->units[s->unit_count++] = u;
 }
 
+static rc_t unit_rows(struct scan *s, struct scan_file *f, struct unit *u, struct err *reterr)
+{
+	TRY(scan_file_rows(f, u->group, s->opts.from, s->opts.to, &u->row_from, &u->row_to, reterr));
+	for (size_t i = 0; i < s->opts.term_count && u->row_from < u->row_to; i++) {
+		uint32_t from, to;
+		TRY(scan_file_term(f, u->group, &s->opts.terms[i], &from, &to, reterr));
+		u->row_from = from > u->row_from ? from : u->row_from;
+		u->row_to = to < u->row_to ? to : u->row_to;
+	}
+	return RC_OK;
+}
+
 static rc_t add_units(struct scan *s, uint32_t index, struct err *reterr)
 {
 	struct scan_file *f;
@@ -90,9 +102,9 @@ static rc_t add_units(struct scan *s, uint32_t index, struct err *reterr)
 			s->stats.pruned_row_groups++;
 			continue;
 		}
-		TRY(scan_file_rows(f, g, s->opts.from, s->opts.to, &u.row_from, &u.row_to, reterr));
-		s->stats.pruned_rows += u.rows - (u.row_to - u.row_from);
-		if (u.row_from == u.row_to) {
+		TRY(unit_rows(s, f, &u, reterr));
+		s->stats.pruned_rows += u.rows - (u.row_to > u.row_from ? u.row_to - u.row_from : 0);
+		if (u.row_from >= u.row_to) {
 			s->stats.pruned_row_groups++;
 			continue;
 		}

@@ -20,6 +20,17 @@ enum scan_order {
 	SCAN_NEWEST  /* descending time */
 };
 
+/* What a payload must satisfy to be wanted: the JSON value that the path names, or one of its elements. Rows that cannot satisfy it are left
+ * out where the files tell beforehand; others come all the same: the caller looks at the payload. */
+enum scan_test { SCAN_EQUAL, SCAN_PREFIX, SCAN_LESS, SCAN_LESS_EQUAL, SCAN_MORE, SCAN_MORE_EQUAL };
+struct scan_term {
+	struct slice path; /* the payload's own keys, joined by dots */
+	enum scan_test test;
+	struct slice text; /* in lower case; EQUAL and PREFIX mean any case of ASCII letters, the others bytes */
+	bool is_number;    /* the text is a number, which numbers are compared with; texts then are not */
+	double number;
+};
+
 struct scan_options {
 	struct store *store;
 	struct table *table;     /* may be NULL: only hot files */
@@ -30,6 +41,8 @@ struct scan_options {
 	size_t memory_bytes;     /* for payloads waiting in order; 0: 64 MiB */
 	const bool *cancel;      /* set by another thread: RC_CANCELLED soon; may be NULL */
 	size_t places_max;       /* rows sorted at a time, 24 bytes each; 0: 2 Mi */
+	const struct scan_term *terms; /* all of them must be satisfied; borrowed during scan_open */
+	size_t term_count;
 };
 
 struct scan_row {
@@ -43,7 +56,7 @@ struct scan_row {
 struct scan_stats {
 	uint64_t files, row_groups;       /* looked at */
 	uint64_t pruned_files, pruned_row_groups;
-	uint64_t pruned_rows;             /* by page, of row groups that overlap the range of time */
+	uint64_t pruned_rows;             /* by page, of row groups that were not pruned as a whole by their times */
 	uint64_t rows, bytes;             /* given out */
 };
 

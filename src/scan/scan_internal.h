@@ -34,6 +34,8 @@ AUTO_DEFINE(scan_file, scan_file_close)
 rc_t scan_file_times(struct scan_file *f, uint32_t group, int64_t *ret_min, int64_t *ret_max, struct err *reterr);
 /* The rows of a row group outside of which none has a time in [from, to), by its pages; *ret_from = *ret_to: there is none at all. */
 rc_t scan_file_rows(struct scan_file *f, uint32_t group, int64_t from, int64_t to, uint32_t *ret_from, uint32_t *ret_to, struct err *reterr);
+/* The same of the rows that may satisfy the term (terms.c). */
+rc_t scan_file_term(struct scan_file *f, uint32_t group, const struct scan_term *term, uint32_t *ret_from, uint32_t *ret_to, struct err *reterr);
 /* Decodes the rows row_from ≤ row < row_to of a row group, which count from 0 below; with payloads = false only what the machinery columns
  * need. */
 rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint32_t row_to, bool payloads, struct err *reterr);

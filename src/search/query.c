@@ -149,6 +149,19 @@ void search_free(struct search_query *q)
 	free(q);
 }
 
+size_t search_terms(const struct search_query *q, struct scan_term *ret)
+{
+	static const enum scan_test tests[] = { [TERM_PREFIX] = SCAN_PREFIX,	     [TERM_EQUALS] = SCAN_EQUAL, [TERM_LESS] = SCAN_LESS,
+						[TERM_LESS_EQ] = SCAN_LESS_EQUAL, [TERM_MORE] = SCAN_MORE,  [TERM_MORE_EQ] = SCAN_MORE_EQUAL };
+	size_t n = 0;
+	for (unsigned i = 0; i < q->count; i++) {
+		const struct term *t = &q->terms[i];
+		if (t->field.len && !t->negated && t->op != TERM_EXISTS)
+			ret[n++] = (struct scan_term){ t->field, tests[t->op], t->text, t->is_number, t->number };
+	}
+	return n;
+}
+
 bool search_match(const struct search_query *q, struct slice payload)
 {
 	enum { UNKNOWN, YES, NO } json = UNKNOWN;

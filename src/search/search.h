@@ -1,4 +1,4 @@
-/* Search: which events does a query mean? First version: every event of the time range is looked at (scan.h prunes by time).
+/* Search: which events does a query mean? Every event that the scan gives is looked at (scan.h prunes by time and by search_terms).
  *
  * A query is terms separated by white space; all of them must match. Case does not matter, save in keys.
  *   word        a word of the payload: letters, digits and _ around it end it; word* matches its beginning
@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/slice.h"
+#include "scan/scan.h"
 
 #define SEARCH_TERMS_MAX 64
 
@@ -24,6 +25,8 @@ struct search_query;
 rc_t search_parse(struct slice text, struct search_query **ret, struct err *reterr);
 void search_free(struct search_query *q);
 AUTO_DEFINE(search_query, search_free)
+/* What every payload that matches must satisfy, for the scan to leave others out; borrows from q. Returns how many; ret holds SEARCH_TERMS_MAX. */
+size_t search_terms(const struct search_query *q, struct scan_term *ret);
 /* Fields match nothing in a payload that is no JSON. */
 bool search_match(const struct search_query *q, struct slice payload);
 

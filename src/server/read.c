@@ -199,6 +199,9 @@ rc_t read_search(struct pipeline *p, const struct read_search_options *opts, str
 	scan_of_view(p, v, opts->from, opts->to, &so);
 	so.order = SCAN_NEWEST;
 	so.cancel = opts->cancel;
+	struct scan_term terms[SEARCH_TERMS_MAX];
+	so.terms = terms;
+	so.term_count = search_terms(query, terms);
 	AUTO(scan) *scan = NULL;
 	TRY(scan_open(&so, &scan, reterr));
 	AUTO_BUF struct buf out;

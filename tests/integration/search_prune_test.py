@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Search leaves out row groups and pages by what the files say of their columns: it must find what a look at every payload finds."""
+import os
+import random
+import sys
+
+sys.path.insert(0, os.environ["HYDRANT_TESTS"])
+from lib import *
+
+
+class Text(str):
+    """A number's or literal's own text."""
+
+
+def parse(line):
+    return json.loads(line, object_pairs_hook=lambda pairs: ("object", pairs), parse_int=Text, parse_float=Text)
+
+
+def lower(s):
+    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in s)
+
+
+def number(s):
+    try:
+        return float(s)
+    except ValueError:
+        return None
+
+
+def compare(op, a, b):
+    return {"=": a == b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}[op]
+
+
+def value_matches(v, op, text, quoted):
+    if isinstance(v, tuple):
+        return False
+    if isinstance(v, list):
+        return any(value_matches(x, op, text, quoted) for x in v)
+    wanted = None if quoted or not (text[:1].isdigit() or text[:1] == "-") else number(text)
+    scalar = Text("true" if v is True else "false" if v is False else "null") if v is None or isinstance(v, bool) else v
+    if isinstance(scalar, Text):
+        if number(scalar) is None or wanted is None:
+            return op == "=" and lower(scalar) == text or op == "*" and lower(scalar).startswith(text)
+        return op != "*" and (op == "=" and scalar == text or compare(op, number(scalar), wanted))
+    if op == "*":
+        return lower(scalar).startswith(text)
+    if op == "=":
+        return lower(scalar) == text
+    return wanted is None and compare(op, scalar.encode(), text.encode())
+
+
+def path_matches(v, path, *term):
+    if isinstance(v, list):
+        return any(path_matches(x, path, *term) for x in v if isinstance(x, (list, tuple)))
+    if not isinstance(v, tuple):
+        return False
+    for key, x in v[1]:
+        if key == path and value_matches(x, *term):
+            return True
+        if path.startswith(key + ".") and path_matches(x, path[len(key) + 1:], *term):
+            return True
+    return False
+
+
+def events(rng, batch):
+    """What columns hold, and what they do not: conflicts, duplicates, keys with dots, keys beyond any plan, mixed lists, empty things."""
+    words = ["alpha", "Beta", "GAMMA", "delta-%d" % batch, "x" * 80 + "Y", "ünï", "", "Null", "nu", "503", "a\tb"]
+    for i in range(400):
+        e = {"n": batch * 1000 + i, "s": rng.choice(words), "big": 2**53 + i, "ratio": i / 8, "flag": i % 3 == 0, "at": "2026-0%d-11T0%d:00:00Z" % (1 + batch, i % 10),
+             "id": "%08x" % rng.randrange(2**32), "code": str(rng.randrange(10**6)), "o": {"deep": {"k": i % 7 + batch}, "t": [rng.choice(words) for _ in range(i % 4)]},
+             "list": [{"p": i % 50 + batch * 50, "q": rng.choice(words)} for _ in range(i % 3)], "a.b": i, "a": {"b": -i}, "ids": [i, i + 0.5] if i % 5 else []}
+        if i % 11 == batch:
+            e["s"] = rng.choice([7, True, None, {"z": 1}, ["alpha", 4], "503"])
+        if i % 97 == batch:
+            e["n"] = rng.choice(["text", 1.5, [1, 2], None])
+        if i % 50 == 3:
+            e["only%d" % batch] = "here"
+        if i % 40 == 1:
+            e["r%d_%d" % (batch, i)] = {"x": i}
+        text = json.dumps(e, ensure_ascii=i % 2 == 0)
+        if i % 61 == 5:
+            text = '{"n": %d, ' % (500000 + i) + text[1:]  # both count, and only the last is in a column
+        if i % 83 == 7:
+            text = '[{"n":%d,"s":"in a list"}]' % (700000 + i)
+        if i % 101 == 9:
+            text = '{"n": %d.0, "ratio": %d.50, "s": "Zz%d"}' % (600000 + i, i, batch)
+        yield text
+
+
+def edges():
+    """Values that stand at the end of a file's range, or in no column at all."""
+    for batch in range(4):
+        first = batch * 1000
+        for op, value in (("=", first), ("=", first + 399), ("<", first), ("<", first + 1), ("<=", first), (">", first + 399), (">", first + 398), (">=", first + 399)):
+            yield "n", op, str(value)
+        yield "s", "=", "zz%d" % batch
+        yield "s", "*", "zz%d" % batch
+        yield "s", ">=", "zz%d" % batch
+    yield from (("n", "=", v) for v in ("500005", "500066", "700007", "600009", "600009.0", "6.00009e5", "null", "text", "1.5", "nothing", "500004"))
+    yield from (("n", ">", "500000"), ("n", ">=", "700339"), ("n", "*", "7000"), ("s", "=", "in a list"), ("s", "=", "null"), ("s", "*", "n"), ("ratio", "=", "9.5"), ("ratio", "=", "9.50"))
+    yield from (("o.deep.k", "=", "9"), ("o.deep.k", ">", "8"), ("list.p", "=", "0"), ("list.p", "=", "199"), ("a.b", "=", "-399"), ("a.b", "=", "399"), ("big", "=", str(2**53 + 1)), ("r1_41.x", "=", "41"))
+
+
+def queries(rng, parsed):
+    fields = ["n", "s", "big", "ratio", "flag", "at", "id", "code", "o.deep.k", "o.t", "list.p", "list.q", "a.b", "ids", "only2", "r1_41.x", "none", "o.deep", "s.z"]
+    values = ["5", "1005", "2399", "503", "503.0", "5e2", "alpha", "ALPHA", "beta", "gamma", "delta-1", "delta-3", "null", "nu", "true", "x" * 80 + "y", "ünï", "here", "-7",
+              "2026-02-11t03:00:00z", str(2**53 + 1), "1.5", "0.125", "zzz", "in", "9005", "99999"]
+    for event in parsed[::70]:
+        if isinstance(event, tuple):
+            values += [x for k, x in event[1] if k in ("id", "code") and isinstance(x, str)]
+    for field, op, value in edges():
+        for quoted in (True, False) if op == "=" and " " in value or op == "=" and rng.random() < 0.2 else (False,):
+            if " " not in value or quoted:
+                yield '%s:%s' % (field, '"%s"' % value if quoted else value + "*" if op == "*" else value if op == "=" else op + value), (field, op, value, quoted)
+    for _ in range(120):
+        field, value = rng.choice(fields), lower(rng.choice(values))
+        op = rng.choice(["=", "=", "=", "*", "<", "<=", ">", ">="])
+        quoted = op == "=" and rng.random() < 0.2
+        written = '%s:%s' % (field, '"%s"' % value if quoted else value + "*" if op == "*" else value if op == "=" else op + value)
+        yield written, (field, op, value, quoted)
+
+
+def main():
+    rng = random.Random(5)
+    for batch in range(4):
+        with open("e%d.ndjson" % batch, "w", encoding="utf-8") as f:
+            f.writelines(line + "\n" for line in events(rng, batch))
+        done = hydrant("ingest", "found", "e%d.ndjson" % batch, "--lake", "lake")
+        if done.returncode:
+            return not_ok("ingest", done.stderr)
+    everything = hydrant("search", "found", "", "--limit", "100000", "--lake", "lake").stdout.decode().splitlines()
+    lines = [line for b in range(4) for line in open("e%d.ndjson" % b, encoding="utf-8").read().splitlines()]
+    equal("all events", sorted(everything), sorted(lines))
+    parsed = [parse(line) for line in lines]
+    wrong = hits = 0
+    for query_text, term in queries(rng, parsed):
+        want = sorted(line for line, event in zip(lines, parsed) if path_matches(event, term[0], *term[1:]))
+        got = sorted(hydrant("search", "found", query_text, "--limit", "100000", "--lake", "lake").stdout.decode().splitlines())
+        hits += len(got)
+        if got != want:
+            wrong += 1
+            not_ok(query_text, "%d hits, want %d; lost: %s; too many: %s" % (len(got), len(want), [x for x in want if x not in got][:1], [x for x in got if x not in want][:1]))
+    check("all queries find what a look at every payload finds, %d hits" % hits, not wrong and hits > 3000)
+
+
+main()
+done_testing()
