@@ -24,9 +24,10 @@
 /* What ranges start from. */
 struct base {
 	uint64_t from; /* the first range that does */
-	struct shredder *shredder;
+	struct shredder *shredder; /* NULL: too heavy to be copied for all; they begin in their turn, from the file's */
 	unsigned refs;
 };
+#define BASE_WEIGHT_MAX ((size_t)12 << 20) /* bytes, about: only inputs of ever new keys come to so much */
 #define BASES_MAX 4 /* of two generations at most, in fact */
 
 struct convert {

@@ -15,8 +15,24 @@
 
 /* ---- a range's shredder ---- */
 
-static void use_shredder(struct worker *w, struct shredder *s)
+/* A large key table does not wait for its successor. */
+static void drop_shredder(struct worker *w, bool heavy)
 {
+	if (heavy && w->has_batch) {
+		batch_free(&w->batch);
+		w->has_batch = false;
+	}
+	if (w->has_batch)
+		return; /* the batch refers to its schema */
+	shredder_free(w->shredder);
+	w->shredder = NULL;
+}
+
+/* A fork of `from`, and the batch for it. */
+static void use_shredder(struct worker *w, const struct shredder *from)
+{
+	drop_shredder(w, w->shredder && shredder_weight(w->shredder) > BASE_WEIGHT_MAX);
+	struct shredder *s = shredder_fork(from);
 	w->first_edge = shredder_key_count(s);
 	if (w->has_batch && batch_memory(&w->batch) <= 2 * GROUP_MAX) {
 		batch_reset(&w->batch);
@@ -31,12 +47,22 @@ static void use_shredder(struct worker *w, struct shredder *s)
 	w->shredder = s;
 }
 
-static void range_begin(struct worker *w)
+static rc_t range_begin(struct worker *w, struct err *reterr)
 {
 	struct convert *c = w->c;
-	use_shredder(w, shredder_fork(w->base ? w->base->shredder : c->shredder));
+	const struct shredder *from = w->base ? w->base->shredder : NULL;
+	if (w->base && !from) {
+		TRY(turn_take(w, reterr));
+		w->again = true;
+	}
+	use_shredder(w, from ? from : c->shredder);
+	return RC_OK;
+}
+
+static void drop_base(struct worker *w)
+{
 	if (w->base)
-		base_release(c, w->base);
+		base_release(w->c, w->base);
 	w->base = NULL;
 }
 
@@ -94,7 +120,7 @@ static rc_t group_full(struct worker *w, struct err *reterr)
 	TRY(group_reserve(w, reterr));
 	TRY(group_write(w, reterr));
 	w->again = true; /* from here on nothing can be in the way */
-	use_shredder(w, shredder_fork(w->c->shredder));
+	use_shredder(w, w->c->shredder);
 	return RC_OK;
 }
 
@@ -433,7 +459,7 @@ static rc_t range_merge(struct worker *w, struct err *reterr)
 	if (w->conflict && !w->again) {
 		w->again = true;
 		range_reset(w);
-		use_shredder(w, shredder_fork(w->c->shredder));
+		use_shredder(w, w->c->shredder);
 		rc = range_rows(w, reterr);
 		if (rc == RC_OK)
 			rc = group_reserve(w, reterr);
@@ -450,13 +476,17 @@ void range_run(struct worker *w)
 	w->in_turn = w->again = w->conflict = false;
 	w->told = w->kept_invalid = 0;
 	range_reset(w);
-	range_begin(w);
 	if (w->range && !c->cut) {
 		read_text(w);
-		if (w->read_rc == RC_EOF && !w->marks.len)
-			return; /* the input ended with the range before */
+		if (w->read_rc == RC_EOF && !w->marks.len) { /* the input ended with the range before */
+			drop_base(w);
+			return;
+		}
 	}
-	rc_t rc = range_merge(w, &err);
+	rc_t rc = range_begin(w, &err);
+	drop_base(w);
+	if (rc == RC_OK)
+		rc = range_merge(w, &err);
 	if (rc == RC_OK) {
 		turn_pass(w);
 		rc = group_write(w, &err);
@@ -465,12 +495,13 @@ void range_run(struct worker *w)
 		turn_appended(w);
 	else
 		turn_fail(w, rc, &err);
+	if (w->shredder && shredder_weight(w->shredder) > BASE_WEIGHT_MAX)
+		drop_shredder(w, true);
 }
 
 void worker_free(struct worker *w)
 {
-	if (w->base)
-		base_release(w->c, w->base);
+	drop_base(w);
 	if (w->source != w->c->source)
 		file_source_close(w->source);
 	framing_free(&w->framing);

@@ -2,7 +2,6 @@
 #include "pipeline/convert_internal.h"
 
 #define GENERATION 32u			 /* ranges that share a base, in a long input */
-#define BASE_WEIGHT_MAX ((size_t)12 << 20) /* a larger schema and key table (random keys) is not handed on: the base before it serves on */
 
 /* ---- bases ---- */
 
@@ -93,7 +92,8 @@ bool turn_next_range(struct worker *w)
 void turn_begin(struct worker *w)
 {
 	struct convert *c = w->c;
-	struct shredder *base = shredder_fork(w->shredder);
+	bool heavy = shredder_weight(w->shredder) > BASE_WEIGHT_MAX;
+	struct shredder *base = heavy ? NULL : shredder_fork(w->shredder);
 	if (!w->again) { /* else a row group refers to the schema there is */
 		shredder_free(c->shredder);
 		c->shredder = shredder_fork(w->shredder);
@@ -144,7 +144,7 @@ rc_t turn_take(struct worker *w, struct err *reterr)
 static bool base_is_news(const struct convert *c)
 {
 	const struct shredder *last = c->bases[c->base_count - 1]->shredder;
-	return shredder_weight(c->shredder) != shredder_weight(last) && shredder_weight(c->shredder) <= BASE_WEIGHT_MAX;
+	return last && shredder_weight(c->shredder) != shredder_weight(last);
 }
 
 void turn_pass(struct worker *w)
@@ -154,10 +154,11 @@ void turn_pass(struct worker *w)
 	pthread_mutex_lock(&c->lock);
 	bool news = from && c->base_count && base_is_news(c);
 	pthread_mutex_unlock(&c->lock);
-	struct shredder *base = news ? shredder_fork(c->shredder) : NULL;
+	bool heavy = shredder_weight(c->shredder) > BASE_WEIGHT_MAX;
+	struct shredder *base = news && !heavy ? shredder_fork(c->shredder) : NULL;
 	w->in_turn = false;
 	pthread_mutex_lock(&c->lock);
-	if (base)
+	if (news)
 		base_publish(c, from, base);
 	c->turn++;
 	pthread_cond_broadcast(&c->moved);
