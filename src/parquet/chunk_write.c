@@ -80,7 +80,7 @@ static double page_try(const struct encoder *e, const struct plan *plan, const s
 		       uint32_t rows, struct page *p)
 {
 	p->entry_to = levels_skip_rows(f, p->entry_from, rows, &p->rows);
-	p->value_to = p->value_from + levels_count_values(f, p->entry_from, p->entry_to);
+	p->value_to = p->entry_to == f->entries ? v->count : p->value_from + levels_count_values(f, p->entry_from, p->entry_to);
 	return page_estimate(plan, v, f, p->entry_to - p->entry_from, p->value_from, p->value_to - p->value_from);
 }
 

@@ -87,23 +87,39 @@ static inline uint8_t *pack8_u32(uint8_t *p, const uint32_t *in, unsigned width)
 	return p;
 }
 
-static inline bool same8_u8(const uint8_t *in)
+/* How many of the groups of 8 are all v. */
+static inline size_t run_u8(const uint8_t *in, size_t groups, uint8_t v)
 {
-	uint64_t v;
-	memcpy(&v, in, 8);
-	return v == 0x0101010101010101u * in[0];
+	uint64_t want = 0x0101010101010101u * v, w[4];
+	size_t n = 0;
+	for (; n + 4 <= groups; n += 4) {
+		memcpy(w, in + 8 * n, 32);
+		if (((w[0] ^ want) | (w[1] ^ want) | (w[2] ^ want) | (w[3] ^ want)) != 0)
+			break;
+	}
+	for (; n < groups; n++) {
+		memcpy(w, in + 8 * n, 8);
+		if (w[0] != want)
+			break;
+	}
+	return n;
 }
 
-static inline bool same8_u32(const uint32_t *in)
+static inline size_t run_u32(const uint32_t *in, size_t groups, uint32_t v)
 {
-	uint32_t v = in[0], diff = 0;
-	for (unsigned i = 1; i < 8; i++)
-		diff |= in[i] ^ v;
-	return diff == 0;
+	size_t n = 0;
+	for (; n < groups && in[8 * n] == v; n++) {
+		uint32_t diff = 0;
+		for (unsigned i = 1; i < 8; i++)
+			diff |= in[8 * n + i] ^ v;
+		if (diff)
+			break;
+	}
+	return n;
 }
 
 /* The loop is the same for both element types: groups of 8 are the unit, so packed runs never need padding but at the end. */
-#define DEFINE_ENCODE_RLE(NAME, T, SAME8, PACK8)                                                                   \
+#define DEFINE_ENCODE_RLE(NAME, T, RUN, PACK8)                                                                     \
 	size_t NAME(uint8_t *out, const T *in, size_t n, unsigned width)                                           \
 	{                                                                                                          \
 		uint8_t *p = out;                                                                                  \
@@ -111,10 +127,8 @@ static inline bool same8_u32(const uint32_t *in)
 		if (width == 0)                                                                                    \
 			return encode_rle_same(out, 0, n, 0);                                                      \
 		for (size_t g = 0; g < groups;) {                                                                  \
-			size_t run = 0;                                                                            \
 			T v = in[8 * g];                                                                           \
-			while (g + run < groups && in[8 * (g + run)] == v && SAME8(in + 8 * (g + run)))            \
-				run++;                                                                             \
+			size_t run = RUN(in + 8 * g, groups - g, v);                                               \
 			if (run < need) {                                                                          \
 				g += run ? run : 1;                                                                \
 				continue;                                                                          \
@@ -150,8 +164,8 @@ static inline bool same8_u32(const uint32_t *in)
 		return (size_t)(p - out);                                                                          \
 	}
 
-DEFINE_ENCODE_RLE(encode_rle_u8, uint8_t, same8_u8, pack8_u8)
-DEFINE_ENCODE_RLE(encode_rle_u32, uint32_t, same8_u32, pack8_u32)
+DEFINE_ENCODE_RLE(encode_rle_u8, uint8_t, run_u8, pack8_u8)
+DEFINE_ENCODE_RLE(encode_rle_u32, uint32_t, run_u32, pack8_u32)
 
 /* 64 bits from any bit position; reads the next word only where one of its bits is wanted. */
 static inline uint64_t bits_at(const uint64_t *bitmap, size_t pos, size_t n)
