@@ -60,6 +60,7 @@ enum op_kind {
 	OP_MIXED,    /* to = the first element of a list that has `arg` elements, or is not there */
 	OP_ELEMENT,  /* to = element `arg` of the list at `from` */
 	OP_EMPTY,    /* list column `cursor` has no elements at slot `from` */
+	OP_OPTION,   /* `sep` and the value of node `arg` at slot `from`, if there is one */
 	OP_REST,     /* the next __rest entry, by edge `arg` */
 	OP_END
 };

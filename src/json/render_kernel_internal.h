@@ -150,21 +150,43 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_null)(uint8_t *p)
 	return p + 4;
 }
 
-/* A scalar of a node: at most one of its columns may have a value. */
-RENDER_TARGET static uint8_t *RENDER_NAME(put_scalar)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot)
+/* The scalar column of a node that has a value at slot; NULL: none has, or the job has a fault, for two have. */
+RENDER_TARGET static inline const struct cursor *RENDER_NAME(scalar_at)(struct job *j, uint32_t node, uint32_t slot, uint32_t *ret_value)
 {
 	const struct node_cursors *nc = &j->space->nodes[node];
 	const struct cursor *found = NULL;
-	uint32_t value = 0, at;
+	uint32_t at;
 	for (uint8_t i = 0; i < nc->scalars; i++) {
 		if (!RENDER_NAME(cursor_at)(j, nc->scalar[i], slot, &at))
 			continue;
-		if (found)
-			return render_fault(j, "a field has values in two of its columns");
+		if (found) {
+			render_fault(j, "a field has values in two of its columns");
+			return NULL;
+		}
 		found = nc->scalar[i];
-		value = at;
+		*ret_value = at;
 	}
-	return found ? RENDER_NAME(put_value)(j, p, found, value) : RENDER_NAME(put_null)(p);
+	return found;
+}
+
+RENDER_TARGET static uint8_t *RENDER_NAME(put_scalar)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot)
+{
+	uint32_t value = 0;
+	const struct cursor *found = RENDER_NAME(scalar_at)(j, node, slot, &value);
+	if (found)
+		return RENDER_NAME(put_value)(j, p, found, value);
+	return j->fault ? NULL : RENDER_NAME(put_null)(p);
+}
+
+/* A member with its literal, if it has a value. */
+RENDER_TARGET static uint8_t *RENDER_NAME(put_option)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot, struct slice literal)
+{
+	uint32_t value = 0;
+	const struct cursor *found = RENDER_NAME(scalar_at)(j, node, slot, &value);
+	if (!found)
+		return j->fault ? NULL : p;
+	p = RENDER_NAME(put_bytes)(j, p, literal);
+	return p ? RENDER_NAME(put_value)(j, p, found, value) : NULL;
 }
 
 /* The elements of a list at `slot`: *ret_first is NO_SLOT and the count 0 if there is no list. */
@@ -243,6 +265,9 @@ RENDER_TARGET uint8_t *RENDER_NAME(plan_run)(struct job *j, const struct plan *p
 			if (count)
 				return render_fault(j, FULL_LIST);
 			break;
+		case OP_OPTION:
+			p = RENDER_NAME(put_option)(j, p, op->arg, reg[op->from], slice_of(plan->lits + op->sep, op->sep_len));
+			break;
 		case OP_REST:
 			p = render_rest(j, p, shape_edge_at(j->space->keys, op->arg));
 			break;
@@ -274,6 +299,18 @@ RENDER_TARGET static inline const struct shape_edge *RENDER_NAME(next_edge)(stru
 
 RENDER_TARGET static uint8_t *RENDER_NAME(walk_value)(struct job *j, uint8_t *p, uint32_t node, uint8_t class, uint32_t slot);
 
+RENDER_TARGET static uint8_t *RENDER_NAME(walk_options)(struct job *j, uint8_t *p, const struct shape_edge *e, uint32_t slot)
+{
+	struct slice numbers = slice_of(e->lit, e->len);
+	size_t pos = 0;
+	uint64_t id;
+	while (p && slice_varint(numbers, &pos, &id)) {
+		const struct shape_edge *member = shape_edge_at(j->space->keys, (uint32_t)id);
+		p = RENDER_NAME(put_option)(j, p, member->to, slot, slice_of(member->lit, member->len));
+	}
+	return p;
+}
+
 RENDER_TARGET static uint8_t *RENDER_NAME(walk_object)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot)
 {
 	uint32_t members = slot; /* the top level is the row itself */
@@ -283,8 +320,12 @@ RENDER_TARGET static uint8_t *RENDER_NAME(walk_object)(struct job *j, uint8_t *p
 		const struct shape_edge *e = RENDER_NAME(next_edge)(j);
 		if (!e)
 			return NULL;
-		if (e->from != node || (e->kind != EDGE_REST && e->kind != EDGE_END && e->kind != EDGE_MEMBER))
+		if (e->from != node || (e->kind != EDGE_REST && e->kind != EDGE_END && e->kind != EDGE_MEMBER && e->kind != EDGE_OPTIONS))
 			return render_fault(j, SHAPE_MISFIT);
+		if (e->kind == EDGE_OPTIONS) {
+			p = RENDER_NAME(walk_options)(j, p, e, members);
+			continue;
+		}
 		if (e->kind == EDGE_REST) {
 			p = render_rest(j, p, e);
 			continue;

@@ -96,6 +96,22 @@ static bool value(struct maker *m, uint32_t node, uint8_t class, uint16_t from)
 	return e->kind == EDGE_MIXED && enter(m, level);
 }
 
+static bool options(struct maker *m, const struct shape_edge *e, uint16_t from)
+{
+	struct slice numbers = slice_of(e->lit, e->len);
+	size_t pos = 0;
+	uint64_t id;
+	while (slice_varint(numbers, &pos, &id)) {
+		const struct shape_edge *member = shape_edge_at(m->space->keys, (uint32_t)id);
+		struct op *op = emit(m, OP_OPTION, from, 0, member->to, NULL);
+		literal(m, member->lit, member->len);
+		op->sep = m->lit;
+		op->sep_len = (uint16_t)member->len;
+		m->lit = (uint32_t)m->r->lits.len;
+	}
+	return true;
+}
+
 /* The next step of the innermost container. */
 static bool step(struct maker *m)
 {
@@ -119,6 +135,8 @@ static bool step(struct maker *m)
 		emit(m, OP_REST, 0, 0, (uint32_t)(e - shape_edge_at(m->space->keys, 0)), NULL);
 		return true;
 	}
+	if (e->kind == EDGE_OPTIONS)
+		return l->kind == EDGE_MEMBER && options(m, e, l->reg);
 	literal(m, e->lit, e->len);
 	if (e->kind == EDGE_END) {
 		if (l->kind == EDGE_MIXED)

@@ -258,6 +258,20 @@ static uint32_t node_reach(struct shape_keys *k, uint32_t parent, bool element, 
 	return (uint32_t)*v;
 }
 
+static bool options_legal(const struct shape_keys *k, uint32_t from, struct slice numbers)
+{
+	size_t pos = 0, count = 0;
+	uint64_t id;
+	for (; pos < numbers.len && count < SHAPE_OPTIONS_MAX; count++) {
+		if (!slice_varint(numbers, &pos, &id) || id >= k->edge_count)
+			return false;
+		const struct shape_edge *e = &k->edges[id];
+		if (e->kind != EDGE_MEMBER || e->class != CLASS_SCALAR || e->from != from || *e->lit == '{')
+			return false;
+	}
+	return pos == numbers.len && count;
+}
+
 uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind, enum shape_class class, struct slice lit,
 			size_t sep, size_t close)
 {
@@ -269,8 +283,9 @@ uint32_t shape_edge_add(struct shape_keys *k, uint32_t from, enum edge_kind kind
 		return SHAPE_NONE;
 	size_t open = lit.len - sep - close;
 	struct slice raw_key = { 0 };
-	if (!literal_legal(kind, slice_of(lit.data, open), slice_of(lit.data + open, sep), slice_of(lit.data + open + sep, close),
-			   &raw_key))
+	if (kind == EDGE_OPTIONS ? !options_legal(k, from, lit)
+				 : !literal_legal(kind, slice_of(lit.data, open), slice_of(lit.data + open, sep),
+						  slice_of(lit.data + open + sep, close), &raw_key))
 		return SHAPE_NONE;
 	uint32_t to = SHAPE_NONE;
 	if (kind == EDGE_MEMBER) {

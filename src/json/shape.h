@@ -12,6 +12,9 @@
  *                                                                   all elements have it, their number is in the list column
  *   EDGE_MIXED     an array        (empty)                          ELEMENT edges with their values, then END
  *   EDGE_ELEMENT   an array        `[` or `, `                      a value of its class at node `to`
+ *   EDGE_OPTIONS   an object       varints: numbers of MEMBER edges those of the members, in this order, that have a value in a column of
+ *                                  of scalars, none of which opens  their node in this row; so that independent optional members
+ *                                  the object                       need no shape for each combination
  *
  * A *shape* (the bytes of `__shape`): u32 little-endian key space, one byte dialect (json/string.h), then varints: the edge ids in document
  * order, starting with EDGE_ROOT. CLASS_SCALAR means: the value is in a column of its node (also JSON text), else it is null.
@@ -34,10 +37,11 @@
 #define SHAPE_DEPTH_MAX	  128 /* nodes above a node */
 #define SHAPE_NONE	  UINT32_MAX
 #define SHAPE_ROOT_NODE	  0u
+#define SHAPE_OPTIONS_MAX 200 /* members of an OPTIONS edge */
 #define SHAPE_SUCCESSORS  4 /* remembered successors of an edge */
 
 enum shape_class { CLASS_SCALAR, CLASS_OBJECT, CLASS_ARRAY };
-enum edge_kind { EDGE_ROOT, EDGE_MEMBER, EDGE_REST, EDGE_END, EDGE_UNIFORM, EDGE_MIXED, EDGE_ELEMENT, EDGE_KINDS };
+enum edge_kind { EDGE_ROOT, EDGE_MEMBER, EDGE_REST, EDGE_END, EDGE_UNIFORM, EDGE_MIXED, EDGE_ELEMENT, EDGE_OPTIONS, EDGE_KINDS };
 
 #define SHAPE_HEAD 32
 
@@ -51,7 +55,7 @@ struct shape_edge {
 	uint8_t class_mask;		 /* of class: all of it for a MEMBER, nothing for an END */
 	uint16_t sep, close;		 /* bytes of the other two */
 	uint32_t twin;			 /* same literal, CLASS_SCALAR; SHAPE_NONE if not looked up. A hint, not stored */
-	const uint8_t *lit;		 /* open, sep, close, one after the other */
+	const uint8_t *lit;		 /* open, sep, close, one after the other; OPTIONS: the numbers */
 };
 
 struct shape_node {

@@ -144,7 +144,7 @@ void append_finish(struct shredder *s, struct batch *b, const struct row_meta *m
 	if (m->raw)
 		put_text(s, b, s->own.raw, row, m->event->payload);
 	else if (m->has_tape)
-		put_text(s, b, s->own.shape, row, buf_slice(&s->row.shape));
+		put_text(s, b, s->own.shape, row, s->stored = fold_shape(s, b, row));
 	else
 		put_text(s, b, s->own.text, row, m->event->payload);
 }

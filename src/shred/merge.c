@@ -35,6 +35,7 @@ struct shredder *shredder_fork(const struct shredder *from)
 		abort(); /* the schema has been through shredder_new before */
 	keys_copy(s->keys, from->keys);
 	shred_bind(s);
+	fold_copy(s, from);
 	s->row.seed = from->row.seed;
 	return s;
 }
@@ -165,6 +166,17 @@ static rc_t merge_schema(struct shredder *into, const struct shredder *fork, boo
 
 /* ---- key table ---- */
 
+/* The numbers of members that an OPTIONS edge has, which stand in front of it. */
+static struct slice renumber_options(struct slice numbers, const struct shred_edges *edges, struct buf *out)
+{
+	size_t pos = 0;
+	uint64_t edge;
+	buf_reset(out);
+	while (slice_varint(numbers, &pos, &edge))
+		buf_varint(out, edge < edges->first ? edge : edges->edges[edge - edges->first]);
+	return buf_slice(out);
+}
+
 static rc_t merge_keys(struct shredder *into, const struct shredder *fork, uint32_t first, struct shred_edges *ret)
 {
 	uint32_t count = shape_edge_count(fork->keys), nodes = shape_node_count(fork->keys);
@@ -174,9 +186,13 @@ static rc_t merge_keys(struct shredder *into, const struct shredder *fork, uint3
 	for (uint32_t i = 0; i < nodes; i++)
 		node[i] = i; /* those that the fork began with */
 	bool full = false;
+	AUTO_BUF struct buf numbers;
+	buf_init(&numbers, SHAPE_LITERAL_MAX);
 	for (uint32_t i = 0; i < map.count && !full; i++) {
 		const struct shape_edge *e = shape_edge_at(fork->keys, first + i);
 		struct slice lit = slice_of(e->lit, (size_t)e->len + e->sep + e->close);
+		if (e->kind == EDGE_OPTIONS)
+			lit = renumber_options(lit, &map, &numbers);
 		uint32_t id = shape_edge_add(into->keys, node[e->from], e->kind, e->class, lit, e->sep, e->close);
 		full = id == SHAPE_NONE;
 		if (!full && e->to != SHAPE_NONE)
@@ -322,6 +338,7 @@ void shredder_add_stats(struct shredder *into, const struct shredder *fork, cons
 	struct shred_stats *to = &into->stats;
 	const struct shred_stats *st = &fork->stats;
 	to->rows += st->rows;
+	to->direct += st->direct;
 	to->raw_rows += st->raw_rows;
 	to->rest_rows += st->rest_rows;
 	to->quarantined += st->quarantined;

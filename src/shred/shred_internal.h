@@ -116,6 +116,13 @@ struct shredder {
 	struct batch check; /* one row, rendered and compared */
 	struct renderer *renderer;
 	uint64_t *shapes; /* set of shape hashes, for the count */
+	/* fold.c */
+	bool folding;
+	struct fold_group **groups;
+	uint32_t group_count, group_cap, widened;
+	struct map group_ids; /* the two edges around -> group */
+	struct buf folded;
+	struct slice stored; /* the row's shape as it was put into the batch */
 	struct buf rendered;
 	struct shred_stats stats;
 	const struct batch *full; /* has a column near its limit */
@@ -156,6 +163,12 @@ struct row_meta {
 void append_row(struct shredder *s, struct batch *b, const struct row_meta *meta);
 /* What append_row does besides the tape: ends the row whose payload columns are filled. */
 void append_finish(struct shredder *s, struct batch *b, const struct row_meta *meta);
+
+/* fold.c: the shape to store for the row, whose columns are in b at `row`; valid until the next one. */
+struct slice fold_shape(struct shredder *s, const struct batch *b, uint32_t row);
+void fold_init(struct shredder *s);
+void fold_free(struct shredder *s);
+void fold_copy(struct shredder *to, const struct shredder *from);
 
 /* event_time.c */
 void event_time_settle(struct shredder *s, const struct event *events, size_t n);

@@ -116,6 +116,7 @@ rc_t shredder_new(const struct shred_options *opt, const struct schema *start, s
 	places_init(&s->places);
 	buf_init(&s->rendered, BUF_MAX_DEFAULT);
 	buf_init(&s->padded, ROW_TEXT_MAX);
+	fold_init(s);
 	s->simd = json_scan_has_simd();
 	s->schema = start ? schema_copy(start) : schema_new();
 	s->keys = shape_keys_new(opt->key_space);
@@ -155,6 +156,7 @@ void shredder_free(struct shredder *s)
 	free(s->time_path);
 	buf_free(&s->rendered);
 	buf_free(&s->padded);
+	fold_free(s);
 	shape_keys_free(s->keys);
 	schema_free(s->schema);
 	free(s);
@@ -266,7 +268,7 @@ static void count_row(struct shredder *s, const struct row_meta *m)
 	st->conflicts += s->row.conflicts;
 	if (!m->raw) {
 		st->dialects[s->row.shape.data[4] & 31]++;
-		count_shape(s, buf_slice(&s->row.shape));
+		count_shape(s, s->stored);
 		return;
 	}
 	st->raw_number += s->row.raw & RAW_NUMBER ? 1 : 0;

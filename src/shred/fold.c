@@ -1,0 +1,230 @@
+/* Optional members: thirty independent ones give as many shapes as there are rows. Where a stream has many shapes, each run of scalar members is
+ * folded into one OPTIONS edge (json/shape.h): an ordered superset of the members seen between two other edges, whose absence the columns tell. */
+#include "shred/shred_internal.h"
+
+#define FOLD_FROM    256u /* distinct shapes of a shredder before it folds: fewer cost nothing in a dictionary */
+#define GROUPS_MAX   256u
+#define VERSIONS_MAX 500u  /* supersets of a group, each one learnt from a run that did not fit the one before */
+#define WIDENED_MAX  5000u /* of all groups: bounds the time that hostile input can cost */
+#define RUN_MAX	     SHAPE_OPTIONS_MAX
+#define RUN_WORDS    ((RUN_MAX + 63) / 64)
+
+/* The members between two edges that are not folded. */
+struct fold_group {
+	uint32_t prev, next;
+	uint32_t edge; /* the OPTIONS edge of the newest superset; SHAPE_NONE */
+	uint32_t versions;
+	uint32_t count;
+	uint32_t members[RUN_MAX];	     /* edges, as they came up */
+	uint64_t behind[RUN_MAX][RUN_WORDS]; /* bit j of behind[i]: member i has stood right behind member j */
+	uint16_t order[RUN_MAX];	     /* the superset's: indexes of members */
+};
+
+void fold_free(struct shredder *s)
+{
+	for (uint32_t i = 0; i < s->group_count; i++)
+		free(s->groups[i]);
+	free(s->groups);
+	map_free(&s->group_ids);
+	buf_free(&s->folded);
+}
+
+void fold_init(struct shredder *s)
+{
+	map_init(&s->group_ids);
+	buf_init(&s->folded, SHRED_SHAPE_MAX);
+}
+
+static struct fold_group *group_add(struct shredder *s, uint32_t prev, uint32_t next)
+{
+	uint32_t ends[2] = { prev, next };
+	bool new;
+	const uintptr_t *known = map_get(&s->group_ids, slice_of(ends, sizeof ends));
+	if (known)
+		return s->groups[*known];
+	if (s->group_count == GROUPS_MAX)
+		return NULL;
+	if (s->group_count == s->group_cap) {
+		s->group_cap = s->group_cap ? s->group_cap * 2 : 8;
+		s->groups = mem_realloc(s->groups, s->group_cap * sizeof *s->groups);
+	}
+	struct fold_group *g = NEW(struct fold_group);
+	g->prev = prev;
+	g->next = next;
+	g->edge = SHAPE_NONE;
+	*map_put(&s->group_ids, slice_of(ends, sizeof ends), &new) = s->group_count;
+	s->groups[s->group_count++] = g;
+	return g;
+}
+
+void fold_copy(struct shredder *to, const struct shredder *from)
+{
+	to->folding = from->folding;
+	for (uint32_t i = 0; i < from->group_count; i++)
+		*group_add(to, from->groups[i]->prev, from->groups[i]->next) = *from->groups[i];
+}
+
+/* The column and the slot of an object's members in the row; NULL if it has none, or stands in a list. Recursion: by the depth of typed columns. */
+static const struct column *members_of(const struct shredder *s, const struct batch *b, uint32_t row, uint32_t node, uint32_t *ret_slot)
+{
+	*ret_slot = row;
+	if (node == SHAPE_ROOT_NODE)
+		return &b->root;
+	const struct shape_node *n = shape_node_at(s->keys, node);
+	uint32_t child = s->binds[node].child[PLACE_OBJECT], slot;
+	if (n->element || child == NO_CHILD)
+		return NULL;
+	const struct column *parent = members_of(s, b, row, n->parent, &slot);
+	if (!parent || !column_is_present(&parent->children[child], slot))
+		return NULL;
+	*ret_slot = parent->children[child].values - 1;
+	return &parent->children[child];
+}
+
+static bool has_value(const struct shredder *s, const struct column *members, uint32_t slot, uint32_t edge)
+{
+	const struct bind *b = &s->binds[shape_edge_at(s->keys, edge)->to];
+	for (int p = 0; p < PLACE_OBJECT; p++)
+		if (b->child[p] != NO_CHILD && column_is_present(&members->children[b->child[p]], slot))
+			return true;
+	return false;
+}
+
+/* Are run's members among the group's, in its order? */
+static bool is_among(const struct fold_group *g, const uint32_t *run, uint32_t n)
+{
+	uint32_t at = 0;
+	for (uint32_t i = 0; i < n; i++, at++) {
+		while (at < g->count && g->members[g->order[at]] != run[i])
+			at++;
+		if (at >= g->count)
+			return false;
+	}
+	return true;
+}
+
+/* The group's index of an edge, made if there is room and no other edge of the same key; RUN_MAX: none. */
+static uint32_t member_add(struct shredder *s, struct fold_group *g, uint32_t edge)
+{
+	uint32_t to = shape_edge_at(s->keys, edge)->to;
+	for (uint32_t i = 0; i < g->count; i++) {
+		if (g->members[i] == edge)
+			return i;
+		if (shape_edge_at(s->keys, g->members[i])->to == to)
+			return RUN_MAX; /* written in another way */
+	}
+	if (g->count == RUN_MAX)
+		return RUN_MAX;
+	g->order[g->count] = (uint16_t)g->count;
+	g->members[g->count] = edge;
+	return g->count++;
+}
+
+/* An order in which every member stands behind those that have stood before it; false if there is none. */
+static bool group_sort(struct fold_group *g)
+{
+	uint64_t placed[RUN_WORDS] = { 0 };
+	uint16_t order[RUN_MAX];
+	for (uint32_t n = 0; n < g->count; n++) {
+		uint32_t at = 0;
+		for (; at < g->count; at++) {
+			uint32_t m = g->order[at];
+			uint64_t missing = placed[m >> 6] >> (m & 63) & 1;
+			for (uint32_t w = 0; w < RUN_WORDS; w++)
+				missing |= g->behind[m][w] & ~placed[w];
+			if (!missing)
+				break;
+		}
+		if (at == g->count)
+			return false;
+		order[n] = g->order[at];
+		placed[order[n] >> 6] |= (uint64_t)1 << (order[n] & 63);
+	}
+	memcpy(g->order, order, sizeof order);
+	return true;
+}
+
+/* A superset that has run's members, too, in an order that all runs so far agree with. A group that has none is given up. */
+static bool group_widen(struct shredder *s, struct fold_group *g, uint32_t node, const uint32_t *run, uint32_t n)
+{
+	if (g->versions++ >= VERSIONS_MAX || s->widened++ >= WIDENED_MAX)
+		return false;
+	uint32_t prev = RUN_MAX;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t m = member_add(s, g, run[i]);
+		if (m == RUN_MAX)
+			return false;
+		if (prev != RUN_MAX)
+			g->behind[m][prev >> 6] |= (uint64_t)1 << (prev & 63);
+		prev = m;
+	}
+	g->edge = SHAPE_NONE;
+	if (!group_sort(g)) {
+		g->versions = VERSIONS_MAX;
+		return false;
+	}
+	AUTO_BUF struct buf numbers;
+	buf_init(&numbers, SHAPE_LITERAL_MAX);
+	for (uint32_t i = 0; i < g->count; i++)
+		buf_varint(&numbers, g->members[g->order[i]]);
+	if (!numbers.overflow)
+		g->edge = shape_edge_add(s->keys, node, EDGE_OPTIONS, CLASS_SCALAR, buf_slice(&numbers), 0, 0);
+	return g->edge != SHAPE_NONE;
+}
+
+/* A run of members of node, between the edges prev and next: the OPTIONS edge that stands for it; SHAPE_NONE: none does. */
+static uint32_t fold_run(struct shredder *s, const struct batch *b, uint32_t row, uint32_t node, uint32_t prev, uint32_t next, const uint32_t *run,
+			 uint32_t n)
+{
+	uint32_t slot, present = 0;
+	const struct column *members = members_of(s, b, row, node, &slot);
+	if (!members)
+		return SHAPE_NONE;
+	for (uint32_t i = 0; i < n; i++)
+		if (!has_value(s, members, slot, run[i]))
+			return SHAPE_NONE; /* null: that it is there only the shape tells */
+	struct fold_group *g = group_add(s, prev, next);
+	if (!g || (!(g->edge != SHAPE_NONE && is_among(g, run, n)) && !group_widen(s, g, node, run, n)))
+		return SHAPE_NONE;
+	for (uint32_t i = 0; i < g->count; i++)
+		present += has_value(s, members, slot, g->members[i]);
+	return present == n ? g->edge : SHAPE_NONE; /* else some stand elsewhere in the object */
+}
+
+static bool foldable(const struct shape_edge *e)
+{
+	return e->kind == EDGE_MEMBER && e->class == CLASS_SCALAR && *e->lit != '{';
+}
+
+struct slice fold_shape(struct shredder *s, const struct batch *b, uint32_t row)
+{
+	struct slice shape = buf_slice(&s->row.shape);
+	if (!s->folding) {
+		s->folding = s->stats.shapes >= FOLD_FROM;
+		return shape;
+	}
+	uint32_t run[RUN_MAX], n = 0, node = SHAPE_NONE, prev = SHAPE_NONE;
+	size_t pos = 5, run_from = 5;
+	uint64_t id;
+	buf_reset(&s->folded);
+	buf_append(&s->folded, shape.data, pos);
+	for (size_t from = pos; slice_varint(shape, &pos, &id); from = pos) {
+		const struct shape_edge *e = shape_edge_at(s->keys, (uint32_t)id);
+		if (foldable(e) && n < RUN_MAX && (!n || e->from == node)) {
+			if (!n)
+				run_from = from;
+			node = e->from;
+			run[n++] = (uint32_t)id;
+			continue;
+		}
+		uint32_t edge = n ? fold_run(s, b, row, node, prev, (uint32_t)id, run, n) : SHAPE_NONE;
+		if (edge != SHAPE_NONE)
+			buf_varint(&s->folded, edge);
+		else if (n)
+			buf_append(&s->folded, shape.data + run_from, from - run_from);
+		buf_append(&s->folded, shape.data + from, pos - from);
+		n = 0;
+		prev = (uint32_t)id;
+	}
+	return s->folded.overflow ? shape : buf_slice(&s->folded);
+}
