@@ -26,6 +26,7 @@ static void bind_node(struct shredder *s, uint32_t n)
 	for (int p = 0; p < PLACES; p++) {
 		const struct field *f = at->field[p];
 		b->child[p] = f && f->parent ? f->index : NO_CHILD;
+		b->places |= (uint16_t)((b->child[p] != NO_CHILD) << p);
 		if (f && (f->role == ROLE_SIBLING))
 			b->siblings |= (uint16_t)(1u << p);
 	}

@@ -463,9 +463,14 @@ static void evolve_member(struct evolve *ev, struct target *t, struct inode *n, 
 
 static void evolve_object(struct evolve *ev, struct target *t, struct inode *n, uint32_t node)
 {
+	uint32_t known = shape_node_count(ev->s->keys), members = 0;
 	for (struct inode *c = n->first; c; c = c->next)
-		if (!c->element)
+		if (!c->element) {
 			evolve_member(ev, t, c, node);
+			members++;
+		}
+	if (members > MAP_LIKE_CHILDREN && members - MAP_LIKE_CHILDREN > shape_node_count(ev->s->keys) - known)
+		shred_map_like(ev->s, node);
 }
 
 void evolve_schema(struct shredder *s, struct inference *inf)

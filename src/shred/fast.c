@@ -49,7 +49,7 @@ void fast_undo(struct shredder *s)
 struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p)
 {
 	struct row *r = &s->row;
-	struct step st = { .edge = SHAPE_NONE };
+	struct step st = { .edge = SHAPE_NONE, .to = SHAPE_NONE, .unknown = true };
 	r->p = p;
 	if (!fast_trust(r))
 		return st;
@@ -58,6 +58,19 @@ struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p)
 	if (!st.end && st.to == SHAPE_NONE)
 		st.edge = SHAPE_NONE;
 	return st;
+}
+
+/* A member whose key has no node: to __rest. from: where its literal begins; r->p: its value. */
+const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from, const struct step *st)
+{
+	struct row *r = &s->row;
+	const uint8_t *value = r->p;
+	if (st->unknown || st->to != SHAPE_NONE)
+		return NULL;
+	r->p = json_value_end(value, r->end);
+	parse_put_rest(s, node, from, value);
+	r->edges = shape_edges(s->keys);
+	return r->raw ? NULL : r->p;
 }
 
 /* A string with an escape or a control character. from: behind the quote. Returns its closing quote. */
@@ -175,6 +188,8 @@ bool fast_row(struct shredder *s, struct batch *b, struct slice payload, bool un
 	r->prev = CLASS_OBJECT;
 	parse_emit(r, CLASS_OBJECT);
 	bool done = s->simd ? fast_row_avx2(s, b, payload) : fast_row_portable(s, b, payload);
+	if (done && r->rest_count > 1)
+		parse_rest_unique(r);
 	if (done && r->marks & JSON_MARK_ESCAPE) {
 		uint32_t dialects = json_text_dialects(payload);
 		done = dialects != 0;

@@ -21,6 +21,7 @@ const uint8_t *fast_escaped(struct row *r, struct buf *data, const uint8_t *from
 /* Not what the kernel's few branches take: no plain integer or decimal, or not for its column. */
 const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct column *parent, uint32_t slot, const uint8_t *p);
 struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p);
+const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from, const struct step *st);
 
 bool fast_row_portable(struct shredder *s, struct batch *b, struct slice payload);
 bool fast_row_avx2(struct shredder *s, struct batch *b, struct slice payload);

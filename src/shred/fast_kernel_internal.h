@@ -252,8 +252,12 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 				return p;
 		} else {
 			struct step st = fast_step(s, node, p);
-			if (st.edge == SHAPE_NONE)
-				return NULL;
+			if (st.edge == SHAPE_NONE) {
+				p = fast_rest(s, node, p, &st);
+				if (!p)
+					return NULL;
+				continue;
+			}
 			p = r->p;
 			class = st.class;
 			to = st.to;
@@ -312,6 +316,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint3
 	fast_begin_list(r, list, slot);
 	fast_count_conflict(r, b, PLACE_LIST);
 	size_t body = r->shape.len, first_len = 0;
+	r->lists++;
 	for (uint32_t count = 0;; count++) {
 		if (p >= r->end || parse_classes[*p] != class || class == CLASS_ARRAY)
 			return NULL;
@@ -343,6 +348,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint3
 		else
 			return NULL;
 	}
+	r->lists--;
 	r->prev = uniform;
 	return p + close;
 }

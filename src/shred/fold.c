@@ -83,9 +83,9 @@ static const struct column *members_of(const struct shredder *s, const struct ba
 
 static bool has_value(const struct shredder *s, const struct column *members, uint32_t slot, uint32_t edge)
 {
-	const struct bind *b = &s->binds[shape_edge_at(s->keys, edge)->to];
-	for (int p = 0; p < PLACE_OBJECT; p++)
-		if (b->child[p] != NO_CHILD && column_is_present(&members->children[b->child[p]], slot))
+	const struct bind *b = &s->binds[shape_edges(s->keys)[edge].to];
+	for (unsigned places = b->places & (((unsigned)1 << PLACE_OBJECT) - 1); places; places &= places - 1)
+		if (column_is_present(&members->children[b->child[__builtin_ctz(places)]], slot))
 			return true;
 	return false;
 }

@@ -229,6 +229,22 @@ static unsigned count_value(struct inference *inf, struct inode *n, const uint8_
 	return class == CLASS_OBJECT ? GROUP_OBJECT : GROUP_ARRAY;
 }
 
+bool shred_is_map_like(const struct shredder *s, uint32_t node)
+{
+	return node < s->map_like_cap && s->map_like[node];
+}
+
+void shred_map_like(struct shredder *s, uint32_t node)
+{
+	if (node >= s->map_like_cap) {
+		uint32_t cap = node * 2 + 64;
+		s->map_like = mem_realloc(s->map_like, cap);
+		memset(s->map_like + s->map_like_cap, 0, cap - s->map_like_cap);
+		s->map_like_cap = cap;
+	}
+	s->map_like[node] = 1;
+}
+
 void shred_infer(struct shredder *s, const struct event *events, size_t n)
 {
 	struct inference inf = { .typed_depth = s->opt.typed_depth };

@@ -36,6 +36,9 @@ struct shredder *shredder_fork(const struct shredder *from)
 	keys_copy(s->keys, from->keys);
 	shred_bind(s);
 	fold_copy(s, from);
+	for (uint32_t i = 0; i < from->map_like_cap; i++)
+		if (from->map_like[i])
+			shred_map_like(s, i);
 	s->row.seed = from->row.seed;
 	return s;
 }

@@ -111,7 +111,8 @@ static struct step step_slow(struct shredder *s, uint32_t node)
 	if (st.to != SHAPE_NONE)
 		st.edge = shape_edge_add(s->keys, node, EDGE_MEMBER, st.class, lit, 0, 0);
 	else
-		st.unknown = parse_may_infer(s, s->places.nodes[node].field[PLACE_OBJECT], key);
+		st.unknown = !(shred_is_map_like(s, node) && s->calls % MAP_LIKE_EVERY) &&
+			     parse_may_infer(s, s->places.nodes[node].field[PLACE_OBJECT], key);
 	return st;
 }
 

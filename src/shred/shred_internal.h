@@ -12,6 +12,7 @@
 #define NO_CHILD	  UINT32_MAX
 #define NODES_MAX	  50000u /* nodes of the key table that inference makes; further keys live in __rest */
 #define VERIFY_EVERY	  64u
+#define MAP_LIKE_EVERY	  16u
 #define QUIET_MAX	  8u /* calls without an inference for new keys, after one that brought no column */
 #define SHAPES_COUNTED	  65536u
 #define TAPE_MAX	  (2u << 20)				  /* values of one row: 32 MiB of tape */
@@ -46,7 +47,7 @@ struct bind {
 	uint32_t empty;		    /* EDGE_END of `[]`; SHAPE_NONE */
 	uint32_t tape_at, tape_end; /* its entries in the object instance `stamp`: to blank them if the key comes again */
 	uint64_t stamp;
-	uint16_t siblings;			 /* bit per place: a typed sibling */
+	uint16_t places, siblings;		 /* bit per place: there is a column; it is a typed sibling */
 	uint16_t double_mask;			 /* of its double column: the set of one format (json/number.h) */
 	uint8_t time_format, scale;		 /* of its timestamp and decimal columns */
 	uint8_t time_len;			 /* of the timestamps' texts; 0: it varies */
@@ -111,6 +112,8 @@ struct shredder {
 	char *source_text, *time_path; /* time_path: declared or settled; NULL: not yet */
 	uint64_t instances;	       /* object instances so far: stamps */
 	bool inferred;		       /* in this call */
+	uint8_t *map_like;	       /* by node: an object with ever new keys; */
+	uint32_t map_like_cap, calls;  /* they bring an inference only in one call of MAP_LIKE_EVERY */
 	uint32_t fruitless, quiet;     /* calls to wait after an inference without a new column; calls still to wait */
 	struct row row;
 	struct batch check; /* one row, rendered and compared */
@@ -151,6 +154,8 @@ struct inode;
 struct inference;
 void shred_infer(struct shredder *s, const struct event *events, size_t n);
 void shred_bind(struct shredder *s);
+bool shred_is_map_like(const struct shredder *s, uint32_t node);
+void shred_map_like(struct shredder *s, uint32_t node);
 void evolve_schema(struct shredder *s, struct inference *inf);
 
 /* append.c: the row -> one row of a batch. */

@@ -152,6 +152,7 @@ void shredder_free(struct shredder *s)
 	places_free(&s->places);
 	free(s->binds);
 	free(s->shapes);
+	free(s->map_like);
 	free(s->source_text);
 	free(s->time_path);
 	buf_free(&s->rendered);
@@ -382,6 +383,7 @@ rc_t shredder_run(struct shredder *s, const struct event *events, size_t n, shre
 {
 	s->inferred = false;
 	s->quiet -= s->quiet > 0;
+	s->calls++;
 	s->full = NULL;
 	s->last = NULL;
 	event_time_settle(s, events, n);
