@@ -119,6 +119,24 @@ static void put_note(struct maker *m, struct buf *notes, bool first)
 	buf_printf(notes, ",\"format\":%u}", format % 80);
 }
 
+/* What notes could say of the fields, oftener than chance would have it: times with formats, JSON text, a second column for a key. */
+static void make_kinds(struct maker *m, struct schema *s)
+{
+	for (struct field *f = s->root; (f = field_next(s->root, f));) {
+		uint8_t b = next(m);
+		if (f->role != ROLE_PAYLOAD)
+			continue;
+		if (f->type == TYPE_TIMESTAMP || f->type == TYPE_TIMESTAMPTZ)
+			f->format = (uint8_t)(FORMAT_TIME_BASE + b % 54);
+		else if (b % 4 == 1)
+			f->format = f->type == TYPE_STRING ? FORMAT_JSON : f->type == TYPE_DOUBLE ? FORMAT_DOUBLE_DOT : 0;
+		if (b >> 6 == 3 && f->index && f->parent->type == TYPE_STRUCT && f->parent->children[f->index - 1]->role == ROLE_PAYLOAD) {
+			f->role = ROLE_SIBLING;
+			f->key = f->parent->children[f->index - 1]->key;
+		}
+	}
+}
+
 static void make_schema(struct maker *m)
 {
 	struct err err;
@@ -133,6 +151,7 @@ static void make_schema(struct maker *m)
 	schema_add(m->schema, rest, SLICE_LIT("value"), TYPE_STRING);
 	schema_assign_ids(m->schema);
 	must(schema_notes_decode((struct slice){ 0 }, m->schema, &err) == RC_OK); /* names give the roles */
+	make_kinds(m, m->schema);
 	if (!(b & 16))
 		return;
 	AUTO_BUF struct buf notes, all;
@@ -198,10 +217,17 @@ static void fill(struct maker *m, struct column *c, uint32_t slots, bool always)
 static void make_edge(struct maker *m)
 {
 	uint8_t from = next(m), what = next(m);
-	enum edge_kind kind = (enum edge_kind)(EDGE_MEMBER + what % 6);
+	enum edge_kind kind = (enum edge_kind)(EDGE_MEMBER + what % (EDGE_KINDS - 1));
 	const char *open = "", *sep = "", *close = "";
 	char member[16];
 	bool first = what & 64;
+	if (kind > EDGE_ELEMENT) { /* made of the numbers of other edges */
+		uint8_t numbers[4];
+		for (int i = 0; i < 4; i++)
+			numbers[i] = next(m) % (uint8_t)(shape_edge_count(m->keys) < 128 ? shape_edge_count(m->keys) : 128);
+		shape_edge_add(m->keys, (from & 63) % shape_node_count(m->keys), kind, CLASS_SCALAR, slice_of(numbers, 1 + (what & 3)), 0, 0);
+		return;
+	}
 	switch (kind) {
 	case EDGE_MEMBER:
 		snprintf(member, sizeof member, "%s\"%s\":", first ? "{" : what & 128 ? ", " : ",", names[from >> 6]);
@@ -247,9 +273,10 @@ static void walk(struct maker *m, struct buf *shape, uint32_t node, uint8_t clas
 {
 	if (class == CLASS_SCALAR || depth > 8)
 		return;
-	unsigned kinds = class == CLASS_OBJECT ? 1u << EDGE_MEMBER | 1u << EDGE_REST | 1u << EDGE_END : 1u << EDGE_UNIFORM | 1u << EDGE_MIXED | 1u << EDGE_END;
+	const unsigned of_arrays = 1u << EDGE_UNIFORM | 1u << EDGE_MIXED | 1u << EDGE_ELEMENT, end = 1u << EDGE_END;
+	unsigned kinds = class == CLASS_OBJECT ? ~of_arrays : (of_arrays & ~(1u << EDGE_ELEMENT)) | end;
 	for (int i = 0; i < 6; i++) {
-		uint32_t edge = pick_edge(m, node, i < 5 ? kinds : 1u << EDGE_END);
+		uint32_t edge = pick_edge(m, node, i < 5 ? kinds : end);
 		if (edge == SHAPE_NONE)
 			return;
 		buf_varint(shape, edge);
@@ -259,14 +286,14 @@ static void walk(struct maker *m, struct buf *shape, uint32_t node, uint8_t clas
 		if (e.kind == EDGE_END || e.kind == EDGE_UNIFORM)
 			return;
 		if (e.kind == EDGE_MIXED)
-			kinds = 1u << EDGE_ELEMENT | 1u << EDGE_END;
+			kinds = 1u << EDGE_ELEMENT | end;
 	}
 }
 
 static void make_shapes(struct maker *m)
 {
 	m->keys = shape_keys_new(SPACE);
-	for (int i = next(m) % 64; i >= 0; i--)
+	for (int i = next(m) % 100; i >= 0; i--)
 		make_edge(m);
 	for (int i = 0; i < SHAPES; i++) {
 		struct buf *s = &m->shapes[i];

@@ -1,10 +1,36 @@
 /* Any bytes are safe to open and read, and what comes out is a consistent batch. Mutations keep the footer's length right, and pages in
  * their place, so that they reach what lies behind. Seeds: the small files of ../shared/data/parquet-testing/data. */
 #include "parquet/fuzz_internal.h"
+#include "parquet/prune.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+
+/* Predicates on a column, whatever its indexes and filters say. */
+static void prune(struct parquet_reader *r, uint32_t group, const struct field *f)
+{
+	static const uint8_t zeros[64];
+	struct err err;
+	struct parquet_ranges ranges = { 0 };
+	while (type_is_nested(f->type) && f->child_count)
+		f = f->children[f->child_count - 1];
+	size_t width = field_width(f);
+	struct slice value = slice_of(zeros, width ? width : 3);
+	bool may;
+	if (type_is_nested(f->type) || width > sizeof zeros)
+		return;
+	parquet_reader_may_hold(r, group, f, value, &may, &err);
+	for (enum parquet_test t = PARQUET_EQUAL; t <= PARQUET_NOT_NULL; t++) {
+		bool null_test = t == PARQUET_IS_NULL || t == PARQUET_NOT_NULL;
+		const struct parquet_predicate p = { f, t, null_test ? NULL : &value, null_test ? 0 : 1 };
+		if (parquet_reader_prune(r, group, &p, 1, &ranges, &err) != RC_OK)
+			continue;
+		for (uint32_t i = 0; i < ranges.count; i++)
+			must(ranges.items[i].from < ranges.items[i].to && (!i || ranges.items[i - 1].to < ranges.items[i].from));
+	}
+	parquet_ranges_clear(&ranges);
+}
 
 static void read_all(struct parquet_reader *r, struct batch *b)
 {
@@ -16,6 +42,8 @@ static void read_all(struct parquet_reader *r, struct batch *b)
 			const struct field *f = s->root->children[i];
 			struct parquet_leaf_stats stats;
 			parquet_reader_leaf_stats(r, g, f, &stats, &err);
+			if (i < 8)
+				prune(r, g, f);
 			if (i < 8 && parquet_reader_read(r, g, &f, 1, 0, UINT32_MAX, b, &err) == RC_OK)
 				check_batch(b);
 		}

@@ -1,12 +1,12 @@
 /* Any bytes, framed, shredded, written as Parquet with any options, read and rendered again: the same bytes, and a reader that takes the
- * rows in ranges sees the same. The first bytes choose options, calls and row groups. */
+ * rows in ranges sees the same; and no row that satisfies a predicate is pruned. The first bytes choose options, calls and row groups. */
 #include "json/frame.h"
 #include "json/json.h"
 #include "json/notes.h"
 #include "json/render.h"
 #include "json/shape.h"
 #include "model/batch_check.h"
-#include "parquet/reader.h"
+#include "parquet/prune.h"
 #include "parquet/writer.h"
 #include "shred/shred.h"
 
@@ -160,6 +160,98 @@ static void read_group(struct parquet_reader *r, struct renderer *render, uint32
 	batch_free(&b);
 }
 
+/* ---- pruning ---- */
+
+static struct slice value_of(const struct column *c, uint32_t value)
+{
+	size_t width = field_width(c->field);
+	return width ? slice_of(c->data.data + value * width, width) : column_bytes_at(c, value);
+}
+
+/* As the column's values compare. */
+static int value_cmp(const struct field *f, struct slice a, struct slice b)
+{
+	if (f->type == TYPE_DOUBLE) {
+		double x, y;
+		memcpy(&x, a.data, 8);
+		memcpy(&y, b.data, 8);
+		return (x > y) - (x < y);
+	}
+	if (a.len == 8 && b.len == 8 && f->type != TYPE_STRING && f->type != TYPE_BINARY) {
+		int64_t x, y;
+		memcpy(&x, a.data, 8);
+		memcpy(&y, b.data, 8);
+		return (x > y) - (x < y);
+	}
+	if (f->type == TYPE_DECIMAL) {
+		__int128 x, y;
+		memcpy(&x, a.data, 16);
+		memcpy(&y, b.data, 16);
+		return (x > y) - (x < y);
+	}
+	return slice_cmp(a, b);
+}
+
+static bool satisfies(const struct parquet_predicate *p, const struct column *c, bool present, uint32_t value)
+{
+	if (p->test == PARQUET_IS_NULL || p->test == PARQUET_NOT_NULL || !present)
+		return present == (p->test == PARQUET_NOT_NULL) && (present || p->test == PARQUET_IS_NULL);
+	int k = value_cmp(c->field, value_of(c, value), p->values[0]);
+	switch (p->test) {
+	case PARQUET_LESS:
+		return k < 0;
+	case PARQUET_LESS_EQUAL:
+		return k <= 0;
+	case PARQUET_MORE:
+		return k > 0;
+	case PARQUET_MORE_EQUAL:
+		return k >= 0;
+	default: /* EQUAL, IN */
+		return k == 0;
+	}
+}
+
+static void check_predicate(struct parquet_reader *r, uint32_t group, const struct column *c, const struct parquet_predicate *p)
+{
+	struct err err;
+	struct parquet_ranges ranges = { 0 };
+	uint32_t value = 0, at = 0;
+	must(parquet_reader_prune(r, group, p, 1, &ranges, &err) == RC_OK);
+	for (uint32_t i = 0; i < ranges.count; i++)
+		must(ranges.items[i].from < ranges.items[i].to && ranges.items[i].to <= c->slots && (!i || ranges.items[i - 1].to < ranges.items[i].from));
+	for (uint32_t row = 0; row < c->slots; row++) {
+		bool present = column_is_present(c, row), wanted = satisfies(p, c, present, value);
+		value += present;
+		while (at < ranges.count && ranges.items[at].to <= row)
+			at++;
+		must(!wanted || (at < ranges.count && ranges.items[at].from <= row));
+	}
+	parquet_ranges_clear(&ranges);
+}
+
+/* Some value of each plain column at the top, asked for in every way. */
+static void check_pruning(struct parquet_reader *r, uint32_t group, uint32_t seed)
+{
+	struct err err;
+	struct batch b;
+	batch_init(&b, parquet_reader_schema(r));
+	must(parquet_reader_read(r, group, NULL, 0, 0, UINT32_MAX, &b, &err) == RC_OK);
+	for (uint32_t i = 0; i < b.root.child_count && i < 12; i++) {
+		const struct column *c = &b.root.children[i];
+		if (type_is_nested(c->field->type) || !c->values)
+			continue;
+		struct slice value = value_of(c, (seed + i) % c->values);
+		bool may;
+		must(parquet_reader_may_hold(r, group, c->field, value, &may, &err) == RC_OK && may);
+		for (enum parquet_test t = PARQUET_EQUAL; t <= PARQUET_NOT_NULL; t++) {
+			bool null_test = t == PARQUET_IS_NULL || t == PARQUET_NOT_NULL;
+			const struct parquet_predicate p = { c->field, t, null_test ? NULL : &value, null_test ? 0 : 1 };
+			check_predicate(r, group, c, &p);
+		}
+	}
+	batch_free(&b);
+}
+
 static void read_file(struct job *j, uint32_t step, struct buf *out)
 {
 	struct err err;
@@ -174,6 +266,8 @@ static void read_file(struct job *j, uint32_t step, struct buf *out)
 	must(renderer_add_keys(render, parquet_reader_metadata(r, SHAPE_KEYS_KEY), &err) == RC_OK);
 	for (uint32_t g = 0; g < parquet_reader_row_group_count(r); g++)
 		read_group(r, render, g, step, &gaps, out);
+	for (uint32_t g = 0; g < parquet_reader_row_group_count(r) && g < 3; g++)
+		check_pruning(r, g, (uint32_t)j->file.len);
 	buf_append_slice(out, gaps.tail);
 	framing_reader_close(&gaps);
 }
