@@ -73,6 +73,32 @@ const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from,
 	return r->raw ? NULL : r->p;
 }
 
+bool fast_turn_mixed(struct shredder *s, uint32_t uniform, size_t start, size_t body, size_t at, uint32_t count)
+{
+	struct row *r = &s->row;
+	if (!fast_trust(r)) /* what follows is not foretold */
+		return false;
+	const struct shape_edge e = r->edges[uniform];
+	size_t first = at - body, last = r->shape.len - at; /* bytes */
+	uint32_t mixed = shape_edge_add(s->keys, e.from, EDGE_MIXED, CLASS_SCALAR, SLICE_LIT(""), 0, 0);
+	uint32_t open = shape_edge_add(s->keys, e.from, EDGE_ELEMENT, e.class, slice_of(e.lit, e.len), 0, 0);
+	uint32_t next = shape_edge_add(s->keys, e.from, EDGE_ELEMENT, e.class, slice_of(e.lit + e.len, e.sep), 0, 0);
+	r->edges = shape_edges(s->keys);
+	if (mixed == SHAPE_NONE || open == SHAPE_NONE || next == SHAPE_NONE)
+		return false;
+	buf_reset(&r->scratch);
+	buf_append(&r->scratch, r->shape.data + body, first + last);
+	r->shape.len = start;
+	buf_varint(&r->shape, mixed);
+	for (uint32_t i = 0; i < count; i++) {
+		buf_varint(&r->shape, i ? next : open);
+		buf_append(&r->shape, r->scratch.data, first);
+	}
+	buf_varint(&r->shape, next);
+	buf_append(&r->shape, r->scratch.data + first, last);
+	return !r->shape.overflow && buf_reserve(&r->shape, FAST_PAYLOAD_MAX * 3);
+}
+
 /* A string with an escape or a control character. from: behind the quote. Returns its closing quote. */
 const uint8_t *fast_escaped(struct row *r, struct buf *data, const uint8_t *from)
 {

@@ -23,6 +23,10 @@ const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct colum
 struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p);
 const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from, const struct step *st);
 
+/* The shape from `start` on is the edge `uniform`, at `body` the skeleton of the first `count` elements, at `at` that of another one. Afterwards it
+ * is a mixed array's, so far. */
+bool fast_turn_mixed(struct shredder *s, uint32_t uniform, size_t start, size_t body, size_t at, uint32_t count);
+
 bool fast_row_portable(struct shredder *s, struct batch *b, struct slice payload);
 bool fast_row_avx2(struct shredder *s, struct batch *b, struct slice payload);
 

@@ -289,7 +289,52 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 	}
 }
 
-/* p: the opening bracket. All elements have one skeleton, as last time; others are left to the tape. */
+FAST_TARGET static inline const uint8_t *FAST_NAME(put_element)(struct shredder *s, uint32_t element, uint8_t class, struct column *list,
+								const uint8_t *p)
+{
+	struct row *r = &s->row;
+	uint32_t i = column_list_extend(list), child;
+	switch (class) {
+	case CLASS_SCALAR:
+		return FAST_NAME(put_scalar)(r, &s->binds[element], list, i, p);
+	case CLASS_OBJECT:
+		child = s->binds[element].child[PLACE_OBJECT];
+		if (child == NO_CHILD)
+			return NULL;
+		return FAST_NAME(put_object)(s, element, &list->children[child], fast_mark(r, &list->children[child], i), p);
+	case CLASS_ARRAY:
+		return FAST_NAME(put_array)(s, element, list, i, p);
+	default:
+		return NULL;
+	}
+}
+
+/* The elements behind one whose skeleton was another than the first's: they stand in the shape one by one. p: behind that one. */
+FAST_TARGET static const uint8_t *FAST_NAME(put_mixed)(struct shredder *s, uint32_t node, struct column *list, const uint8_t *p)
+{
+	struct row *r = &s->row;
+	const struct bind *b = &s->binds[node];
+	for (;;) {
+		const uint8_t *from = p;
+		p = json_space(p, r->end);
+		bool end = *p == ']';
+		p = end ? p + 1 : json_space(p + 1, r->end);
+		uint8_t class = end ? CLASS_SCALAR : parse_classes[*p];
+		uint32_t edge = shape_edge_add(s->keys, node, end ? EDGE_END : EDGE_ELEMENT, class, slice_of(from, (size_t)(p - from)), 0, 0);
+		if (edge == SHAPE_NONE)
+			return NULL;
+		r->edges = shape_edges(s->keys);
+		fast_emit(r, edge);
+		r->prev = end ? edge : b->uniform;
+		if (end)
+			return p;
+		p = FAST_NAME(put_element)(s, b->element, class, list, p);
+		if (!p)
+			return NULL;
+	}
+}
+
+/* p: the opening bracket. As long as all elements have the skeleton that the shape holds once, there is nothing to look up. */
 FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint32_t node, struct column *parent, uint32_t slot, const uint8_t *p)
 {
 	struct row *r = &s->row;
@@ -302,55 +347,46 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint3
 		r->prev = b->empty;
 		return p + 2;
 	}
-	uint32_t uniform = b->uniform, element = b->element;
-	if (!list || uniform == SHAPE_NONE || element == SHAPE_NONE)
+	uint32_t uniform = b->uniform;
+	if (!list || uniform == SHAPE_NONE || b->element == SHAPE_NONE)
 		return NULL;
-	const struct shape_edge *e = &r->edges[uniform];
-	uint32_t open = e->len, sep = e->sep, close = e->close;
-	uint8_t class = e->class;
-	const uint8_t *lit = e->lit;
-	if (open + sep + close > 16 || memcmp(p, lit, open) != 0)
+	const struct shape_edge e = r->edges[uniform];
+	if (e.len + e.sep + e.close > 16 || memcmp(p, e.lit, e.len) != 0)
 		return NULL;
-	p += open;
+	p += e.len;
+	size_t start = r->shape.len, first_len = 0;
 	fast_emit(r, uniform);
 	fast_begin_list(r, list, slot);
 	fast_count_conflict(r, b, PLACE_LIST);
-	size_t body = r->shape.len, first_len = 0;
+	size_t body = r->shape.len;
 	r->lists++;
 	for (uint32_t count = 0;; count++) {
-		if (p >= r->end || parse_classes[*p] != class || class == CLASS_ARRAY)
-			return NULL;
 		size_t at = r->shape.len;
-		uint32_t i = column_list_extend(list);
+		if (p >= r->end || parse_classes[*p] != e.class)
+			return NULL;
 		r->prev = uniform;
-		if (class == CLASS_SCALAR) {
-			p = FAST_NAME(put_scalar)(r, &s->binds[element], list, i, p);
-		} else {
-			uint32_t child = s->binds[element].child[PLACE_OBJECT];
-			if (child == NO_CHILD)
-				return NULL;
-			struct column *c = &list->children[child];
-			p = FAST_NAME(put_object)(s, element, c, fast_mark(r, c, i), p);
-		}
+		p = FAST_NAME(put_element)(s, b->element, e.class, list, p);
 		if (!p || p >= r->end)
 			return NULL;
 		if (!count) {
 			first_len = r->shape.len - at;
-		} else {
-			if (r->shape.len - at != first_len || memcmp(r->shape.data + at, r->shape.data + body, first_len) != 0)
-				return NULL;
+		} else if (r->shape.len - at == first_len && memcmp(r->shape.data + at, r->shape.data + body, first_len) == 0) {
 			r->shape.len = at;
+		} else {
+			p = fast_turn_mixed(s, uniform, start, body, at, count) ? FAST_NAME(put_mixed)(s, node, list, p) : NULL;
+			r->lists--;
+			return p;
 		}
-		if (memcmp(p, lit + open, sep) == 0)
-			p += sep;
-		else if (memcmp(p, lit + open + sep, close) == 0)
+		if (memcmp(p, e.lit + e.len, e.sep) == 0)
+			p += e.sep;
+		else if (memcmp(p, e.lit + e.len + e.sep, e.close) == 0)
 			break;
 		else
 			return NULL;
 	}
 	r->lists--;
 	r->prev = uniform;
-	return p + close;
+	return p + e.close;
 }
 
 FAST_TARGET bool FAST_NAME(fast_row)(struct shredder *s, struct batch *b, struct slice payload)
