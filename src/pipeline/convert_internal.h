@@ -72,7 +72,7 @@ struct worker {
 	struct base *base;
 	struct shredder *shredder;
 	uint32_t first_edge; /* edges that the shredder began with */
-	struct file_source *source; /* cut: its own; borrowed of c by the first range */
+	struct file_source *source; /* cut: its own; c's for the first call of the first range */
 	struct framing framing;
 	struct batch batch;
 	bool has_batch;

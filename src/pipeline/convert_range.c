@@ -386,6 +386,8 @@ static rc_t range_first(struct worker *w, struct err *reterr)
 	TRY(shred_call(w, events, n, reterr));
 	settle_ranges(w, first_at);
 	uint64_t to = c->cut && c->step < c->size ? c->step : c->size;
+	if (c->cut) /* the others look at c->source from now on: it stays as it is */
+		TRY(file_source_twin(c->source, &w->source, reterr));
 	turn_begin(w);
 	if (!c->cut) {
 		read_text(w);
