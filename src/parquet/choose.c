@@ -18,7 +18,7 @@
 /* Values an entry from which on a dictionary is not put on trial: of 750 such chunks (355 MB) trials would have saved 7 KB. */
 #define DICT_SURE_BYTES 4
 #define DICT_SURE_FIXED 64
-#define PREFIXES_MAX 0.75        /* encoded size of DELTA_BYTE_ARRAY over that of DELTA_LENGTH_BYTE_ARRAY, for it to be compressed on trial */
+#define PREFIXES_MAX 0.75        /* encoded size of DELTA_BYTE_ARRAY with prefixes over that without, for it to be compressed on trial */
 #define INPUT_COST 0.02
 #define PAGE_OVERHEAD 40         /* bytes that a dictionary page costs besides its values */
 
@@ -45,8 +45,7 @@ static void encode_plain(const struct values *v, uint32_t first, uint32_t n, str
 	out->len += bytes;
 }
 
-static void encode_delta(struct encoder *e, enum parquet_encoding encoding, const struct values *v, uint32_t first, uint32_t n,
-			 struct buf *out)
+static void encode_delta(struct encoder *e, const struct plan *plan, const struct values *v, uint32_t first, uint32_t n, struct buf *out)
 {
 	size_t bound = encode_delta_bound(n, v->width ? v->width : 4);
 	if (!v->width)
@@ -54,11 +53,12 @@ static void encode_delta(struct encoder *e, enum parquet_encoding encoding, cons
 	if (!buf_reserve(out, bound))
 		return;
 	uint8_t *to = out->data + out->len;
-	if (encoding == ENCODING_DELTA_LENGTH_BYTE_ARRAY) {
+	if (plan->encoding == ENCODING_DELTA_LENGTH_BYTE_ARRAY) {
 		out->len += encode_delta_length(to, v->data, v->offsets, first, n, scratch(&e->lengths, (size_t)n * 4));
-	} else if (encoding == ENCODING_DELTA_BYTE_ARRAY) {
-		int32_t *prefixes = scratch(&e->prefixes, (size_t)n * 4);
-		out->len += encode_delta_bytes(to, v->data, v->offsets, first, n, prefixes, scratch(&e->lengths, (size_t)n * 4));
+	} else if (plan->encoding == ENCODING_DELTA_BYTE_ARRAY) {
+		int32_t *prefixes = scratch(&e->prefixes, (size_t)n * 4), *lengths = scratch(&e->lengths, (size_t)n * 4);
+		out->len += plan->whole ? encode_delta_whole(to, v->data, v->offsets, first, n, prefixes, lengths)
+					: encode_delta_bytes(to, v->data, v->offsets, first, n, prefixes, lengths);
 	} else if (v->width == 4) {
 		out->len += encode_delta_i32(to, (const int32_t *)(const void *)v->data + first, n);
 	} else {
@@ -84,7 +84,7 @@ void encode_values(struct encoder *e, const struct plan *plan, const struct valu
 	case ENCODING_DELTA_BINARY_PACKED:
 	case ENCODING_DELTA_LENGTH_BYTE_ARRAY:
 	case ENCODING_DELTA_BYTE_ARRAY:
-		encode_delta(e, plan->encoding, v, first, n, out);
+		encode_delta(e, plan, v, first, n, out);
 		break;
 	case ENCODING_BYTE_STREAM_SPLIT:
 		if (buf_reserve(out, (size_t)n * v->width))
@@ -407,11 +407,13 @@ void choose_plan(struct encoder *e, const struct values *v, struct plan *ret)
 		consider(&best, &outcome, &plan, trial_run(e, &plan, v, &sample));
 	}
 	if (e->opts.delta && bytes) {
-		plan.encoding = ENCODING_DELTA_LENGTH_BYTE_ARRAY;
+		/* never DELTA_LENGTH_BYTE_ARRAY: Spark's vectorised reader gives wrong values for it (SPARK-52240) */
+		plan.encoding = ENCODING_DELTA_BYTE_ARRAY;
+		plan.whole = true;
 		struct outcome lengths = trial_run(e, &plan, v, &sample);
 		consider(&best, &outcome, &plan, lengths);
 		/* compression finds the prefixes, too: they pay only where they save much before it */
-		plan.encoding = ENCODING_DELTA_BYTE_ARRAY;
+		plan.whole = false;
 		trial_encode(e, &plan, v, &sample);
 		if ((double)e->trial.len < PREFIXES_MAX * lengths.coded * (double)sample.plain)
 			consider(&best, &outcome, &plan, trial_weigh(e, buf_slice(&e->trial), (double)sample.plain));

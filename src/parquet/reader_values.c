@@ -156,14 +156,11 @@ static rc_t read_lengths(struct parquet_reader *r, const uint8_t **in, const uin
 	return RC_OK;
 }
 
-static rc_t delta_length(struct parquet_reader *r, const struct page *p, size_t n, size_t total, struct buf *data, uint32_t *offsets,
-			 struct err *reterr)
+/* Values that stand one behind the other at `in`. */
+static rc_t append_suffixes(struct parquet_reader *r, const struct page *p, size_t n, const int32_t *lengths, const uint8_t *in, struct buf *data,
+			    uint32_t *offsets, struct err *reterr)
 {
-	const uint8_t *in = p->values;
-	buf_reset(&r->numbers);
-	TRY(room(r, &r->numbers, (uint64_t)total * 4, reterr));
-	TRY(read_lengths(r, &in, p->values_end, 0, total, reterr));
-	size_t bytes = lengths_to_offsets((const int32_t *)r->numbers.data, offsets, n);
+	size_t bytes = lengths_to_offsets(lengths, offsets, n);
 	if (bytes == DECODE_BAD || bytes > (size_t)(p->values_end - in))
 		return short_page(reterr);
 	TRY(room(r, data, bytes, reterr));
@@ -171,6 +168,16 @@ static rc_t delta_length(struct parquet_reader *r, const struct page *p, size_t 
 		memcpy(data->data + data->len, in, bytes);
 	data->len += bytes;
 	return RC_OK;
+}
+
+static rc_t delta_length(struct parquet_reader *r, const struct page *p, size_t n, size_t total, struct buf *data, uint32_t *offsets,
+			 struct err *reterr)
+{
+	const uint8_t *in = p->values;
+	buf_reset(&r->numbers);
+	TRY(room(r, &r->numbers, (uint64_t)total * 4, reterr));
+	TRY(read_lengths(r, &in, p->values_end, 0, total, reterr));
+	return append_suffixes(r, p, n, (const int32_t *)r->numbers.data, in, data, offsets, reterr);
 }
 
 static rc_t delta_bytes(struct parquet_reader *r, const struct page *p, size_t n, size_t total, struct buf *data, uint32_t *offsets,
@@ -182,6 +189,11 @@ static rc_t delta_bytes(struct parquet_reader *r, const struct page *p, size_t n
 	TRY(read_lengths(r, &in, p->values_end, 0, total, reterr));
 	TRY(read_lengths(r, &in, p->values_end, total, total, reterr));
 	const int32_t *prefix = (const int32_t *)r->numbers.data, *suffix = prefix + total;
+	int32_t any = 0;
+	for (size_t i = 0; i < n; i++)
+		any |= prefix[i];
+	if (!any)
+		return append_suffixes(r, p, n, suffix, in, data, offsets, reterr);
 	uint64_t bytes = delta_bytes_size(prefix, suffix, n, (size_t)(p->values_end - in));
 	if (bytes == DECODE_BAD)
 		return short_page(reterr);

@@ -153,6 +153,7 @@ struct plan {
 	enum parquet_codec codec;
 	double coded_per_plain; /* encoded bytes for a plain byte, for cutting pages */
 	unsigned index_width;   /* dictionary: bits an index */
+	bool whole;             /* DELTA_BYTE_ARRAY without prefixes */
 };
 
 /* Memory that is used again from chunk to chunk, and where the bytes go. */

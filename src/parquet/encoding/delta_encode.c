@@ -118,6 +118,13 @@ size_t encode_delta_length(uint8_t *out, const uint8_t *data, const uint32_t *of
 	return len + bytes;
 }
 
+size_t encode_delta_whole(uint8_t *out, const uint8_t *data, const uint32_t *offsets, size_t first, size_t n, int32_t *prefixes, int32_t *lengths)
+{
+	memset(prefixes, 0, n * sizeof *prefixes);
+	size_t len = encode_delta_i32(out, prefixes, n);
+	return len + encode_delta_length(out + len, data, offsets, first, n, lengths);
+}
+
 static inline uint32_t common_prefix(const uint8_t *a, const uint8_t *b, uint32_t n)
 {
 	uint32_t i = 0;

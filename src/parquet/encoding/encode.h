@@ -41,6 +41,8 @@ size_t encode_delta_i64(uint8_t *out, const int64_t *in, size_t n);
 /* --- DELTA_LENGTH_BYTE_ARRAY (6), DELTA_BYTE_ARRAY (7) ---------------------------------------------------------------- *
  * lengths (and prefixes) are scratch of n entries. Bounds: bytes + 1 or 2 × encode_delta_bound(n, 4). */
 size_t encode_delta_length(uint8_t *out, const uint8_t *data, const uint32_t *offsets, size_t first, size_t n, int32_t *lengths);
+/* DELTA_BYTE_ARRAY in which no value has a prefix: DELTA_LENGTH_BYTE_ARRAY for readers that do not know it. */
+size_t encode_delta_whole(uint8_t *out, const uint8_t *data, const uint32_t *offsets, size_t first, size_t n, int32_t *prefixes, int32_t *lengths);
 size_t encode_delta_bytes(uint8_t *out, const uint8_t *data, const uint32_t *offsets, size_t first, size_t n, int32_t *prefixes,
 			  int32_t *lengths);
 
