@@ -320,10 +320,13 @@ static void render_all(const struct maker *m, const struct batch *b, bool simd, 
 	json_scan_use_simd(simd);
 	AUTO(renderer) *r = renderer_new(m->schema);
 	must(renderer_add_keys(r, buf_slice(&keys), &err) == RC_OK && renderer_has_keys(r, SPACE));
+	if (b->rows % 3 == 0)
+		renderer_borrow_keys(r, m->keys);
+	must(renderer_add_keys(r, buf_slice(&keys), &err) == RC_OK); /* known already */
 	struct buf rows[3];
 	for (int again = 0; again < 3; again++) { /* walked; planned; run */
 		AUTO_BUF struct buf row;
-		buf_init(&row, 1 << 16);
+		buf_init(&row, b->rows % 2 ? 200 : 1 << 16);
 		buf_init(&rows[again], BUF_MAX_DEFAULT);
 		renderer_begin(r, b);
 		for (uint32_t i = 0; i < b->rows; i++) {
@@ -334,6 +337,7 @@ static void render_all(const struct maker *m, const struct batch *b, bool simd, 
 			if (rc == RC_OK)
 				buf_append_slice(&rows[again], buf_slice(&row));
 		}
+		must(renderer_row(r, b->rows, &row, &err) == RC_INVALID);
 		must(!again || slice_eq(buf_slice(&rows[again]), buf_slice(&rows[0])));
 	}
 	buf_append_slice(out, buf_slice(&rows[0]));
@@ -351,7 +355,7 @@ static void check_rows(struct slice in)
 	make_shapes(&m);
 	struct batch b;
 	batch_init(&b, m.schema);
-	b.rows = 1 + next(&m) % 40;
+	b.rows = 1 + next(&m) % 150;
 	for (uint32_t i = 0; i < b.root.child_count; i++)
 		fill(&m, &b.root.children[i], b.rows, false);
 	batch_seal(&b);
