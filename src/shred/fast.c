@@ -73,6 +73,33 @@ const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from,
 	return r->raw ? NULL : r->p;
 }
 
+const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, size_t at, const uint8_t *p)
+{
+	struct row *r = &s->row;
+	const struct bind *b = &s->binds[node];
+	if (!fast_trust(r))
+		return NULL;
+	const uint8_t *end = json_value_end(p, r->end);
+	struct slice text = slice_of(p, (size_t)(end - p));
+	uint32_t edge = r->prev;
+	if (!parse_json_takes(b, parse_classes[*p], text))
+		return NULL;
+	uint32_t twin = parse_twin(s, edge);
+	r->edges = shape_edges(s->keys);
+	struct column *c = &own->children[b->child[PLACE_JSON]];
+	if (twin == SHAPE_NONE || !buf_reserve(&c->data, text.len))
+		return NULL;
+	r->shape.len = at;
+	fast_emit(r, twin);
+	fast_mark(r, c, slot);
+	if ((size_t)c->values + 1 > c->offsets_cap)
+		column_grow_offsets(c);
+	buf_append_slice(&c->data, text);
+	c->offsets[c->values] = (uint32_t)c->data.len;
+	fast_count_conflict(r, b, PLACE_JSON);
+	return end;
+}
+
 bool fast_turn_mixed(struct shredder *s, uint32_t uniform, size_t start, size_t body, size_t at, uint32_t count)
 {
 	struct row *r = &s->row;

@@ -23,6 +23,8 @@ const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct colum
 struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p);
 const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from, const struct step *st);
 
+/* A container that lives as JSON text in the column of its node: the member's edge, which the shape ends with from `at` on, becomes its twin. */
+const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, size_t at, const uint8_t *p);
 /* The shape from `start` on is the edge `uniform`, at `body` the skeleton of the first `count` elements, at `at` that of another one. Afterwards it
  * is a mixed array's, so far. */
 bool fast_turn_mixed(struct shredder *s, uint32_t uniform, size_t start, size_t body, size_t at, uint32_t count);

@@ -239,6 +239,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 		uint32_t edge;
 		uint8_t class;
 		uint32_t to;
+		size_t at = r->shape.len;
 		const struct shape_edge *e = FAST_NAME(predicted)(r, node, p, &edge);
 		if (__builtin_expect(e != NULL, 1)) {
 			p += e->len;
@@ -272,10 +273,13 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 		const uint8_t *value = p;
 		if (class == CLASS_SCALAR) {
 			p = FAST_NAME(put_scalar)(r, b, own, slot, p);
+		} else if (__builtin_expect(b->child[PLACE_JSON] != NO_CHILD, 0) && p[1] != '}' && p[1] != ']' &&
+			   b->child[class == CLASS_OBJECT ? PLACE_OBJECT : PLACE_LIST] == NO_CHILD) {
+			p = fast_json(s, to, own, slot, at, p);
 		} else if (class == CLASS_OBJECT) {
 			uint32_t child = b->child[PLACE_OBJECT];
 			struct column *c = child == NO_CHILD ? NULL : &own->children[child];
-			if (!c && (b->deep || b->child[PLACE_JSON] != NO_CHILD) && p[1] != '}')
+			if (!c && b->deep && p[1] != '}')
 				return NULL;
 			fast_count_conflict(r, b, PLACE_OBJECT);
 			p = FAST_NAME(put_object)(s, to, c, c ? fast_mark(r, c, slot) : 0, p);

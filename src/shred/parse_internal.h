@@ -60,6 +60,8 @@ struct slice parse_literal_key(const uint8_t *from, const uint8_t *to, uint32_t 
 void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, const uint8_t *value);
 /* Is JSON text the column for such a value, so that no inference would find it a better one? */
 bool parse_json_takes(const struct bind *b, uint8_t class, struct slice text);
+/* The edge of the same literal with class scalar: its value is JSON text. SHAPE_NONE if there is no room for it. */
+uint32_t parse_twin(struct shredder *s, uint32_t edge);
 /* A member's value has no column: JSON text, or __rest. m was taken in front of the member's edge. */
 enum outcome parse_settle(struct shredder *s, uint32_t node, const struct step *st, const struct mark *m, const uint8_t *from);
 /* A path twice in __rest (a duplicate key, or "a.b" beside {"a":{"b":…}}): maps hold a key once, the last stays. */

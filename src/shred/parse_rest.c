@@ -67,8 +67,7 @@ void parse_keep_text(struct shredder *s, uint32_t node, const struct mark *m, co
 	parse_put_rest(s, node, from, m->value);
 }
 
-/* The same literal with class scalar: its value is JSON text. */
-static uint32_t twin_of(struct shredder *s, uint32_t edge)
+uint32_t parse_twin(struct shredder *s, uint32_t edge)
 {
 	if (edge == SHAPE_NONE)
 		return SHAPE_NONE;
@@ -124,7 +123,7 @@ enum outcome parse_settle(struct shredder *s, uint32_t node, const struct step *
 		parse_put_rest(s, node, from, m->value);
 		return HOME;
 	}
-	parse_emit(r, twin_of(s, st->edge));
+	parse_emit(r, parse_twin(s, st->edge));
 	parse_put_bytes(r, b, PLACE_JSON, slice_of(m->value, (size_t)(r->p - m->value)));
 	return HOME;
 }

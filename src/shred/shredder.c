@@ -10,6 +10,7 @@
 
 #define ROW_TEXT_MAX ((size_t)1 << 31)
 #define PAUSE_MAX 64u
+#define PAUSE_FROM 8u
 
 /* ---- hydrant's own columns ---- */
 
@@ -332,7 +333,7 @@ static bool shred_directly(struct shredder *s, const struct event *e)
 		s->misses = 0;
 	} else if (!r->invalid) {
 		s->misses += s->misses < PAUSE_MAX;
-		s->pause = s->misses / 2;
+		s->pause = s->misses < PAUSE_FROM ? 0 : s->misses / 2;
 	}
 	return done;
 }
