@@ -154,20 +154,35 @@ static rc_t ingest_once(struct server *s, struct http_request *req, struct inges
 	return pipeline_ingest(s->pipeline, &in, reply, err);
 }
 
-/* The same key is on its way in another request: wait for that one's sync, then answer with its result. */
-static void ingest_again(struct server *s, struct http_request *req)
+/* Answers with what ingest_once said: now, or when the sync is done. */
+static void answer(struct server *s, struct waiting *w, rc_t rc, const struct err *err)
 {
-	struct ingest_reply reply;
+	if (rc != RC_OK) {
+		respond_err(w->req, err);
+		return;
+	}
+	if (!w->reply.ticket) {
+		respond_accepted(s, w->req, &w->reply);
+		return;
+	}
+	w->ticket = w->reply.ticket;
+	enqueue(s, w);
+	uint64_t settled = wal_durable(s->wal);
+	if (settled >= w->ticket)
+		ingest_durable(s, settled);
+}
+
+/* Answers with the result of the request that had the same key, or, if that was not kept, does its work. */
+void ingest_again(struct server *s, struct http_request *req, uint64_t ticket)
+{
+	struct waiting w = { .req = req, .reply.ticket = ticket };
 	struct err err;
 	rc_t rc;
-	while ((rc = ingest_once(s, req, &reply, &err)) == RC_AGAIN)
-		wal_wait(s->wal, reply.ticket, NULL);
-	if (rc == RC_OK && reply.ticket)
-		rc = wal_wait(s->wal, reply.ticket, &err);
-	if (rc == RC_OK)
-		respond_accepted(s, req, &reply);
-	else
-		respond_err(req, &err);
+	do {
+		wal_wait(s->wal, w.reply.ticket, NULL);
+		rc = ingest_once(s, req, &w.reply, &err);
+	} while (rc == RC_AGAIN);
+	answer(s, &w, rc, &err);
 }
 
 void ingest_handle(struct server *s, struct http_request *req, struct slice collection)
@@ -176,21 +191,8 @@ void ingest_handle(struct server *s, struct http_request *req, struct slice coll
 	struct waiting w = { .req = req };
 	struct err err;
 	rc_t rc = ingest_once(s, req, &w.reply, &err);
-	if (rc == RC_AGAIN) {
-		server_work(s, req, ingest_again);
-		return;
-	}
-	if (rc != RC_OK) {
-		respond_err(req, &err);
-		return;
-	}
-	if (!w.reply.ticket) {
-		respond_accepted(s, req, &w.reply);
-		return;
-	}
-	w.ticket = w.reply.ticket;
-	enqueue(s, &w);
-	uint64_t settled = wal_durable(s->wal);
-	if (settled >= w.ticket)
-		ingest_durable(s, settled);
+	if (rc == RC_AGAIN)
+		repeat_wait(s, req, w.reply.ticket);
+	else
+		answer(s, &w, rc, &err);
 }

@@ -236,6 +236,7 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 	pthread_condattr_destroy(&monotonic);
 	TRY(watch_start(s, reterr));
 	TRY(pace_start(s, reterr));
+	TRY(repeat_start(s, reterr));
 	TRY(wal_on_durable(s->wal, ingest_durable, s, reterr));
 	struct http_server_options ho;
 	http_server_options_init(&ho);
@@ -275,6 +276,7 @@ void server_free(struct server *s)
 	while (s->workers)
 		pthread_cond_wait(&s->workers_idle, &s->workers_lock);
 	pthread_mutex_unlock(&s->workers_lock);
+	repeat_stop(s);
 	if (s->wal) {
 		wal_flush(s->wal, NULL); /* whoever still waits is settled, and answered, here */
 		ingest_durable(s, wal_durable(s->wal));

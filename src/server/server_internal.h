@@ -41,6 +41,16 @@ struct pace {
 	bool started, stopping;
 };
 
+/* Requests whose Idempotency-Key is on its way in another one (repeat.c). */
+struct repeats {
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	struct repeat *first, **tail;
+	size_t count; /* with the one that the thread looks after */
+	bool started, stopping;
+};
+
 struct server {
 	struct server_options opts;
 	struct pipeline *pipeline;
@@ -55,6 +65,7 @@ struct server {
 	uint64_t accepted_events, accepted_bytes, quarantined_events, repeated_requests;
 	struct pace pace;
 	uint64_t delayed_acks;
+	struct repeats repeats;
 	/* workers */
 	pthread_mutex_t workers_lock;
 	pthread_cond_t workers_idle;
@@ -83,7 +94,11 @@ rc_t pace_start(struct server *s, struct err *reterr);
 void pace_stop(struct server *s); /* what is delayed is answered now */
 bool pace_delays(struct server *s); /* could any ack have to wait? */
 void pace_ack(struct server *s, const struct waiting *w); /* answers now or later */
+rc_t repeat_start(struct server *s, struct err *reterr);
+void repeat_stop(struct server *s); /* who waits is answered first */
+void repeat_wait(struct server *s, struct http_request *req, uint64_t ticket); /* ingest_again later; answers 503 itself if too many wait */
 void ingest_accepted(struct server *s, const struct waiting *w);
+void ingest_again(struct server *s, struct http_request *req, uint64_t ticket); /* blocks until the ticket is settled */
 void ingest_handle(struct server *s, struct http_request *req, struct slice collection);
 void ingest_durable(void *ctx, uint64_t settled); /* wal_on_durable */
 void api_query(struct server *s, struct http_request *req);

@@ -209,13 +209,13 @@ def test_keys(s):
     status, answer = with_key(s, "k1", b'{"a":2}')
     check("another body gets 409", status == 409 and "k1" in error_of(answer).get("message", ""), answer)
     results = []
-    threads = [threading.Thread(target=lambda: results.append(with_key(s, "k2", b'{"a":3}'))) for _ in range(16)]
+    threads = [threading.Thread(target=lambda: results.append(with_key(s, "k2", b'{"a":3}'))) for _ in range(64)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
     positions = {r[1].get("position") for r in results}
-    check("sixteen at once with one key", [r[0] for r in results] == [200] * 16 and len(positions) == 1, results)
+    check("sixty-four at once with one key", [r[0] for r in results] == [200] * 64 and len(positions) == 1, results)
     equal("count once", count("keyed"), 2)
     equal("a bad body does not use its key up", (with_key(s, "k3", b"{")[0], with_key(s, "k3", b'{"a":4}')[0]), (400, 200))
     equal("the same key in another collection is another", (s.post("keyed2", b'{"a":9}', {**JSON, "Idempotency-Key": "k1"})[0], count("keyed2")), (200, 1))
