@@ -3,8 +3,8 @@
 
 #include "os/file.h"
 
-#define GROUP_TARGET ((size_t)56 << 20) /* bytes of columns that a range should come to: row groups of this size compress well */
-#define GROUP_MAX    ((size_t)72 << 20) /* with so many, a row group is sealed before the range ends */
+#define GROUP_TARGET ((size_t)64 << 20) /* bytes of columns that a range should come to: row groups of this size compress well */
+#define GROUP_MAX    ((size_t)80 << 20) /* with so many, a row group is sealed before the range ends */
 #define GROUP_MIN    ((size_t)16 << 20) /* … but not with fewer, however large the key table is */
 #define RANGE_MIN    ((size_t)4 << 20)	/* bytes of text */
 #define RANGE_MAX    ((size_t)128 << 20)
