@@ -83,6 +83,15 @@ static void check_joined(const struct sum *s, struct slice tail, size_t cut)
 	framing_free(&b);
 }
 
+static void check_gaps(struct sum *s, struct slice tail, size_t cut)
+{
+	struct err err;
+	if (framing_finish(&s->framing, tail, &err) != RC_OK)
+		abort();
+	check_framing(&s->framing, s->gaps, s->count, tail);
+	check_joined(s, tail, cut);
+}
+
 /* With a limit on events, in a hurry or not: what is handed out keeps to it, and what stopped it stays. */
 static void check_limited(struct slice body, enum frame_format format, size_t piece, bool hurry)
 {
@@ -145,12 +154,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_append_slice(&whole.all, counts.tail);
 	if (!slice_eq(buf_slice(&whole.all), body))
 		abort();
-	if (whole.count <= GAPS_MAX) {
-		if (framing_finish(&whole.framing, counts.tail, &err) != RC_OK)
-			abort();
-		check_framing(&whole.framing, whole.gaps, whole.count, counts.tail);
-		check_joined(&whole, counts.tail, piece);
-	}
+	if (whole.count <= GAPS_MAX)
+		check_gaps(&whole, counts.tail, piece);
 	struct framer *f = framer_new(format, NULL);
 	uint64_t found = 0; /* invalid events that the framer has not looked at */
 	if (data[1] & 1)
