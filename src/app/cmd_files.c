@@ -117,10 +117,12 @@ int cmd_convert(int argc, char **argv)
 		return code;
 	if (parquet_codec_parse(slice_str(codec), &co.codec, &co.codec_level, &err) != RC_OK)
 		return usage_error("convert", "%s", err.text);
-	struct progress bar;
-	progress_begin(&bar, argv[1]);
 	co.in = argv[1];
 	co.out = argv[2];
+	if (stats && !strcmp(co.out, "-"))
+		return usage_error("convert", "--stats goes to standard output, as the file would: name a file");
+	struct progress bar;
+	progress_begin(&bar, argv[1]);
 	if (threads < 0 || threads > INT32_MAX)
 		return usage_error("convert", "--threads %lld: give the number of threads, or 0 for one for each CPU", (long long)threads);
 	co.threads = (unsigned)threads;

@@ -10,7 +10,7 @@
 const struct command commands[] = {
 	{ "serve", "[--lake DIR] [--data DIR] [--listen HOST:PORT]", "take events over HTTP and keep the lake", NULL, cmd_serve },
 	{ "ingest", "COLLECTION [FILE...|-]", "put files into the lake, without a server", NULL, cmd_ingest },
-	{ "convert", "IN OUT.parquet", "one file in, one Parquet file out", NULL, cmd_convert },
+	{ "convert", "IN OUT.parquet", "one file in, one Parquet file out; - is standard input or output", NULL, cmd_convert },
 	{ "restore", "FILE.parquet...", "the original bytes of converted files, on stdout or -o PATH", NULL, cmd_restore },
 	{ "query", "'SQL'", "SQL over the collections, the newest events included", NULL, cmd_query },
 	{ "search", "COLLECTION 'WORDS or FIELD:VALUE'", "find events, newest first", NULL, cmd_search },

@@ -6,7 +6,6 @@
 
 #include "json/notes.h"
 #include "os/clock.h"
-#include "os/file.h"
 
 #define THREADS_MAX 256u
 #define KEEP_MAX    ((size_t)16 << 20) /* encoded bytes of a range that wait for the ranges before */
@@ -14,9 +13,7 @@
 static rc_t convert_write(void *ctx, const void *data, size_t len, struct err *reterr)
 {
 	struct convert *c = ctx;
-	TRY(file_pwrite(c->fd, c->temp, data, len, c->offset, reterr));
-	c->offset += len;
-	return RC_OK;
+	return output_write(&c->output, slice_of(data, len), reterr);
 }
 
 static unsigned cpu_count(void)
@@ -114,15 +111,15 @@ static rc_t convert_finish(struct convert *c, struct err *reterr)
 	for (uint32_t i = 0; i < info.leaf_count; i++)
 		count_leaf(c->result, &info.leaves[i]);
 	parquet_file_info_clear(&info);
-	TRY(file_sync(c->fd, c->temp, reterr));
-	return file_rename(c->temp, c->opts->out, reterr);
+	return RC_OK;
 }
 
 /* Renamed over its input, the result would be all that is left of it. */
 static rc_t check_distinct(const struct convert_options *o, struct err *reterr)
 {
 	struct stat in, out;
-	if (strcmp(o->in, "-") != 0 && stat(o->in, &in) == 0 && stat(o->out, &out) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
+	if (strcmp(o->in, "-") != 0 && strcmp(o->out, "-") != 0 && stat(o->in, &in) == 0 && stat(o->out, &out) == 0 && S_ISREG(out.st_mode) &&
+	    in.st_dev == out.st_dev && in.st_ino == out.st_ino)
 		return err_set(reterr, RC_INVALID, "%s is the input: name another output file", o->out);
 	return RC_OK;
 }
@@ -138,7 +135,7 @@ static rc_t convert_open(struct convert *c, struct err *reterr)
 	TRY(file_source_rewind(c->source, reterr));
 	struct shred_options ro = { .verify_all = o->verify_all, .cpu_ns = clock_thread_cpu_ns };
 	TRY(shredder_new(&ro, NULL, &c->shredder, reterr));
-	TRY(file_open(c->temp, FILE_CREATE_NEW, &c->fd, reterr));
+	TRY(output_open(o->out, &c->output, reterr));
 	struct parquet_sink sink = { c, convert_write };
 	struct parquet_writer_options wo;
 	parquet_writer_options_default(&wo);
@@ -150,7 +147,6 @@ static rc_t convert_open(struct convert *c, struct err *reterr)
 
 static void convert_close(struct convert *c)
 {
-	file_close(c->fd);
 	turn_release_bases(c);
 	parquet_writer_free(c->writer);
 	shredder_free(c->shredder);
@@ -159,32 +155,29 @@ static void convert_close(struct convert *c)
 	pthread_cond_destroy(&c->moved);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->file_lock);
-	free(c->temp);
 }
 
 rc_t convert_file(const struct convert_options *opts, struct convert_result *ret, struct err *reterr)
 {
 	memset(ret, 0, sizeof *ret);
 	int64_t start = clock_mono_us(), cpu = clock_cpu_us();
-	struct convert c = { .opts = opts, .result = ret, .fd = -1, .end = RANGE_NONE, .failed = RANGE_NONE };
+	struct convert c = { .opts = opts, .result = ret, .output = OUTPUT_CLOSED, .end = RANGE_NONE, .failed = RANGE_NONE };
 	pthread_mutex_init(&c.lock, NULL);
 	pthread_mutex_init(&c.file_lock, NULL);
 	pthread_cond_init(&c.moved, NULL);
 	framing_init(&c.framing);
-	c.temp = file_temp_name(opts->out);
 	rc_t rc = convert_open(&c, reterr);
 	if (rc == RC_OK)
 		rc = convert_ranges(&c, reterr);
 	if (rc == RC_OK)
 		rc = convert_finish(&c, reterr);
+	rc = output_close(&c.output, rc, true, reterr);
 	if (rc == RC_OK) {
 		ret->format = file_source_format(c.source);
 		ret->bytes_in = c.cut ? c.size : file_source_end(c.source);
 		ret->stats = shredder_stats(c.shredder);
 		ret->took_us = clock_mono_us() - start;
 		ret->cpu_us = clock_cpu_us() - cpu;
-	} else if (c.fd >= 0) {
-		file_remove(c.temp, NULL);
 	}
 	convert_close(&c);
 	return rc;

@@ -16,7 +16,7 @@
 
 struct convert_options {
 	const char *in;  /* "-": standard input */
-	const char *out; /* appears whole or not at all; replaced if there */
+	const char *out; /* as os/output.h has it: a file appears whole or not at all, and is replaced if there */
 	enum frame_format format;
 	enum parquet_codec codec;
 	int codec_level;

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include "os/output.h"
 #include "parquet/writer.h"
 #include "pipeline/convert.h"
 #include "shred/merge.h"
@@ -33,9 +34,7 @@ struct base {
 struct convert {
 	const struct convert_options *opts;
 	struct convert_result *result;
-	char *temp;
-	int fd;
-	uint64_t offset; /* of the file's next byte */
+	struct output output;
 	struct parquet_writer *writer;
 	pthread_mutex_t file_lock; /* reserve, append */
 	struct file_source *source;

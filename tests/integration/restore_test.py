@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""hydrant restore -o: files, devices, pipes, standard output; a restore that fails leaves nothing behind and nothing changed."""
+"""hydrant restore -o, hydrant convert IN OUT: files, devices, pipes, standard output; what fails leaves nothing behind and nothing changed."""
 import os
+import stat
 import subprocess
 import sys
 sys.path.insert(0, os.environ["HYDRANT_TESTS"])
@@ -49,6 +50,33 @@ done = hydrant("restore", "in.parquet", "-o", ".")
 check("a folder is refused", done.returncode == 1 and b"is a folder" in done.stderr, done.stderr)
 done = hydrant("restore", "in.parquet", "-o", "missing/out")
 check("a folder that is not there is named", done.returncode == 1 and b"missing/out" in done.stderr, done.stderr)
+
+done = hydrant("convert", "in.ndjson", "-")
+check("convert to standard output", done.returncode == 0 and done.stdout == read("in.parquet"), done.stderr)
+with open("read", "wb") as copy:
+    reader = subprocess.Popen(["cat", "pipe"], stdout=copy)
+done = hydrant("convert", "in.ndjson", "pipe")
+reader.wait()
+check("convert to a named pipe", done.returncode == 0 and read("read") == read("in.parquet"), done.stderr)
+try:
+    os.mknod("full", stat.S_IFCHR | 0o600, os.makedev(1, 7))
+    open("full", "wb").close()
+except OSError as e:
+    skip("convert to a device", "none can be made here: %s" % e)
+else:
+    done = hydrant("convert", "in.ndjson", "full")
+    check("convert to a device writes to it", done.returncode == 1 and b"No space left" in done.stderr and stat.S_ISCHR(os.stat("full").st_mode), done.stderr)
+done = hydrant("convert", "in.ndjson", "-", "--stats")
+check("not with --stats, which goes there, too", done.returncode == 2 and not done.stdout and b"--stats" in done.stderr, done.stderr)
+before, old = names(), read("in.parquet")
+with open("bad.ndjson", "wb") as f:
+    f.write(content + b"{\n")
+done = hydrant("convert", "--strict", "bad.ndjson", "in.parquet")
+os.remove("bad.ndjson")
+check("a conversion that fails keeps what was there", done.returncode == 1 and read("in.parquet") == old and names() == before, done.stderr)
+done = hydrant("convert", "in.ndjson", "in.ndjson")
+check("and its own input is no output", done.returncode == 1 and read("in.ndjson") == content, done.stderr)
+
 with open("/dev/full", "wb") as full:
     done = subprocess.run([HYDRANT, "restore", "in.parquet"], stdout=full, stderr=subprocess.PIPE)
 check("a full disk is an error", done.returncode == 1 and b"No space left" in done.stderr, done.stderr)
