@@ -82,6 +82,8 @@ const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, 
 	const uint8_t *end = json_value_end(p, r->end);
 	struct slice text = slice_of(p, (size_t)(end - p));
 	uint32_t edge = r->prev;
+	if (json_space(p + 1, end) == end - 1) /* an empty one is the shape's alone, white space or not */
+		return NULL;
 	if (!parse_json_takes(b, parse_classes[*p], text))
 		return NULL;
 	uint32_t twin = parse_twin(s, edge);
