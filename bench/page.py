@@ -117,7 +117,7 @@ def column_lines(results):
 
 def convert_lines(args, results, versions):
     yield from ["## `hydrant convert` against the others", "", "![MB of JSON a CPU second, by tool](benchmarks.svg)", "",
-                "The same generated file to Parquet, zstd level 1, one thread each, by turns: in each of %d rounds hydrant, then every peer (every other round in reverse); "
+                "The same generated file to Parquet, zstd level 1, one thread each, by turns: in each of %d rounds hydrant, then every peer (every other round in reverse), each with the file in the page cache; "
                 "CPU seconds (user + system), a round's ratio is of that round, the medians. hydrant's time is that of the whole process and includes what exact "
                 "restore needs; of the peers only the conversion counts, not the start of Python and the import. Above 1: hydrant is quicker." % args.rounds, "",
                 "DuckDB %s, Polars %s, pyarrow %s, chdb %s. *Schema given*: `columns = {…}` with the types that DuckDB inferred before, not timed." % tuple(
