@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "base/hash.h"
 #include "shred/evolve_internal.h"
 #include "shred/shred_internal.h"
 
@@ -308,31 +307,17 @@ void shredder_adopt_batch(const struct shredder *s, struct batch *b)
 
 /* ---- accounts ---- */
 
-static void add_shape(struct shredder *s, uint64_t hash)
-{
-	const size_t mask = SHAPES_COUNTED * 2 - 1;
-	if (s->stats.shapes >= SHAPES_COUNTED)
-		return;
-	if (!s->shapes)
-		s->shapes = mem_zalloc(mask + 1, sizeof *s->shapes);
-	size_t i = hash >> 8 & mask;
-	while (s->shapes[i] && s->shapes[i] != hash)
-		i = (i + 1) & mask;
-	s->stats.shapes += !s->shapes[i];
-	s->shapes[i] = hash;
-}
-
 static void add_shapes(struct shredder *into, const struct shredder *fork, const struct batch *b, bool same)
 {
 	uint32_t at = fork->own.shape->index;
 	if (same) {
 		for (size_t i = 0; fork->shapes && i < SHAPES_COUNTED * 2; i++)
 			if (fork->shapes[i])
-				add_shape(into, fork->shapes[i]);
+				shred_count_shape(into, fork->shapes[i]);
 	} else if (at < b->root.child_count) {
 		const struct column *c = &b->root.children[at];
 		for (uint32_t i = 0; i < c->values; i++)
-			add_shape(into, hash64_seed(column_bytes_at(c, i), into->row.seed) | 1);
+			shred_count_shape(into, shred_shape_hash(into, column_bytes_at(c, i)));
 	}
 }
 

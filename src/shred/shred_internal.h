@@ -169,6 +169,10 @@ void append_row(struct shredder *s, struct batch *b, const struct row_meta *meta
 /* What append_row does besides the tape: ends the row whose payload columns are filled. */
 void append_finish(struct shredder *s, struct batch *b, const struct row_meta *meta);
 
+/* shredder.c: distinct shapes are counted by their hashes. */
+uint64_t shred_shape_hash(const struct shredder *s, struct slice shape);
+void shred_count_shape(struct shredder *s, uint64_t hash);
+
 /* fold.c: the shape to store for the row, whose columns are in b at `row`; valid until the next one. */
 struct slice fold_shape(struct shredder *s, const struct batch *b, uint32_t row);
 void fold_init(struct shredder *s);

@@ -239,23 +239,23 @@ static void count_check(struct shredder *s, int64_t since, bool same)
 	s->stats.mismatches += !same;
 }
 
-static void count_shape(struct shredder *s, struct slice shape)
+uint64_t shred_shape_hash(const struct shredder *s, struct slice shape)
 {
+	return hash64_seed(shape, s->row.seed) | 1;
+}
+
+void shred_count_shape(struct shredder *s, uint64_t hash)
+{
+	const size_t mask = SHAPES_COUNTED * 2 - 1;
 	if (s->stats.shapes >= SHAPES_COUNTED)
 		return;
 	if (!s->shapes)
-		s->shapes = mem_zalloc(SHAPES_COUNTED * 2, sizeof *s->shapes);
-	uint64_t h = hash64_seed(shape, s->row.seed) | 1;
-	for (size_t i = h >> 8;; i++) {
-		uint64_t *slot = &s->shapes[i & (SHAPES_COUNTED * 2 - 1)];
-		if (*slot == h)
-			return;
-		if (!*slot) {
-			*slot = h;
-			s->stats.shapes++;
-			return;
-		}
-	}
+		s->shapes = mem_zalloc(mask + 1, sizeof *s->shapes);
+	size_t i = hash >> 8 & mask;
+	while (s->shapes[i] && s->shapes[i] != hash)
+		i = (i + 1) & mask;
+	s->stats.shapes += !s->shapes[i];
+	s->shapes[i] = hash;
 }
 
 static void count_row(struct shredder *s, const struct row_meta *m)
@@ -270,7 +270,7 @@ static void count_row(struct shredder *s, const struct row_meta *m)
 	st->conflicts += s->row.conflicts;
 	if (!m->raw) {
 		st->dialects[s->row.shape.data[4] & 31]++;
-		count_shape(s, s->stored);
+		shred_count_shape(s, shred_shape_hash(s, s->stored));
 		return;
 	}
 	st->raw_number += s->row.raw & RAW_NUMBER ? 1 : 0;
