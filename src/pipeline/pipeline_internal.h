@@ -85,6 +85,9 @@ struct commit {
 rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr);
 
 rc_t pipeline_recover(struct pipeline *p, struct err *reterr);
+/* Commits what waits of one collection, in the calling thread; notes the outcome (hydrate.c). */
+rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *reterr);
+bool pipeline_stopping(const struct pipeline *p);
 void hot_clear(struct hot *h);
 void hot_unref(struct hot_chunk *chunk);
 
