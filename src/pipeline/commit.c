@@ -64,12 +64,7 @@ static rc_t append_built(struct commit *c, struct builder *b, const char *name, 
 		.summary = summary,
 		.summary_count = 2,
 	};
-	if (c->lock) /* views see the table before or after, with the log's events that go with it */
-		pthread_mutex_lock(c->lock);
-	rc_t rc = table_append(*t, &commit, reterr);
-	if (c->lock)
-		pthread_mutex_unlock(c->lock);
-	TRY(rc);
+	TRY(table_append(*t, &commit, reterr));
 	fault_point("hydrate.committed");
 	c->events += builder_events(b);
 	for (size_t i = 0; i < n; i++)
@@ -103,6 +98,14 @@ static void stem_of(const struct commit *c, uint64_t after, char out[96])
 	snprintf(out, 96, "%s-%012llx", c->log, (unsigned long long)after);
 }
 
+static rc_t build(struct commit *c, struct builder *b, const char *stem, struct err *reterr)
+{
+	pthread_mutex_lock(&c->p->build);
+	rc_t rc = builder_run(b, &c->source, stem, reterr);
+	pthread_mutex_unlock(&c->p->build);
+	return rc;
+}
+
 static rc_t quarantine_once(struct commit *c, const char *name, struct err *reterr)
 {
 	const char *before;
@@ -116,7 +119,7 @@ static rc_t quarantine_once(struct commit *c, const char *name, struct err *rete
 	TRY(new_builder(c, name, true, t, after, &b, reterr));
 	char stem[96];
 	stem_of(c, after, stem);
-	TRY(builder_run(b, &c->source, stem, reterr));
+	TRY(build(c, b, stem, reterr));
 	if (!builder_events(b))
 		return RC_OK;
 	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
@@ -138,7 +141,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 	TRY(new_builder(c, name, false, t, after, &b, reterr));
 	char stem[96];
 	stem_of(c, after, stem);
-	TRY(builder_run(b, &c->source, stem, reterr));
+	TRY(build(c, b, stem, reterr));
 	fault_point("hydrate.built");
 	if (c->measured)
 		TRY(c->measured(c, reterr));

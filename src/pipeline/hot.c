@@ -1,8 +1,8 @@
 /* Hot events are one more Parquet file: what a table does not hold yet is shredded from the log, when somebody looks, into files like any
  * other, so that scan, search, SQL and replay never see the log. Each look only adds a chunk for what came in since the last one.
  *
- * A view pairs a snapshot with exactly the events behind its position. The collection's lock is held while it is put together, and by a
- * commit while it moves the table, then while it trims: so the log still has everything behind the position that the view reads.
+ * A view pairs a snapshot with exactly the events behind its position. The collection's lock is held while it is put together, and while the
+ * log is told that a commit is done: so the log still has everything behind the position that the view reads, whatever the table does meanwhile.
  */
 #include <stdio.h>
 

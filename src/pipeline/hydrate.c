@@ -51,7 +51,7 @@ static rc_t choose_cut(struct pipeline *p, struct collection *c, uint64_t *ret_a
 /* One cut, whole. RC_EOF: nothing waits. *ret_upto: where it ended. */
 static rc_t hydrate_cut(struct pipeline *p, struct collection *c, uint64_t *ret_upto, struct err *reterr)
 {
-	struct commit commit = { .p = p, .log = wal_id(p->wal), .lock = &c->lock };
+	struct commit commit = { .p = p, .log = wal_id(p->wal) };
 	TRY(choose_cut(p, c, &commit.after, &commit.upto, reterr));
 	fault_point("hydrate.cut");
 	AUTO_MEM char *value = mem_printf("%llu:%llu", (unsigned long long)wal_epoch(p->wal), (unsigned long long)commit.upto);

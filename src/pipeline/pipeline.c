@@ -65,6 +65,8 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	p->opts.commit_bytes = commit_bytes(opts);
 	p->lock_fd = -1;
 	pthread_mutex_init(&p->lock, NULL);
+	pthread_mutex_init(&p->build, NULL);
+	pthread_cond_init(&p->due_some, NULL);
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -112,7 +114,9 @@ void pipeline_close(struct pipeline *p)
 	store_free(p->store);
 	file_close(p->lock_fd);
 	pthread_mutex_destroy(&p->lock);
+	pthread_mutex_destroy(&p->build);
 	pthread_cond_destroy(&p->wake);
+	pthread_cond_destroy(&p->due_some);
 	free(p->hot_dir);
 	free(p->data_dir);
 	free(p);

@@ -41,8 +41,8 @@ struct pipeline;
 void pipeline_options_default(struct pipeline_options *ret);
 /* RC_CONFLICT: the data folder is in use, the text is the holder's. RC_UNSUPPORTED: a newer hydrant's lake. */
 rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, struct err *reterr);
-rc_t pipeline_start(struct pipeline *p, struct err *reterr); /* the hydrate thread */
-void pipeline_stop(struct pipeline *p);                      /* waits for a running commit; the log keeps the rest */
+rc_t pipeline_start(struct pipeline *p, struct err *reterr); /* the threads that commit */
+void pipeline_stop(struct pipeline *p);                      /* waits for running commits; the log keeps the rest */
 void pipeline_close(struct pipeline *p);                     /* NULL is fine */
 AUTO_DEFINE(pipeline, pipeline_close)
 struct store *pipeline_store(struct pipeline *p);

@@ -29,14 +29,18 @@ struct hot {
 struct collection {
 	char *name;
 	pthread_mutex_t commit; /* held by whoever builds and commits a cut: one at a time */
-	pthread_mutex_t lock;   /* held while the table or the log's start moves, and while a view is put together */
+	pthread_mutex_t lock;   /* held while the log's start moves, and while a view is put together; never across a commit */
 	struct hot hot[2];      /* valid, quarantined; under `lock` */
 	pthread_mutex_t state_lock; /* of what follows; held for moments only: /metrics takes it on an HTTP loop */
 	int64_t retry_at;       /* clock_mono_us; 0 = none */
 	unsigned failures_in_row;
 	struct pipeline_state state;
 	char error[512];
+	bool taken;             /* due, and waiting for a worker or with one; with next_due under pipeline.lock */
+	struct collection *next_due;
 };
+
+#define HYDRATE_WORKERS 4 /* commits at a time */
 
 struct pipeline {
 	struct pipeline_options opts;
@@ -45,13 +49,18 @@ struct pipeline {
 	char *hot_dir;  /* hot.c's files; emptied at start, removed at the end */
 	int lock_fd;
 	struct wal *wal;
-	pthread_mutex_t lock; /* the collections map, and the hydrate thread's sleep */
-	pthread_cond_t wake;
+	pthread_mutex_t lock; /* the collections map, what is due, and the scheduler's sleep */
+	pthread_cond_t wake;  /* the scheduler */
 	struct map collections;
-	pthread_t thread;
+	pthread_t scheduler, workers[HYDRATE_WORKERS];
+	unsigned worker_count;
+	pthread_cond_t due_some; /* the workers */
+	struct collection *due_first, *due_last;
 	bool running, stopping;
-	bool asleep_for_good; /* the thread waits without a deadline: the next durable group must wake it */
+	bool worker_done;     /* since the scheduler's last look: its collection may be due again */
+	bool asleep_for_good; /* the scheduler waits without a deadline: the next durable group must wake it */
 	uint64_t bytes_at_check;
+	pthread_mutex_t build; /* held while a cut is built: memory_bytes are for one at a time */
 };
 
 /* The collection's entry, made if absent; lives as long as the pipeline. */
@@ -73,7 +82,6 @@ struct commit {
 	void *ctx;
 	const char *value;          /* the position property afterwards, "<epoch>:<upto>…"; NULL: removed */
 	struct build_source source;
-	pthread_mutex_t *lock;      /* held while the table's position changes; NULL if no view reads this source's log */
 	const struct table_property *forget; /* other sources' position properties that are removed with this commit */
 	size_t forget_count;
 	bool quarantine_done;       /* internal: those events of the cut are in their table */

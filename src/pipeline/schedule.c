@@ -15,10 +15,31 @@ bool pipeline_stopping(const struct pipeline *p)
 struct schedule {
 	struct pipeline *p;
 	int64_t next; /* clock_mono_us of the earliest deadline; INT64_MAX = none */
-	char **due;
-	size_t due_count, due_cap;
 	uint64_t bytes;
 };
+
+/* Hands the collection to a worker. */
+static void take(struct pipeline *p, struct collection *c)
+{
+	pthread_mutex_lock(&p->lock);
+	c->taken = true;
+	c->next_due = NULL;
+	if (p->due_first)
+		p->due_last->next_due = c;
+	else
+		p->due_first = c;
+	p->due_last = c;
+	pthread_cond_signal(&p->due_some);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static bool is_taken(struct pipeline *p, const struct collection *c)
+{
+	pthread_mutex_lock(&p->lock);
+	bool taken = c->taken;
+	pthread_mutex_unlock(&p->lock);
+	return taken;
+}
 
 static rc_t schedule_one(void *ctx, struct slice name, const struct wal_pending *pending)
 {
@@ -39,15 +60,13 @@ static rc_t schedule_one(void *ctx, struct slice name, const struct wal_pending 
 	if (c->retry_at > due)
 		due = c->retry_at;
 	pthread_mutex_unlock(&c->state_lock);
-	if (due > now) {
-		s->next = due < s->next ? due : s->next;
+	if (due <= now && !is_taken(p, c)) {
+		take(p, c);
 		return RC_OK;
 	}
-	if (s->due_count == s->due_cap) {
-		s->due_cap = s->due_cap ? s->due_cap * 2 : 16;
-		s->due = mem_realloc(s->due, s->due_cap * sizeof *s->due);
-	}
-	s->due[s->due_count++] = mem_strdup(text);
+	if (due <= now)
+		due = now + interval; /* its worker tells when it is done */
+	s->next = due < s->next ? due : s->next;
 	return RC_OK;
 }
 
@@ -66,14 +85,14 @@ static bool anything_came_in(struct pipeline *p, uint64_t bytes)
 	return stats.pending_bytes > bytes;
 }
 
-/* Sleeps until the next deadline, or until much has come in. Without deadline until the first durable group. What became durable between
- * the look at the schedule (it saw `bytes`) and here woke nobody: hence the second look, after on_durable can see that we sleep. */
+/* Sleeps until the next deadline, until much has come in, or a worker is done. Without deadline until the first durable group. What became
+ * durable between the look at the schedule (it saw `bytes`) and here woke nobody: hence the second look, after on_durable can see that we sleep. */
 static void sleep_until(struct pipeline *p, int64_t next, uint64_t bytes)
 {
 	pthread_mutex_lock(&p->lock);
 	__atomic_store_n(&p->bytes_at_check, bytes, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&p->asleep_for_good, next == INT64_MAX, __ATOMIC_SEQ_CST);
-	if (pipeline_stopping(p) || (next == INT64_MAX ? anything_came_in(p, bytes) : much_came_in(p, bytes))) {
+	if (pipeline_stopping(p) || p->worker_done || (next == INT64_MAX ? anything_came_in(p, bytes) : much_came_in(p, bytes))) {
 		/* look again at once */
 	} else if (next == INT64_MAX) {
 		pthread_cond_wait(&p->wake, &p->lock);
@@ -81,11 +100,12 @@ static void sleep_until(struct pipeline *p, int64_t next, uint64_t bytes)
 		struct timespec ts = { next / 1000000, next % 1000000 * 1000 };
 		pthread_cond_timedwait(&p->wake, &p->lock, &ts);
 	}
+	p->worker_done = false;
 	__atomic_store_n(&p->asleep_for_good, false, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* On the log's sync thread, after each group: wakes the hydrate thread when it has no deadline yet, or when enough came in to commit early. */
+/* On the log's sync thread, after each group: wakes the scheduler when it has no deadline yet, or when enough came in to commit early. */
 static void on_durable(void *ctx, uint64_t settled)
 {
 	struct pipeline *p = ctx;
@@ -98,20 +118,40 @@ static void on_durable(void *ctx, uint64_t settled)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void *hydrate_thread(void *arg)
+static void *scheduler_thread(void *arg)
 {
 	struct pipeline *p = arg;
 	while (!pipeline_stopping(p)) {
 		struct schedule s = { .p = p, .next = INT64_MAX };
 		wal_collections(p->wal, schedule_one, &s);
-		for (size_t i = 0; i < s.due_count; i++) {
-			if (!pipeline_stopping(p))
-				hydrate_collection(p, collection_get(p, s.due[i]), NULL);
-			free(s.due[i]);
-		}
-		free(s.due);
-		if (!s.due_count)
-			sleep_until(p, s.next, s.bytes);
+		sleep_until(p, s.next, s.bytes);
+	}
+	return NULL;
+}
+
+/* The next collection that is due; NULL: the pipeline stops. */
+static struct collection *next_due(struct pipeline *p)
+{
+	pthread_mutex_lock(&p->lock);
+	while (!p->due_first && !pipeline_stopping(p))
+		pthread_cond_wait(&p->due_some, &p->lock);
+	struct collection *c = pipeline_stopping(p) ? NULL : p->due_first;
+	if (c)
+		p->due_first = c->next_due;
+	pthread_mutex_unlock(&p->lock);
+	return c;
+}
+
+static void *worker_thread(void *arg)
+{
+	struct pipeline *p = arg;
+	for (struct collection *c; (c = next_due(p));) {
+		hydrate_collection(p, c, NULL);
+		pthread_mutex_lock(&p->lock);
+		c->taken = false;
+		p->worker_done = true;
+		pthread_cond_signal(&p->wake);
+		pthread_mutex_unlock(&p->lock);
 	}
 	return NULL;
 }
@@ -119,10 +159,20 @@ static void *hydrate_thread(void *arg)
 rc_t pipeline_start(struct pipeline *p, struct err *reterr)
 {
 	TRY(wal_on_durable(p->wal, on_durable, p, reterr));
-	int failed = pthread_create(&p->thread, NULL, hydrate_thread, p);
-	if (failed)
-		return err_set(reterr, RC_IO, "cannot start the hydrate thread: %s", strerror(failed));
+	int failed = pthread_create(&p->scheduler, NULL, scheduler_thread, p);
+	if (failed) {
+		wal_remove_on_durable(p->wal, on_durable, p);
+		return err_set(reterr, RC_IO, "cannot start the thread that schedules commits: %s", strerror(failed));
+	}
 	p->running = true;
+	while (!failed && p->worker_count < HYDRATE_WORKERS) {
+		failed = pthread_create(&p->workers[p->worker_count], NULL, worker_thread, p);
+		p->worker_count += !failed;
+	}
+	if (!p->worker_count) { /* fewer are as good, only slower */
+		pipeline_stop(p);
+		return err_set(reterr, RC_IO, "cannot start a thread that commits: %s", strerror(failed));
+	}
 	return RC_OK;
 }
 
@@ -133,8 +183,11 @@ void pipeline_stop(struct pipeline *p)
 	pthread_mutex_lock(&p->lock);
 	__atomic_store_n(&p->stopping, true, __ATOMIC_RELAXED);
 	pthread_cond_signal(&p->wake);
+	pthread_cond_broadcast(&p->due_some);
 	pthread_mutex_unlock(&p->lock);
-	pthread_join(p->thread, NULL);
+	pthread_join(p->scheduler, NULL);
+	while (p->worker_count)
+		pthread_join(p->workers[--p->worker_count], NULL);
 	wal_remove_on_durable(p->wal, on_durable, p);
 	p->running = false;
 }
