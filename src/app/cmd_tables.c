@@ -268,7 +268,7 @@ int cmd_verify(int argc, char **argv)
 	AUTO(store) *own = NULL;
 	rc_t rc = lake_open(true, &p, &server, &err);
 	if (rc == RC_OK && server)
-		rc = store_open(settings.lake, &own, &err);
+		rc = store_open(settings.lake, NULL, &own, &err);
 	struct verify_all all = { .store = p ? pipeline_store(p) : own, .p = p };
 	if (rc == RC_OK && argc > 1)
 		for (int i = 1; i < argc && rc == RC_OK; i++)

@@ -78,7 +78,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 		return err_set(reterr, RC_INVALID, "the lake %s is no folder, so --data DIR (or HYDRANT_DATA) is needed for the log",
 			       opts->lake);
 	p->hot_dir = opts->read_only ? mem_printf("%s/hot-%d", p->data_dir, (int)getpid()) : mem_printf("%s/hot", p->data_dir);
-	TRY(store_open(opts->lake, &p->store, reterr));
+	TRY(store_open(opts->lake, opts->store, &p->store, reterr));
 	bool exists = file_stat(p->data_dir, NULL, NULL, NULL, NULL) == RC_OK;
 	if (!opts->read_only && !exists)
 		TRY(dir_make(p->data_dir, reterr));

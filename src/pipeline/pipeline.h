@@ -20,6 +20,7 @@
 
 struct pipeline_options {
 	const char *lake;         /* folder or URL */
+	const struct store_options *store; /* of the lake; NULL: the environment's; looked at by pipeline_open only */
 	const char *data_dir;     /* log and cache; NULL: LAKE/_hydrant/local */
 	bool read_only;           /* a command that reads: nothing is made, an absent log is fine */
 	const char *holder;       /* text for whoever finds the data folder locked: "hydrant serve (pid 7) on http://…" */

@@ -68,8 +68,9 @@ static rc_t open_file_url(const char *url, struct store **ret, struct err *reter
 	return store_local_open(path, ret, reterr);
 }
 
-rc_t store_open(const char *url, struct store **ret, struct err *reterr)
+rc_t store_open(const char *url, const struct store_options *opts, struct store **ret, struct err *reterr)
 {
+	(void)opts; /* a folder has none */
 	if (!url || !*url)
 		return err_set(reterr, RC_INVALID, "the lake's place is empty: give a folder, or s3://bucket/prefix");
 	if (!strncmp(url, "file:", 5))

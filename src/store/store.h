@@ -39,8 +39,33 @@ struct store_entry {
 /* RC_OK goes on; anything else ends the listing and is returned by it. */
 typedef rc_t (*store_each)(void *ctx, const struct store_entry *entry, struct err *reterr);
 
-/* url: a folder's path, file:///abs/path (percent-decoded), later s3://bucket/prefix (RC_UNSUPPORTED today). */
-rc_t store_open(const char *url, struct store **ret, struct err *reterr);
+/* How a bucket stands in a request's URL. */
+enum store_addressing {
+	STORE_ADDRESSING_AUTO,   /* path style at an endpoint of one's own, virtual hosts at AWS unless the bucket's name has dots */
+	STORE_ADDRESSING_PATH,   /* https://endpoint/bucket/key */
+	STORE_ADDRESSING_VIRTUAL /* https://bucket.endpoint/key */
+};
+
+/* What a bucket may need beside its URL. All zero is right for a folder, and for a bucket that the AWS environment and profile files
+ * describe: each member that is NULL, empty or 0 is looked for there (store_s3.c says where) and then has its default. Strings are copied. */
+struct store_options {
+	const char *region;             /* NULL: AWS_REGION, AWS_DEFAULT_REGION, the profile, or what the bucket answers */
+	const char *endpoint;           /* "https://host[:port]"; NULL: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile, AWS */
+	const char *role_arn;           /* assumed with the credentials that are found */
+	const char *external_id;        /* the role's owner gave it; with role_arn only */
+	const char *kms_key;            /* objects are encrypted with this key (id, ARN or alias); "" or NULL: the bucket's default */
+	const char *profile;            /* of the AWS files; NULL: AWS_PROFILE */
+	const char *access_key, *secret_key, *session_token; /* both keys or none; session_token only with temporary ones */
+	const char *ca_file;            /* PEM; NULL: AWS_CA_BUNDLE, SSL_CERT_FILE, the system's */
+	const char *temp_dir;           /* where files are built before they are uploaded; NULL: $TMPDIR, /var/tmp */
+	const char *cache_dir;          /* for store_fetch and ranged reads; NULL: temp_dir/hydrant-cache-<uid> */
+	uint64_t cache_bytes;           /* bound of that folder; 0: 4 GiB */
+	bool owner_full_control;        /* objects go to a bucket of another account: its owner shall own them */
+	enum store_addressing addressing;
+};
+
+/* url: a folder's path, file:///abs/path (percent-decoded), or s3://bucket/prefix (RC_UNSUPPORTED today). opts may be NULL. */
+rc_t store_open(const char *url, const struct store_options *opts, struct store **ret, struct err *reterr);
 void store_free(struct store *s);
 AUTO_DEFINE(store, store_free)
 /* "file:///abs/path" or "s3://bucket/prefix": absolute, no '/' at the end, as Iceberg's `location` wants it (not percent-encoded). */

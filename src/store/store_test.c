@@ -14,7 +14,7 @@ static struct err err;
 static bool setup(void)
 {
 	snprintf(folder, sizeof folder, "/tmp/store-test-XXXXXX");
-	return mkdtemp(folder) && store_open(folder, &lake, &err) == RC_OK;
+	return mkdtemp(folder) && store_open(folder, NULL, &lake, &err) == RC_OK;
 }
 
 static void teardown(void)
@@ -225,27 +225,27 @@ TEST(store_urls_are_folders_files_or_refused_by_name)
 	struct store *s = NULL;
 	AUTO_MEM char *url = mem_printf("file://%s/not%%20yet/", folder);
 	AUTO_MEM char *want = mem_printf("file://%s/not yet", folder);
-	CHECK_OK(store_open(url, &s, &err), err);
+	CHECK_OK(store_open(url, NULL, &s, &err), err);
 	CHECK_STR(store_url(s), want);
 	store_free(s);
 	AUTO_MEM char *plain = mem_printf("%s/x//./y/", folder);
 	AUTO_MEM char *want2 = mem_printf("file://%s/x/y", folder);
-	CHECK_OK(store_open(plain, &s, &err), err);
+	CHECK_OK(store_open(plain, NULL, &s, &err), err);
 	CHECK_STR(store_url(s), want2);
 	CHECK_OK(store_put(s, "k", SLICE_LIT("x"), STORE_CREATE, &err), err);
 	store_free(s);
 	s = NULL;
 	CHECK(holds("x/y/k", "x"));
-	CHECK_RC(store_open("s3://b/p", &s, &err), RC_UNSUPPORTED);
-	CHECK_RC(store_open("gs://b/p", &s, &err), RC_INVALID);
-	CHECK_RC(store_open("file://host/p", &s, &err), RC_INVALID);
-	CHECK_RC(store_open("file:///a%zz", &s, &err), RC_INVALID);
-	CHECK_RC(store_open("", &s, &err), RC_INVALID);
-	CHECK_RC(store_open("/", &s, &err), RC_INVALID);
+	CHECK_RC(store_open("s3://b/p", NULL, &s, &err), RC_UNSUPPORTED);
+	CHECK_RC(store_open("gs://b/p", NULL, &s, &err), RC_INVALID);
+	CHECK_RC(store_open("file://host/p", NULL, &s, &err), RC_INVALID);
+	CHECK_RC(store_open("file:///a%zz", NULL, &s, &err), RC_INVALID);
+	CHECK_RC(store_open("", NULL, &s, &err), RC_INVALID);
+	CHECK_RC(store_open("/", NULL, &s, &err), RC_INVALID);
 	AUTO_MEM char *file = mem_printf("%s/x/y/k", folder);
-	CHECK_RC(store_open(file, &s, &err), RC_INVALID);
+	CHECK_RC(store_open(file, NULL, &s, &err), RC_INVALID);
 	AUTO_MEM char *below = mem_printf("%s/x/y/k/z", folder);
-	CHECK_RC(store_open(below, &s, &err), RC_INVALID);
+	CHECK_RC(store_open(below, NULL, &s, &err), RC_INVALID);
 	CHECK(s == NULL);
 	teardown();
 }

@@ -77,7 +77,7 @@ static inline bool setup(void)
 {
 	memset(&fx, 0, sizeof fx);
 	snprintf(fx.folder, sizeof fx.folder, "/tmp/table-test-XXXXXX");
-	if (!mkdtemp(fx.folder) || store_open(fx.folder, &fx.real, &err) != RC_OK)
+	if (!mkdtemp(fx.folder) || store_open(fx.folder, NULL, &fx.real, &err) != RC_OK)
 		return false;
 	fx.lake = store_new(&bent_ops, fx.real, store_url(fx.real));
 	return true;

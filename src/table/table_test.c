@@ -287,7 +287,7 @@ TEST(copied_lake_resolves_its_files_in_the_copy)
 	CHECK_INT(run(command), 0);
 	AUTO_MEM char *place = mem_printf("%s/copy", fx.folder);
 	AUTO(store) *copy = NULL;
-	CHECK_OK(store_open(place, &copy, &err), err);
+	CHECK_OK(store_open(place, NULL, &copy, &err), err);
 	AUTO(table) *u = NULL;
 	CHECK_OK(table_open(copy, "trail", &u, &err), err);
 	CHECK_INT(look_at(u, INT32_MIN, INT32_MAX).records, 5);

@@ -115,7 +115,7 @@ int main(int argc, char **argv)
 	const char *verb = argv[3];
 	AUTO(store) *store = NULL;
 	AUTO(table) *t = NULL;
-	rc_t rc = store_open(argv[1], &store, &err);
+	rc_t rc = store_open(argv[1], NULL, &store, &err);
 	if (rc == RC_OK)
 		rc = !strcmp(verb, "create") ? create(store, argv[2], &t) : table_open(store, argv[2], &t, &err);
 	if (rc != RC_OK)
