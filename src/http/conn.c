@@ -30,6 +30,20 @@ void loop_enter(struct http_loop *l)
 	}
 }
 
+/* False: no memory for it. */
+static bool start_tls(struct conn *c)
+{
+	struct http_server *s = c->l->server;
+	pthread_mutex_lock(&s->tls_lock);
+	if (s->tls)
+		c->tls = tls_open(s->tls, c->fd);
+	bool fine = !s->tls == !c->tls;
+	pthread_mutex_unlock(&s->tls_lock);
+	c->handshake = c->tls != NULL;
+	c->started = c->handshake ? c->l->now : 0;
+	return fine;
+}
+
 void conn_start(struct http_loop *l, int fd, const struct sockaddr *peer, size_t peer_len)
 {
 	struct conn *c = NEW(struct conn);
@@ -43,7 +57,8 @@ void conn_start(struct http_loop *l, int fd, const struct sockaddr *peer, size_t
 	if (l->conns)
 		l->conns->prev = c;
 	l->conns = c;
-	if (loop_add(l->loop, fd, LOOP_READ, conn_ready, c, &c->watch, NULL) != RC_OK) {
+	if ((l->server->options.tls && !start_tls(c)) ||
+	    loop_add(l->loop, fd, LOOP_READ, conn_ready, c, &c->watch, NULL) != RC_OK) {
 		conn_abort(c);
 		return;
 	}
@@ -74,9 +89,12 @@ void conn_abort(struct conn *c)
 		return;
 	c->dead = true;
 	c->stop = true;
-	loop_remove(l->loop, c->watch);
+	if (c->watch)
+		loop_remove(l->loop, c->watch);
 	loop_timer_clear(l->loop, &c->timer);
 	wait_end(c);
+	tls_close(c->tls);
+	c->tls = NULL;
 	close(c->fd);
 	c->fd = -1;
 	c->reading = NULL;
@@ -114,6 +132,7 @@ void conn_free(struct conn *c)
 		request_unlink(r);
 		request_free(r);
 	}
+	tls_close(c->tls);
 	if (c->fd >= 0) /* the loop never ran, or was not the one to stop it */
 		close(c->fd);
 	buf_free(&c->in);
@@ -269,6 +288,8 @@ void conn_resume(struct conn *c)
 
 static void conn_linger(struct conn *c)
 {
+	if (c->tls && !c->handshake)
+		tls_goodbye(c->tls);
 	if (c->eof || shutdown(c->fd, SHUT_WR) < 0) {
 		conn_abort(c);
 		return;
@@ -283,6 +304,8 @@ static int64_t conn_deadline(const struct conn *c)
 	int64_t idle = c->progress + limits->idle_time_us;
 	if (c->lingering)
 		return c->progress + LINGER_US;
+	if (c->handshake)
+		return c->started + limits->header_time_us;
 	if (c->blocked && c->first)
 		return idle;
 	if (c->waiting)
@@ -305,7 +328,7 @@ void conn_update(struct conn *c)
 		if (c->dead)
 			return;
 	}
-	bool want_read = c->lingering || (!c->eof && !c->stop && !c->waiting && !c->paused);
+	bool want_read = c->lingering || (!c->eof && !c->stop && !c->waiting && !c->paused && !(c->handshake && c->blocked));
 	unsigned events = (want_read ? LOOP_READ : 0) | (c->blocked ? LOOP_WRITE : 0);
 	if (loop_modify(c->l->loop, c->watch, events, NULL) != RC_OK) {
 		conn_abort(c);
@@ -327,7 +350,7 @@ static void conn_timer(struct loop_timer *t)
 		return;
 	}
 	bool request = c->reading || (c->in.len && !c->paused);
-	if (c->lingering || (c->blocked && c->first) || !request) {
+	if (c->lingering || c->handshake || (c->blocked && c->first) || !request) {
 		conn_abort(c);
 		return;
 	}
@@ -354,7 +377,8 @@ static void conn_read(struct conn *c)
 	size_t kept = c->lingering ? 0 : c->in.len;
 	if (kept)
 		memcpy(l->scratch, c->in.data, kept);
-	ssize_t n = recv(c->fd, l->scratch + kept, l->scratch_len - kept, MSG_DONTWAIT);
+	size_t room = l->scratch_len - kept;
+	ssize_t n = c->tls && !c->lingering ? tls_recv(c->tls, l->scratch + kept, room) : recv(c->fd, l->scratch + kept, room, MSG_DONTWAIT);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			conn_abort(c);
@@ -376,12 +400,48 @@ static void conn_read(struct conn *c)
 		keep_rest(c, in, used);
 }
 
+/* The client speaks plain HTTP to a port that speaks TLS: it can read why it gets nothing. */
+static void tell_plain(struct conn *c)
+{
+	static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+				   "{\"error\":{\"code\":\"https\",\"message\":\"this port speaks TLS: use https://\"}}\n";
+	if (send(c->fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return; /* then it does not */
+	shutdown(c->fd, SHUT_WR);
+	uint8_t rest[4096];
+	while (recv(c->fd, rest, sizeof rest, MSG_DONTWAIT) > 0)
+		; /* unread bytes would make the close a reset, and take the answer with them */
+}
+
+/* True: it is done, and requests may come. */
+static bool conn_handshake(struct conn *c)
+{
+	enum tls_step step = tls_handshake(c->tls);
+	if (step == TLS_PLAIN)
+		tell_plain(c);
+	if (step == TLS_PLAIN || step == TLS_FAILED) {
+		conn_abort(c);
+		return false;
+	}
+	c->handshake = step != TLS_DONE;
+	c->blocked = step == TLS_WRITE;
+	if (!c->handshake) {
+		c->started = 0;
+		c->progress = c->l->now;
+	}
+	return !c->handshake;
+}
+
 static void conn_ready(void *ctx, unsigned events)
 {
 	struct conn *c = ctx;
 	loop_enter(c->l);
 	if (events & LOOP_HANGUP) {
 		conn_abort(c);
+		return;
+	}
+	if (c->handshake && !c->lingering && !conn_handshake(c)) {
+		conn_update(c);
 		return;
 	}
 	if (events & LOOP_WRITE) {

@@ -6,7 +6,8 @@
  * {"error":{"code":"…","message":"…"}}, and never reaches the handler. Completions are cheap from any thread: http_respond formats in the
  * calling thread and pushes to the loop's queue; only a push to an empty queue wakes the loop, which then writes once per connection.
  * So "200 durable requests at once" costs one wake-up a loop and one write a connection. An idle server does not wake up at all.
- * Not promised: TLS, HTTP/2, upgrades. That a client which only closed its sending side is gone (see http_request_peer_closed).
+ * With TLS (1.2 and 1.3, ALPN http/1.1) nothing else changes; a client that is slow with its handshake has header_time_us.
+ * Not promised: client certificates, HTTP/2, upgrades. That a client which only closed its sending side is gone (see http_request_peer_closed).
  * Ownership: a request, and every slice its accessors give, is valid from check/handle until it is responded to: the call of
  * http_respond* or http_stream_end takes it away. Each request must be responded to exactly once, also while draining and after
  * http_server_stop, but before http_server_free.
@@ -24,6 +25,7 @@
 
 struct http_server;
 struct http_request;
+struct http_tls; /* a certificate with its key, ready for use */
 
 struct http_limits {
 	size_t header_bytes;      /* request line and headers together: 431 (32 KiB; at most 1 MiB) */
@@ -46,6 +48,7 @@ struct http_server_options {
 	/* Bytes of heads, bodies and inflaters held for all connections together (128 MiB). When it is used up, connections with more
 	 * to read are not read until some is given back, at most memory_wait_us. At least 2 × body_bytes is wise. */
 	uint64_t body_memory;
+	struct http_tls *tls; /* NULL = plain HTTP. Taken over by a start that succeeds */
 	/* Called once the head is there and is well-formed, before the body is read or "100 Continue" is sent; may be NULL. May respond, in
 	 * the call itself only (401, 404, 413, 429 …): then handle is not called, a small body is skipped, else the connection
 	 * is closed properly after the answer. http_request_body is empty here. */
@@ -78,6 +81,13 @@ rc_t http_server_drain(struct http_server *s, int64_t deadline, struct err *rete
 void http_server_stop(struct http_server *s);
 void http_server_free(struct http_server *s); /* stops first; every request must have been responded to. NULL is harmless. */
 AUTO_DEFINE(http_server, http_server_free)
+
+/* PEM files: the certificate with those that lead to its issuer, its key without a pass phrase. RC_INVALID: unreadable, or no pair. */
+rc_t http_tls_load(const char *cert, const char *key, struct http_tls **ret, struct err *reterr);
+void http_tls_free(struct http_tls *t);
+AUTO_DEFINE(http_tls, http_tls_free)
+/* New connections get this one (taken over), open ones keep theirs. Only for a server that was started with TLS. Any thread. */
+void http_server_renew_tls(struct http_server *s, struct http_tls *t);
 
 /* ---- reading a request ---- */
 

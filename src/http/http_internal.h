@@ -157,6 +157,7 @@ struct conn {
 	struct conn *dirty_next;
 	struct loop_fd *watch;
 	int fd; /* -1 when dead */
+	void *tls; /* an SSL, NULL = plain */
 	struct loop_timer timer;
 	int64_t deadline; /* 0 = none; the timer may fire earlier and looks here */
 	struct http_request *first, *last, *reading;
@@ -173,6 +174,8 @@ struct conn {
 	bool stop;        /* no more requests are taken from it */
 	bool lingering;   /* our side is shut; what comes is thrown away */
 	bool blocked;     /* the socket's send buffer is full */
+	bool handshake;   /* of TLS: not done yet */
+	bool midway;      /* a TLS record may be out in part: the bytes it was made of must not change */
 	bool paused;      /* too much in work or unsent: not read */
 	bool dirty;
 	bool dead;        /* closed; waits for requests in the user's hands */
@@ -212,6 +215,8 @@ struct http_loop {
 
 struct http_server {
 	struct http_server_options options;
+	pthread_mutex_t tls_lock;
+	struct http_tls *tls; /* for new connections; NULL = plain */
 	char address[80];
 	uint16_t port;
 	int listen_fd;
@@ -261,6 +266,16 @@ void conn_resume(struct conn *c); /* goes on with what was read before */
 void conn_update(struct conn *c); /* what to wait for and until when, or the end of it */
 void conn_refuse(struct conn *c, const struct http_refusal *refusal); /* instead of the request being read */
 void loop_enter(struct http_loop *l);
+
+/* tls.c: below, ssl is what tls_open gave. Results of recv and send are those of the system calls, errno included. */
+enum tls_step { TLS_DONE, TLS_READ, TLS_WRITE, TLS_PLAIN /* the client speaks HTTP */, TLS_FAILED };
+void *tls_open(const struct http_tls *t, int fd); /* NULL: out of memory */
+void tls_close(void *ssl);                        /* NULL is fine; the socket stays open */
+enum tls_step tls_handshake(void *ssl);
+void tls_goodbye(void *ssl); /* close_notify, if the socket takes it */
+ssize_t tls_recv(void *ssl, uint8_t *out, size_t len);
+struct iovec;
+ssize_t tls_send(void *ssl, const struct iovec *iov, int count);
 
 /* body.c */
 void body_begin(struct conn *c, struct http_request *r);

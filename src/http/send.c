@@ -26,7 +26,7 @@ static void add_piece(struct iovec *iov, int *count, size_t *total, const void *
 /* While draining the last answer of a connection says that it ends; its head may have been written before draining began. */
 static void announce_end(struct conn *c, struct http_request *r)
 {
-	if (!atomic_load_explicit(&c->l->server->draining, memory_order_relaxed) || r->close || r->sent || r->next || c->reading)
+	if (!atomic_load_explicit(&c->l->server->draining, memory_order_relaxed) || c->midway || r->close || r->sent || r->next || c->reading)
 		return;
 	if (r->out.len)
 		response_insert_close(r);
@@ -127,7 +127,7 @@ void conn_flush(struct conn *c)
 			return;
 		}
 		msg.msg_iovlen = (size_t)count;
-		ssize_t n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = c->tls ? tls_send(c->tls, iov, count) : sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN) {
@@ -135,6 +135,7 @@ void conn_flush(struct conn *c)
 			return;
 		}
 		c->blocked = n < 0 || (size_t)n < total;
+		c->midway = c->tls && c->blocked;
 		if (n > 0) {
 			stat_add(&c->l->bytes_out, (uint64_t)n);
 			c->progress = c->l->now;

@@ -164,7 +164,7 @@ static void refuse_connection(struct http_server *s, int fd)
 				   "Connection: close\r\n\r\n"
 				   "{\"error\":{\"code\":\"too_many_connections\",\"message\":\"too many connections: use fewer, or try again "
 				   "later\"}}\n";
-	if (send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+	if (!s->options.tls && send(fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
 		shutdown(fd, SHUT_WR);
 	close(fd);
 	stat_add(&s->refused, 1);
@@ -235,6 +235,7 @@ rc_t http_server_make(const struct http_server_options *o, struct http_server **
 	s->loop_count = s->options.loops;
 	s->loops = mem_zalloc(s->loop_count, sizeof(*s->loops));
 	pthread_mutex_init(&s->drain_lock, NULL);
+	pthread_mutex_init(&s->tls_lock, NULL);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->drain_cond, &monotonic);
@@ -279,15 +280,26 @@ rc_t http_server_start(const struct http_server_options *o, struct http_server *
 {
 	struct http_server *s = NULL;
 	TRY(http_server_make(o, &s, reterr));
+	s->tls = o->tls;
 	rc_t rc = open_listener(s, reterr);
 	if (rc == RC_OK)
 		rc = start_loops(s, reterr);
 	if (rc != RC_OK) {
+		s->tls = NULL; /* stays the caller's */
 		http_server_free(s);
 		return rc;
 	}
 	*ret = s;
 	return RC_OK;
+}
+
+void http_server_renew_tls(struct http_server *s, struct http_tls *t)
+{
+	pthread_mutex_lock(&s->tls_lock);
+	struct http_tls *old = s->tls;
+	s->tls = t;
+	pthread_mutex_unlock(&s->tls_lock);
+	http_tls_free(old); /* connections hold what they need of it */
 }
 
 uint16_t http_server_port(const struct http_server *s)
@@ -427,6 +439,8 @@ void http_server_free(struct http_server *s)
 		close(s->listen_fd);
 	pthread_cond_destroy(&s->drain_cond);
 	pthread_mutex_destroy(&s->drain_lock);
+	pthread_mutex_destroy(&s->tls_lock);
+	http_tls_free(s->tls);
 	free((char *)s->options.listen);
 	free(s->loops);
 	free(s);
