@@ -9,8 +9,10 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 enum {
 	RECORD = 16 * 1024,        /* plaintext of one TLS record, at most */
@@ -104,6 +106,10 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 static rc_t load_pair(SSL_CTX *ctx, const char *cert, const char *key, struct err *reterr)
 {
 	bool encrypted = false;
+	if (access(cert, R_OK) != 0)
+		return err_errno(reterr, RC_INVALID, "the certificate %s cannot be read", cert);
+	if (access(key, R_OK) != 0)
+		return err_errno(reterr, RC_INVALID, "the key %s cannot be read", key);
 	SSL_CTX_set_default_passwd_cb(ctx, no_pass_phrase);
 	SSL_CTX_set_default_passwd_cb_userdata(ctx, &encrypted);
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
@@ -112,11 +118,12 @@ static rc_t load_pair(SSL_CTX *ctx, const char *cert, const char *key, struct er
 	int rc = SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM);
 	if (rc != 1 && encrypted)
 		return err_set(reterr, RC_INVALID, "the key %s has a pass phrase: give one without, readable by hydrant only", key);
-	if (rc != 1)
+	if (rc != 1 && ERR_GET_REASON(ERR_peek_last_error()) != X509_R_KEY_VALUES_MISMATCH)
 		return err_set(reterr, RC_INVALID, "the key %s cannot be used: %s; give the PEM file of the certificate's private key", key,
 			       ssl_reason());
-	if (SSL_CTX_check_private_key(ctx) != 1)
-		return err_set(reterr, RC_INVALID, "the key %s is not the key of the certificate %s: %s", key, cert, ssl_reason());
+	if (rc != 1 || SSL_CTX_check_private_key(ctx) != 1)
+		return err_set(reterr, RC_INVALID, "the key %s is not the key of the certificate %s (%s): give the two that belong together", key,
+			       cert, ssl_reason());
 	SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
 	return RC_OK;
 }
