@@ -10,7 +10,7 @@
 #include "source/unpack_internal.h"
 
 #define FIRST_READ ((size_t)8 << 20) /* a good sample for the schema */
-#define NEXT_READ ((size_t)2 << 20)
+#define NEXT_READ ((size_t)1 << 20)  /* with its events about what a core's caches hold; smaller: more calls of the shredder */
 #define EVENTS_MAX ((size_t)1 << 17) /* handed out at once: an event may be one byte, and takes a hundred here */
 
 struct file_source {
@@ -38,6 +38,7 @@ struct file_source {
 	uint64_t frame_base; /* input offset of the framer's byte 0 */
 	uint64_t offset;     /* input bytes fed to it */
 	bool fed_any, done;
+	bool sampled; /* the beginning of the file was read by another: this is a part behind it */
 	uint64_t events_seen, bytes_seen;
 	struct event *events;
 	uint64_t *lines; /* of the unchecked ones */
@@ -236,7 +237,7 @@ static rc_t take(struct file_source *s, const struct frame_event *e, struct err 
 static rc_t feed(struct file_source *s, struct err *reterr)
 {
 	size_t first = s->opts.first_read ? s->opts.first_read : FIRST_READ;
-	size_t want = s->fed_any && first > NEXT_READ ? NEXT_READ : first, got;
+	size_t want = (s->fed_any || s->sampled) && first > NEXT_READ ? NEXT_READ : first, got;
 	TRY(read_input(s, framer_space(s->framer, want), want, &got, reterr));
 	s->fed_any = true;
 	s->offset += got;
@@ -331,7 +332,7 @@ rc_t file_source_twin(struct file_source *s, struct file_source **ret, struct er
 	arena_init(&t->reasons);
 	t->path = mem_strdup(s->path);
 	t->size = s->size;
-	t->seekable = true;
+	t->seekable = t->sampled = true;
 	t->fd = dup(s->fd);
 	if (t->fd < 0) {
 		rc_t rc = err_errno(reterr, RC_IO, "cannot read %s by several threads", s->path);
