@@ -42,11 +42,11 @@ build-tsan/build.ninja: $(ROOMS)
 
 build-fuzz/build.ninja: $(ROOMS) $(wildcard src/*/*_fuzz.c)
 	@tools/bootstrap build fuzz
-	@CC=clang $(call configure,build-fuzz,$(FUZZ))
+	@export CC=clang; $(call configure,build-fuzz,$(FUZZ))
 
 build-fuzz-coverage/build.ninja: $(ROOMS) $(wildcard src/*/*_fuzz.c)
 	@tools/bootstrap build fuzz
-	@CC=clang $(call configure,build-fuzz-coverage,$(COVER))
+	@export CC=clang; $(call configure,build-fuzz-coverage,$(COVER))
 
 build-bench/build.ninja: $(ROOMS) $(wildcard src/*/*_bench.c)
 	@tools/bootstrap build
