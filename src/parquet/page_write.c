@@ -2,9 +2,8 @@
  *   v1  compressed [ u32 length, repetition levels ][ u32 length, definition levels ] values
  *   v2  repetition levels, definition levels, then compressed values
  * Level parts are there only if the column's maximum level is not 0. */
+#include "parquet/page_crc.h"
 #include "parquet/write_internal.h"
-
-#include <zlib.h>
 
 static rc_t page_too_large(size_t bytes, struct err *reterr)
 {
@@ -19,10 +18,8 @@ static rc_t emit(struct encoder *e, struct meta_page_header *h, struct slice fir
 	if (stored > INT32_MAX || h->uncompressed_page_size < 0)
 		return page_too_large(stored, reterr);
 	h->compressed_page_size = (int32_t)stored;
-	uLong crc = crc32_z(0, first.data, first.data ? first.len : 0);
-	if (second.len)
-		crc = crc32_z(crc, second.data, second.len);
-	h->crc = (int32_t)(uint32_t)crc;
+	uint32_t crc = page_crc(0, first.data, first.len);
+	h->crc = (int32_t)page_crc(crc, second.data, second.len);
 	META_SET(h, PAGE_HEADER_CRC);
 	size_t at = e->out.len;
 	meta_page_header_encode(h, &e->out);

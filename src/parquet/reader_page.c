@@ -1,8 +1,8 @@
 /* The bytes of a column chunk → pages: read ahead in windows, headers, checksums, inflation, level framing (README.md "Data Pages"). */
+#include "parquet/page_crc.h"
 #include "parquet/reader_internal.h"
 
 #include <lz4.h>
-#include <zlib.h>
 
 #define HEADER_FIRST 256 /* bytes looked at for a page header before more are fetched */
 
@@ -253,7 +253,7 @@ rc_t chunk_next_page(struct chunk *c, struct page *ret, struct err *reterr)
 		const uint8_t *body = NULL;
 		size_t len = (size_t)p.header.compressed_page_size;
 		TRY(chunk_bytes(c, body_pos, len, &body, reterr));
-		if (META_HAS(&p.header, PAGE_HEADER_CRC) && (uint32_t)p.header.crc != (uint32_t)crc32_z(0, body, len))
+		if (META_HAS(&p.header, PAGE_HEADER_CRC) && (uint32_t)p.header.crc != page_crc(0, body, len))
 			return err_set(reterr, RC_CORRUPT, "the checksum of the page at offset %llu does not match",
 				       (unsigned long long)(body_pos - header_len));
 		TRY(p.header.type == PAGE_DATA_V2 ? page_v2(c, body, &p, reterr) : page_v1(c, body, &p, reterr));
