@@ -6,7 +6,7 @@
 #include "parquet/write_internal.h"
 
 #define SAMPLE_BYTES_MIN ((size_t)2 << 10)  /* a sample is 1/16 of the chunk, but within these; plain bytes */
-#define SAMPLE_BYTES_MAX ((size_t)48 << 10)
+#define SAMPLE_BYTES_MAX ((size_t)32 << 10)
 #define SAMPLE_RUNS 3
 #define DICT_PATIENCE_MIN 1024   /* values seen before a dictionary may be called hopeless */
 #define DICT_PATIENCE_MAX 16384

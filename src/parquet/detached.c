@@ -39,7 +39,7 @@ static rc_t go_straight(struct parquet_group *g, struct err *reterr)
 static rc_t group_write(void *ctx, const void *data, size_t len, struct err *reterr)
 {
 	struct parquet_group *g = ctx;
-	if (!g->straight && g->bytes.len + len > g->opts.keep) {
+	if (!g->straight && (g->bytes.len + len > g->opts.keep || (g->opts.ready && g->opts.ready(g->opts.ctx)))) {
 		if (g->opts.turn)
 			TRY(g->opts.turn(g->opts.ctx, reterr));
 		TRY(go_straight(g, reterr));

@@ -96,11 +96,13 @@ AUTO_DEFINE(parquet_writer, parquet_writer_free)
  *   parquet_writer_append   one thread at a time, in the order of the file
  * reserve for one group may run while append runs for another if the caller takes care that they do not run at once (one lock for both).
  * Memory: what the group encodes is kept up to `keep` bytes; beyond, `turn` is called once, which returns when every group reserved before
- * has been appended (or fails): from then on the group's bytes go to the writer's sink, and nobody else may append. */
+ * has been appended (or fails): from then on the group's bytes go to the writer's sink, and nobody else may append. `ready` says whether that would
+ * return at once: then nothing is kept, and copied once more. Both may be NULL. */
 struct parquet_group;
 struct parquet_group_options {
 	size_t keep;
 	rc_t (*turn)(void *ctx, struct err *reterr);
+	bool (*ready)(void *ctx);
 	void *ctx;
 };
 /* The options of the writer are copied; the group may be used for any number of its row groups, one after the other. */

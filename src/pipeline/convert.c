@@ -35,7 +35,7 @@ static void *worker_main(void *ctx)
 /* The calling thread works, too. Threads that cannot be started are done without. */
 static void convert_run(struct convert *c, struct worker *workers, unsigned count)
 {
-	struct parquet_group_options keep = { .keep = KEEP_MAX, .turn = turn_append };
+	struct parquet_group_options keep = { .keep = KEEP_MAX, .turn = turn_append, .ready = turn_ready };
 	unsigned started = 1;
 	for (unsigned i = 0; i < count; i++) {
 		struct worker *w = &workers[i];

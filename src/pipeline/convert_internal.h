@@ -98,6 +98,8 @@ rc_t turn_take(struct worker *w, struct err *reterr);
 void turn_pass(struct worker *w);
 /* Waits until all earlier ranges are in the file. */
 rc_t turn_append(void *worker, struct err *reterr);
+/* Whether they are. */
+bool turn_ready(void *worker);
 void turn_appended(struct worker *w);
 void turn_fail(struct worker *w, rc_t rc, const struct err *err);
 /* The first call of the input is shredded: the other ranges may begin. */

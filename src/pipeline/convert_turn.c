@@ -171,6 +171,15 @@ rc_t turn_append(void *worker, struct err *reterr)
 	return wait_for(w, &w->c->appended, reterr);
 }
 
+bool turn_ready(void *worker)
+{
+	struct worker *w = worker;
+	pthread_mutex_lock(&w->c->lock);
+	bool ready = w->c->appended >= w->range;
+	pthread_mutex_unlock(&w->c->lock);
+	return ready;
+}
+
 void turn_appended(struct worker *w)
 {
 	struct convert *c = w->c;
