@@ -43,6 +43,8 @@ static uint32_t node_push(struct shape_keys *k, uint32_t parent, bool element, s
 		.element = element,
 		.key = arena_copy(&k->arena, key),
 	};
+	if (parent != SHAPE_NONE && !element)
+		k->nodes[parent].keys |= shape_key_bit(key);
 	return k->node_count++;
 }
 

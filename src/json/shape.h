@@ -63,7 +63,22 @@ struct shape_node {
 	uint32_t depth;	  /* 0 for the root */
 	bool element;	  /* of the array `parent` */
 	struct slice key; /* decoded; empty for root and elements */
+	uint64_t keys;	  /* shape_key_bit of all its members' keys: a key whose bit is missing has no node. Not stored */
 };
+
+/* One of 64 bits, by the key's length and its first and last bytes. */
+static inline uint64_t shape_key_bit(struct slice key)
+{
+	uint64_t a = 0, b = 0;
+	if (key.len >= 8) {
+		memcpy(&a, key.data, 8);
+		memcpy(&b, key.data + key.len - 8, 8);
+	} else if (key.len) {
+		a = key.data[0] | (uint64_t)key.data[key.len / 2] << 8 | (uint64_t)key.data[key.len - 1] << 16;
+	}
+	uint64_t h = (a ^ key.len) * 0x9e3779b97f4a7c15u;
+	return (uint64_t)1 << (((h >> 32 ^ h ^ b) * 0xc2b2ae3d27d4eb4fu) >> 58);
+}
 
 struct shape_keys;
 

@@ -13,16 +13,6 @@
 
 const uint64_t fast_tens[9] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000 };
 
-/* What only validation can tell is asked once a row. */
-bool fast_trust(struct row *r)
-{
-	if (r->trusted)
-		return true;
-	r->trusted = json_validate_all(slice_of(r->payload, (size_t)(r->end - r->payload)), NULL, NULL, NULL) == RC_OK;
-	r->invalid = !r->trusted;
-	return r->trusted;
-}
-
 /* The newest value of c never was. */
 static void column_unput(struct column *c)
 {
@@ -45,17 +35,72 @@ void fast_undo(struct shredder *s)
 		column_unput(r->touched[--r->touched_count]);
 }
 
+/* The closing quote of the key that begins at p, behind its quote; NULL if it is no legal string. */
+static const uint8_t *key_end(const struct row *r, const uint8_t *p, uint32_t *ret_marks)
+{
+	size_t len;
+#ifdef __SSE2__
+	for (const uint8_t *q = p; q < r->end; q += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)q);
+		__m128i hit = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+		hit = _mm_or_si128(hit, _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v));
+		uint32_t m = (uint32_t)_mm_movemask_epi8(_mm_or_si128(hit, v)); /* v: bytes ≥ 0x80 */
+		if (!m)
+			continue;
+		q += __builtin_ctz(m);
+		*ret_marks = 0;
+		if (*q == '"')
+			return q < r->end ? q : NULL;
+		break;
+	}
+#endif
+	if (json_validate(slice_of(p - 1, (size_t)(r->end - p + 1)), NULL, &len, NULL) != RC_OK)
+		return NULL;
+	return json_string_end(p, r->end, ret_marks);
+}
+
+/* Behind the value at p, with `around` containers around it; NULL if it is none. */
+static const uint8_t *value_end(const struct row *r, uint32_t around, const uint8_t *p)
+{
+	const struct json_limits limits = { .depth = JSON_DEPTH_DEFAULT - around };
+	size_t len;
+	if (around >= JSON_DEPTH_DEFAULT)
+		return NULL;
+	return json_validate(slice_of(p, (size_t)(r->end - p)), &limits, &len, NULL) == RC_OK ? p + len : NULL;
+}
+
 /* A step that was not foretold: found in the key table, which learns it as a successor. SHAPE_NONE: left to the tape. */
-struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p)
+struct step fast_step(struct shredder *s, uint32_t node, bool first, const uint8_t *p)
 {
 	struct row *r = &s->row;
-	struct step st = { .edge = SHAPE_NONE, .to = SHAPE_NONE, .unknown = true };
+	const struct step none = { .edge = SHAPE_NONE, .to = SHAPE_NONE, .unknown = true };
+	const uint8_t *from = p, *end = r->end;
+	uint32_t marks;
+	p = json_space(p, end);
+	bool comma = p < end && *p == ',';
+	if (p >= end || (first ? *p != '{' : !comma && *p != '}'))
+		return none;
+	if (first || comma)
+		p = json_space(p + 1, end);
+	if (p < end && *p == '}' && !comma) {
+		r->p = p + 1;
+		struct step st = parse_step_end(s, node, from);
+		r->edges = shape_edges(s->keys);
+		return st.edge == SHAPE_NONE ? none : st;
+	}
+	const uint8_t *key = p + 1, *close = p < end && *p == '"' ? key_end(r, key, &marks) : NULL;
+	if (!close)
+		return none;
+	p = json_space(close + 1, end);
+	if (p >= end || *p != ':')
+		return none;
+	p = json_space(p + 1, end);
+	if (p >= end)
+		return none;
 	r->p = p;
-	if (!fast_trust(r))
-		return st;
-	st = parse_step_slow(s, node);
+	struct step st = parse_step_member(s, node, from, slice_of(key, (size_t)(close - key)), marks);
 	r->edges = shape_edges(s->keys);
-	if (!st.end && st.to == SHAPE_NONE)
+	if (st.to == SHAPE_NONE)
 		st.edge = SHAPE_NONE;
 	return st;
 }
@@ -67,7 +112,9 @@ const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from,
 	const uint8_t *value = r->p;
 	if (st->unknown || st->to != SHAPE_NONE)
 		return NULL;
-	r->p = json_value_end(value, r->end);
+	r->p = value_end(r, shape_node_at(s->keys, node)->depth + 1, value);
+	if (!r->p)
+		return NULL;
 	parse_put_rest(s, node, from, value);
 	r->edges = shape_edges(s->keys);
 	return r->raw ? NULL : r->p;
@@ -77,9 +124,9 @@ const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, 
 {
 	struct row *r = &s->row;
 	const struct bind *b = &s->binds[node];
-	if (!fast_trust(r))
+	const uint8_t *end = value_end(r, shape_node_at(s->keys, node)->depth, p);
+	if (!end)
 		return NULL;
-	const uint8_t *end = json_value_end(p, r->end);
 	struct slice text = slice_of(p, (size_t)(end - p));
 	uint32_t edge = r->prev;
 	if (json_space(p + 1, end) == end - 1) /* an empty one is the shape's alone, white space or not */
@@ -105,8 +152,6 @@ const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, 
 bool fast_turn_mixed(struct shredder *s, uint32_t uniform, size_t start, size_t body, size_t at, uint32_t count)
 {
 	struct row *r = &s->row;
-	if (!fast_trust(r)) /* what follows is not foretold */
-		return false;
 	const struct shape_edge e = r->edges[uniform];
 	size_t first = at - body, last = r->shape.len - at; /* bytes */
 	uint32_t mixed = shape_edge_add(s->keys, e.from, EDGE_MIXED, CLASS_SCALAR, SLICE_LIT(""), 0, 0);
@@ -132,7 +177,8 @@ bool fast_turn_mixed(struct shredder *s, uint32_t uniform, size_t start, size_t 
 const uint8_t *fast_escaped(struct row *r, struct buf *data, const uint8_t *from)
 {
 	uint32_t marks;
-	if (!fast_trust(r))
+	size_t text;
+	if (!r->trusted && json_validate(slice_of(from - 1, (size_t)(r->end - from + 1)), NULL, &text, NULL) != RC_OK)
 		return NULL;
 	const uint8_t *close = json_string_end(from, r->end, &marks);
 	size_t len = data->len;

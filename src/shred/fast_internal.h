@@ -2,25 +2,26 @@
  * on the way. Whatever is not plain sailing is left to the tape (parse.c), with the columns as they were.
  *
  * Why the text needs no validating first: literals are compared with literals that were valid; strings, numbers and words are checked while
- * they are read; where neither tells (a step that is not predicted) the whole row is validated once before anything else looks at it. */
+ * they are read; a step that is not predicted, and a value that goes to a column as text, are checked where they stand. So nothing may be read
+ * by a function for valid text only before it was. */
 #ifndef SHRED_FAST_INTERNAL_H
 #define SHRED_FAST_INTERNAL_H
 
 #include "shred/parse_internal.h"
 
 /* The row of payload (EVENT_PAD readable bytes behind it) as row b->rows of b, which has adopted the schema; b->rows is left as it is, so
- * that fast_undo can take the row back. False: nothing is left in b. row->invalid: it is not JSON. row->trusted: it was
- * validated, or need not be. Chooses the portable or the AVX2 kernel. */
+ * that fast_undo can take the row back. False: nothing is left in b. row->trusted: it
+ * need not be validated. Chooses the portable or the AVX2 kernel. */
 #define FAST_PAYLOAD_MAX 16384 /* bytes; larger rows are the tape's */
 bool fast_row(struct shredder *s, struct batch *b, struct slice payload, bool unchecked);
 void fast_undo(struct shredder *s);
 
 /* Of fast.c, for the kernels. */
-bool fast_trust(struct row *r);
 const uint8_t *fast_escaped(struct row *r, struct buf *data, const uint8_t *from);
 /* Not what the kernel's few branches take: no plain integer or decimal, or not for its column. */
 const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct column *parent, uint32_t slot, const uint8_t *p);
-struct step fast_step(struct shredder *s, uint32_t node, const uint8_t *p);
+/* first: the object has just begun. */
+struct step fast_step(struct shredder *s, uint32_t node, bool first, const uint8_t *p);
 const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from, const struct step *st);
 
 /* A container that lives as JSON text in the column of its node: the member's edge, which the shape ends with from `at` on, becomes its twin. */

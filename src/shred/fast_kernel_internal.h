@@ -235,6 +235,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 {
 	struct row *r = &s->row;
 	uint64_t instance = ++s->instances;
+	const uint8_t *begin = p;
 	for (;;) {
 		uint32_t edge;
 		uint8_t class;
@@ -252,7 +253,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 			if (e->kind == EDGE_END)
 				return p;
 		} else {
-			struct step st = fast_step(s, node, p);
+			struct step st = fast_step(s, node, p == begin, p);
 			if (st.edge == SHAPE_NONE) {
 				p = fast_rest(s, node, p, &st);
 				if (!p)
@@ -322,7 +323,11 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_mixed)(struct shredder *s, uint3
 		const uint8_t *from = p;
 		p = json_space(p, r->end);
 		bool end = *p == ']';
+		if (p >= r->end || (!end && *p != ','))
+			return NULL;
 		p = end ? p + 1 : json_space(p + 1, r->end);
+		if (p >= r->end)
+			return NULL;
 		uint8_t class = end ? CLASS_SCALAR : parse_classes[*p];
 		uint32_t edge = shape_edge_add(s->keys, node, end ? EDGE_END : EDGE_ELEMENT, class, slice_of(from, (size_t)(p - from)), 0, 0);
 		if (edge == SHAPE_NONE)

@@ -76,56 +76,72 @@ static void remember(struct shape_keys *keys, uint32_t prev, uint32_t edge)
 	e->next[0] = edge;
 }
 
-static struct step step_slow(struct shredder *s, uint32_t node)
+/* A step that was not predicted, and from now on is. */
+static struct step step_learn(struct shredder *s, struct step st)
+{
+	if (st.edge != SHAPE_NONE) {
+		remember(s->keys, s->row.prev, st.edge);
+		s->row.prev = st.edge;
+	}
+	return st;
+}
+
+struct step parse_step_end(struct shredder *s, uint32_t node, const uint8_t *from)
+{
+	struct slice lit = slice_of(from, (size_t)(s->row.p - from));
+	struct step st = { .to = SHAPE_NONE, .end = true };
+	st.edge = shape_edge_add(s->keys, node, EDGE_END, CLASS_SCALAR, lit, 0, 0);
+	return step_learn(s, st);
+}
+
+/* The key has no node. Is it worth an inference? */
+static bool step_unknown(const struct shredder *s, uint32_t node, struct slice key)
+{
+	return !(shred_is_map_like(s, node) && s->calls % MAP_LIKE_EVERY) && parse_may_infer(s, s->places.nodes[node].field[PLACE_OBJECT], key);
+}
+
+struct step parse_step_member(struct shredder *s, uint32_t node, const uint8_t *from, struct slice key, uint32_t marks)
 {
 	struct row *r = &s->row;
-	struct step st = { .edge = SHAPE_NONE, .to = SHAPE_NONE, .from = r->p };
-	const uint8_t *p = json_space(r->p, r->end);
-	uint32_t marks;
-	if (*p != '}')
-		p = json_space(p + 1, r->end);
-	if (*p == '}') {
-		r->p = p + 1;
-		st.end = true;
-		st.edge =
-			shape_edge_add(s->keys, node, EDGE_END, CLASS_SCALAR, slice_of(st.from, (size_t)(r->p - st.from)), 0, 0);
+	struct slice lit = slice_of(from, (size_t)(r->p - from));
+	struct step st = { .edge = SHAPE_NONE, .to = SHAPE_NONE, .class = parse_classes[*r->p] };
+	if (key.len > SHAPE_LITERAL_MAX)
+		return st;
+	/* Most keys that are foretold by nothing are ids: neither an edge nor a node to be looked for. */
+	if (!(marks & JSON_MARK_ESCAPE) && !(shape_node_at(s->keys, node)->keys & shape_key_bit(key))) {
+		st.unknown = step_unknown(s, node, key);
 		return st;
 	}
-	p = json_string_end(p + 1, r->end, &marks);
-	p = json_space(p + 1, r->end);
-	p = json_space(p + 1, r->end);
-	r->p = p;
-	st.class = parse_classes[*p];
-	struct slice lit = slice_of(st.from, (size_t)(p - st.from));
 	st.edge = shape_edge_find(s->keys, node, EDGE_MEMBER, st.class, lit, 0, 0);
 	if (st.edge != SHAPE_NONE) {
 		st.to = shape_edge_at(s->keys, st.edge)->to;
-		return st;
+		return step_learn(s, st);
 	}
-	struct slice key = parse_literal_key(st.from, p, &marks);
-	if (key.len > SHAPE_LITERAL_MAX)
-		return st;
 	if (marks & JSON_MARK_ESCAPE)
 		key = parse_unescape(r, key);
 	st.to = shape_node_find(s->keys, node, false, key);
 	if (st.to != SHAPE_NONE)
 		st.edge = shape_edge_add(s->keys, node, EDGE_MEMBER, st.class, lit, 0, 0);
 	else
-		st.unknown = !(shred_is_map_like(s, node) && s->calls % MAP_LIKE_EVERY) &&
-			     parse_may_infer(s, s->places.nodes[node].field[PLACE_OBJECT], key);
-	return st;
+		st.unknown = step_unknown(s, node, key);
+	return step_learn(s, st);
 }
 
-/* A step that was not predicted, and from now on is. */
-struct step parse_step_slow(struct shredder *s, uint32_t node)
+static struct step step_slow(struct shredder *s, uint32_t node)
 {
-	uint32_t before = s->row.prev;
-	struct step st = step_slow(s, node);
-	if (st.edge != SHAPE_NONE) {
-		remember(s->keys, before, st.edge);
-		s->row.prev = st.edge;
+	struct row *r = &s->row;
+	const uint8_t *from = r->p, *p = json_space(from, r->end);
+	uint32_t marks;
+	if (*p != '}')
+		p = json_space(p + 1, r->end);
+	if (*p == '}') {
+		r->p = p + 1;
+		return parse_step_end(s, node, from);
 	}
-	return st;
+	const uint8_t *key = p + 1, *close = json_string_end(key, r->end, &marks);
+	p = json_space(close + 1, r->end);
+	r->p = json_space(p + 1, r->end);
+	return parse_step_member(s, node, from, slice_of(key, (size_t)(close - key)), marks);
 }
 
 static inline struct step step_next(struct shredder *s, uint32_t node)
@@ -149,7 +165,7 @@ static inline struct step step_next(struct shredder *s, uint32_t node)
 		r->prev = id;
 		return (struct step){ .edge = id, .to = e->to, .class = e->class, .end = e->kind == EDGE_END };
 	}
-	return parse_step_slow(s, node);
+	return step_slow(s, node);
 }
 
 /* ---- objects ---- */
@@ -258,7 +274,6 @@ void row_begin(struct row *r, struct slice payload, uint32_t space)
 	r->p = r->payload = payload.data;
 	r->end = payload.data + payload.len;
 	r->tape_count = r->rest_count = r->lists = r->marks = r->touched_count = 0;
-	r->invalid = false;
 	r->conflicts = 0;
 	r->raw = 0;
 	r->time = SLICE_LIT("");

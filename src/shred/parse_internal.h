@@ -11,8 +11,6 @@ struct step {
 	uint8_t class;
 	bool end;     /* the object ended */
 	bool unknown; /* infer first */
-	/* of a slow step: */
-	const uint8_t *from; /* start of the literal */
 };
 
 /* What a member's value has put down so far, to be taken back. */
@@ -44,8 +42,10 @@ static inline void parse_put_bytes(struct row *r, const struct bind *b, enum pla
 	r->conflicts += b->siblings >> place & 1;
 }
 
-/* parse.c: r->p is behind the value before. In valid text only. */
-struct step parse_step_slow(struct shredder *s, uint32_t node);
+/* parse.c: steps that were not predicted and from now on are. The literal is [from, r->p), and legal: it ends the object, or a value follows and
+ * key is its key as written. */
+struct step parse_step_end(struct shredder *s, uint32_t node, const uint8_t *from);
+struct step parse_step_member(struct shredder *s, uint32_t node, const uint8_t *from, struct slice key, uint32_t marks);
 
 /* parse_scalar.c */
 #define PARSE_EXACT_INT ((int64_t)1 << 53)

@@ -87,8 +87,7 @@ struct row {
 	struct column **touched; /* a value was put there, in this order */
 	uint32_t touched_count;
 	const struct shape_edge *edges;
-	bool trusted; /* the payload is valid JSON */
-	bool invalid; /* it is not */
+	bool trusted; /* the payload is known to be valid JSON */
 };
 
 enum outcome {

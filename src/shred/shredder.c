@@ -309,7 +309,7 @@ static struct slice padded_payload(struct shredder *s, const struct event *e)
 static bool shred_directly(struct shredder *s, const struct event *e)
 {
 	struct row *r = &s->row;
-	r->invalid = r->trusted = false;
+	r->trusted = false;
 	if (!s->last || e->kind != PAYLOAD_JSON || e->reason.len || !e->payload.len || *e->payload.data != '{')
 		return false;
 	if (s->pause) {
@@ -331,7 +331,7 @@ static bool shred_directly(struct shredder *s, const struct event *e)
 	done = done && fast_row(s, s->last, payload, e->unchecked);
 	if (done) {
 		s->misses = 0;
-	} else if (!r->invalid) {
+	} else {
 		s->misses += s->misses < PAUSE_MAX;
 		s->pause = s->misses < PAUSE_FROM ? 0 : s->misses / 2;
 	}
@@ -373,11 +373,9 @@ static void shred_event(struct shredder *s, const struct event *events, size_t i
 }
 
 /* Is an unchecked event no JSON after all? */
-static bool turns_out_invalid(const struct shredder *s, const struct event *e)
+static bool turns_out_invalid(const struct event *e)
 {
-	if (!e->unchecked || s->row.trusted)
-		return false;
-	return s->row.invalid || json_validate_all(e->payload, NULL, NULL, NULL) != RC_OK;
+	return e->unchecked && json_validate_all(e->payload, NULL, NULL, NULL) != RC_OK;
 }
 
 rc_t shredder_run(struct shredder *s, const struct event *events, size_t n, shred_route route, void *ctx, struct err *reterr)
@@ -394,7 +392,7 @@ rc_t shredder_run(struct shredder *s, const struct event *events, size_t n, shre
 		bool direct = shred_directly(s, &events[i]);
 		if (direct) {
 			m.has_tape = true;
-		} else if (turns_out_invalid(s, &events[i])) {
+		} else if (turns_out_invalid(&events[i])) {
 			s->stopped = i;
 			return err_set(reterr, RC_AGAIN, "event %zu of the call is not valid JSON: check it and the ones behind it", i);
 		} else {
