@@ -2,9 +2,7 @@
  * MB/s of JSON text; ns a member. */
 #include "json/render.h"
 
-#include <stdio.h>
-#include <time.h>
-
+#include "base/bench.h"
 #include "json/number.h"
 #include "json/scan.h"
 #include "json/shape.h"
@@ -14,22 +12,6 @@
 #define ROWS 20000u
 #define MEMBERS_MAX 400u
 
-static uint64_t seed = 42;
-static uint64_t rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 enum kind { SMALL, BIG, DECIMAL, DOUBLE, BOOL, TIME, WORD, TEXT, LONG, QUOTED, FOREIGN, KINDS };
 static const char *const kind_names[KINDS] = { "integers of 1 to 4 digits", "integers of 19 digits", "decimals 123.45", "doubles", "booleans", "times",
 					       "strings of 8",		   "strings of 40",	    "strings of 1,000", "strings with 4 % escapes",
@@ -38,12 +20,12 @@ static const char *const kind_names[KINDS] = { "integers of 1 to 4 digits", "int
 static void put(struct column *c, uint32_t row, enum kind kind)
 {
 	char text[1000];
-	int64_t i = (int64_t)(rnd() >> (rnd() % 4 ? 54 : 60));
-	double d = (double)(rnd() % 10000000) / 997;
+	int64_t i = (int64_t)(bench_random() >> (bench_random() % 4 ? 54 : 60));
+	double d = (double)(bench_random() % 10000000) / 997;
 	size_t len = kind == WORD ? 8 : kind == LONG ? 1000 : 40;
 	for (size_t k = 0; k < len; k++)
 		text[k] = (char)('a' + (k * 7 + row) % 26);
-	for (size_t k = rnd() % 25; kind == QUOTED && k < len; k += 25)
+	for (size_t k = bench_random() % 25; kind == QUOTED && k < len; k += 25)
 		text[k] = k & 1 ? '"' : '\n';
 	for (size_t k = 0; kind == FOREIGN && k + 8 < len; k += 8)
 		memcpy(text + k, "\xc3\xa9", 2);
@@ -94,7 +76,7 @@ static void measure(const char *name, const enum kind *kinds, uint32_t kind_coun
 	buf_init(&shape, BUF_MAX_DEFAULT);
 	buf_init(&out, BUF_MAX_DEFAULT);
 	for (uint32_t row = 0; row < ROWS; row++) {
-		uint32_t which = (uint32_t)(rnd() % shapes);
+		uint32_t which = (uint32_t)(bench_random() % shapes);
 		buf_reset(&shape);
 		buf_u32(&shape, 7);
 		buf_byte(&shape, kinds[0] == FOREIGN ? JSON_DIALECT_ASCII_LOWER : JSON_DIALECT_MINIMAL);
@@ -114,10 +96,8 @@ static void measure(const char *name, const enum kind *kinds, uint32_t kind_coun
 		json_scan_use_simd(simd);
 		AUTO(renderer) *r = renderer_new(s);
 		renderer_borrow_keys(r, keys);
-		double best = 1e9;
 		size_t bytes = 0;
-		for (int round = 0; round < 7; round++) {
-			double start = now();
+		double best = BENCH_BEST(7, {
 			bytes = 0;
 			renderer_begin(r, &b);
 			for (uint32_t row = 0; row < ROWS; row++) {
@@ -131,9 +111,7 @@ static void measure(const char *name, const enum kind *kinds, uint32_t kind_coun
 					buf_reset(&out);
 				}
 			}
-			double took = now() - start;
-			best = took < best ? took : best;
-		}
+		});
 		printf("  %7.0f MB/s %6.1f ns", (double)bytes / best / 1e6, best * 1e9 / ROWS / members);
 	}
 	printf("\n");

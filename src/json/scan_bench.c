@@ -1,16 +1,7 @@
 /* Validation speed: json_scan_bench [FILE] (NDJSON; default: synthetic log lines). */
-#include <stdio.h>
-#include <time.h>
-
+#include "base/bench.h"
 #include "base/buf.h"
 #include "json/scan.h"
-
-static double seconds(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void synthetic(struct buf *b)
 {
@@ -34,32 +25,24 @@ int main(int argc, char **argv)
 		synthetic(&b);
 	}
 	for (int simd = 0; simd < 2; simd++) {
-		double best = 1e9;
 		json_scan_use_simd(simd);
-		for (int round = 0; round < 10; round++) {
-			double from = seconds();
+		double best = BENCH_BEST(10, {
 			for (const uint8_t *p = b.data, *end = p + b.len, *lf; p < end; p = lf + 1) {
 				lf = memchr(p, '\n', (size_t)(end - p));
 				lf = lf ? lf : end;
 				if (json_validate_all(slice_of(p, (size_t)(lf - p)), NULL, NULL, NULL) != RC_OK)
 					return 1;
 			}
-			double took = seconds() - from;
-			best = took < best ? took : best;
-		}
+		});
 		printf("json_validate %s: %.0f MB/s\n", simd ? "AVX2" : "portable", (double)b.len / best * 1e-6);
 	}
-	double best = 1e9;
 	size_t sum = 0;
-	for (int round = 0; round < 10; round++) {
-		double from = seconds();
+	double best = BENCH_BEST(10, {
 		for (const uint8_t *p = b.data, *end = p + b.len; p < end;) {
 			p = json_space(json_value_end(json_space(p, end), end), end);
 			sum++;
 		}
-		double took = seconds() - from;
-		best = took < best ? took : best;
-	}
+	});
 	printf("json_value_end: %.0f MB/s (%zu values)\n", (double)b.len / best * 1e-6, sum / 10);
 	return 0;
 }

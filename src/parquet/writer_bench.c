@@ -1,27 +1,9 @@
 /* What writing costs, with and without compression: log lines (flat, 10 columns) and sparse wide events (300 leaves in structs); or, with
  * arguments (writer_bench FILE.parquet...), what writing the row groups of those files again costs, which is what real data is measured with.
  */
+#include "base/bench.h"
 #include "parquet/reader.h"
 #include "parquet/writer.h"
-
-#include <stdio.h>
-#include <time.h>
-
-static uint64_t seed = 42;
-static uint64_t rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static rc_t count_bytes(void *ctx, const void *data, size_t len, struct err *reterr)
 {
@@ -54,24 +36,24 @@ static void fill_logs(struct schema *s, struct batch *b, uint32_t rows)
 	batch_init(b, s);
 	struct column *c = b->root.children;
 	for (uint32_t r = 0; r < rows; r++) {
-		int64_t time = 1700000000000000 + (int64_t)r * 1500 + (int64_t)(rnd() % 1000), status = rnd() % 20 ? 200 : 404;
-		int64_t bytes = (int64_t)(rnd() % 100000);
-		double took = (double)(rnd() % 5000) / 1000;
+		int64_t time = 1700000000000000 + (int64_t)r * 1500 + (int64_t)(bench_random() % 1000), status = bench_random() % 20 ? 200 : 404;
+		int64_t bytes = (int64_t)(bench_random() % 100000);
+		double took = (double)(bench_random() % 5000) / 1000;
 		column_put_fixed(&c[0], r, &time, 8);
-		snprintf(text, sizeof text, "10.%u.%u.%u", (unsigned)(rnd() % 4), (unsigned)(rnd() % 30), (unsigned)(rnd() % 50));
+		snprintf(text, sizeof text, "10.%u.%u.%u", (unsigned)(bench_random() % 4), (unsigned)(bench_random() % 30), (unsigned)(bench_random() % 50));
 		put_text(&c[1], r, text);
-		put_text(&c[2], r, methods[rnd() % 5]);
-		snprintf(text, sizeof text, "/api/v%u/items/%u/detail", (unsigned)(rnd() % 3), (unsigned)(rnd() % 40000));
+		put_text(&c[2], r, methods[bench_random() % 5]);
+		snprintf(text, sizeof text, "/api/v%u/items/%u/detail", (unsigned)(bench_random() % 3), (unsigned)(bench_random() % 40000));
 		put_text(&c[3], r, text);
 		column_put_fixed(&c[4], r, &status, 8);
 		column_put_fixed(&c[5], r, &bytes, 8);
 		column_put_fixed(&c[6], r, &took, 8);
-		snprintf(text, sizeof text, "Mozilla/5.0 (X11; Linux x86_64) Gecko/%u Firefox/%u.0", (unsigned)(rnd() % 30), (unsigned)(rnd() % 12));
+		snprintf(text, sizeof text, "Mozilla/5.0 (X11; Linux x86_64) Gecko/%u Firefox/%u.0", (unsigned)(bench_random() % 30), (unsigned)(bench_random() % 12));
 		put_text(&c[7], r, text);
-		snprintf(text, sizeof text, "%08x-%04x-%04x-%012llx", (unsigned)rnd(), (unsigned)(rnd() & 0xffff), (unsigned)(rnd() & 0xffff),
-			 (unsigned long long)(rnd() & 0xffffffffffff));
+		snprintf(text, sizeof text, "%08x-%04x-%04x-%012llx", (unsigned)bench_random(), (unsigned)(bench_random() & 0xffff), (unsigned)(bench_random() & 0xffff),
+			 (unsigned long long)(bench_random() & 0xffffffffffff));
 		put_text(&c[8], r, text);
-		if (rnd() % 3 == 0)
+		if (bench_random() % 3 == 0)
 			put_text(&c[9], r, "https://www.example.org/start");
 	}
 	b->rows = rows;
@@ -94,17 +76,17 @@ static void fill_wide(struct schema *s, struct batch *b, uint32_t rows)
 	for (uint32_t r = 0; r < rows; r++) {
 		int64_t id = 5000000000 + (int64_t)r * 7;
 		column_put_fixed(&b->root.children[0], r, &id, 8);
-		struct column *g = &b->root.children[1 + rnd() % 12];
+		struct column *g = &b->root.children[1 + bench_random() % 12];
 		uint32_t slot = column_mark(g, r);
 		for (unsigned i = 0; i < 25; i++) {
 			struct column *c = &g->children[i];
-			if (rnd() % 5 == 0)
+			if (bench_random() % 5 == 0)
 				continue;
-			int64_t v = (int64_t)(rnd() % 1000000);
+			int64_t v = (int64_t)(bench_random() % 1000000);
 			if (i % 3 == 0) {
 				column_put_fixed(c, slot, &v, 8);
 			} else {
-				snprintf(text, sizeof text, "https://api.example.org/repos/%u/%s", (unsigned)(rnd() % (i * 400)), i % 2 ? "commits" : "labels");
+				snprintf(text, sizeof text, "https://api.example.org/repos/%u/%s", (unsigned)(bench_random() % (i * 400)), i % 2 ? "commits" : "labels");
 				put_text(c, slot, text);
 			}
 		}
@@ -134,12 +116,12 @@ static void bench(const char *name, const struct schema *s, const struct batch *
 		bytes = 0;
 		AUTO(parquet_writer) *w = NULL;
 		struct err err = { 0 };
-		double start = now();
+		double start = bench_now();
 		must(parquet_writer_new(&(struct parquet_sink){ &bytes, count_bytes }, &o, &w, &err), &err);
 		for (size_t i = 0; i < n; i++)
 			must(parquet_writer_row_group(w, &batches[i], &err), &err);
 		must(parquet_writer_finish(w, s, NULL, &err), &err);
-		double took = now() - start;
+		double took = bench_now() - start;
 		best = took < best ? took : best;
 		memory = parquet_writer_memory(w);
 	}

@@ -1,18 +1,10 @@
 /* shredder_run over a file of NDJSON, or made-up flat access logs: MB/s of payload, one thread.
  *   shred_bench [FILE.ndjson] [rounds] */
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/bench.h"
 #include "base/buf.h"
 #include "shred/shred.h"
-
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static struct batch *to_batch(void *ctx, size_t i, int64_t time_us)
 {
@@ -74,11 +66,11 @@ int main(int argc, char **argv)
 		return 1;
 	batch_init(&batch, shredder_schema(s));
 	for (int i = 0; i < rounds; i++) {
-		double t = now();
+		double t = bench_now();
 		batch_reset(&batch);
 		if (shredder_run(s, events, count, to_batch, &batch, &err) != RC_OK)
 			return 1;
-		t = now() - t;
+		t = bench_now() - t;
 		printf("shred %zu rows %.1f MB in %.3f s: %.0f MB/s, %zu bytes of columns, raw %llu\n", count,
 		       (double)bytes / 1e6, t, (double)bytes / 1e6 / t, batch_bytes(&batch),
 		       (unsigned long long)shredder_stats(s).raw_rows);
