@@ -4,18 +4,12 @@
  * what the notes say of the columns is what they are. */
 #include "shred/shred_internal.h"
 
-#include <stdio.h>
-
 #include "json/json.h"
 #include "json/notes.h"
 #include "model/batch_check.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+#include "shred/fuzz_internal.h"
 
 #define EVENTS_MAX 100
-#define HEAD	   4 /* bytes in front of the lines */
 #define NOW_US	   ((int64_t)1795341600 * 1000000)
 
 enum {
@@ -229,11 +223,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct lines l;
 	static struct way first, second;
-	if (size < HEAD)
+	if (size < FUZZ_HEAD)
 		return 0;
 	uint8_t how = data[0], mode = data[1];
 	size_t step = 1 + data[2] % EVENTS_MAX, other = 1 + data[3] % EVENTS_MAX;
-	read_lines(slice_of(data + HEAD, size - HEAD), how, mode, &l);
+	read_lines(slice_of(data + FUZZ_HEAD, size - FUZZ_HEAD), how, mode, &l);
 	json_scan_use_simd(true);
 	way_open(&first, how, NULL);
 	shred_all(&first, &l, step);
@@ -258,77 +252,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < l.count; i++)
 		free((void *)l.events[i].payload.data);
 	return 0;
-}
-
-/* ---- mutating JSON as JSON ---- */
-
-static const char *const values[] = {
-	"1", "0", "-0", "1.5", "1.50", "0.120", "1e2", "1E+05", "-0.0", "9223372036854775807", "9223372036854775808", "123456789012345678901234567890",
-	"0.1234567890123456789", "1e400", "12345678.25", "9007199254740993", "true", "false", "null", "\"\"", "\"x\"", "\"a longer text, over thirty-two bytes of it\"",
-	"\"\\u00e9\"", "\"\\u00E9\"", "\"\xc3\xa9\"", "\"\\/\"", "\"\\n\"", "\"\\ud800\"", "\"\\ud83d\\ude00\"", "\"2026-11-22T10:00:00Z\"",
-	"\"2026-11-22T10:00:00.120Z\"", "\"2026-11-22 10:00:00\"", "{}", "[]", "{ }", "[ ]", "[1,2]", "[1, \"x\"]", "[[1],[2]]", "[{\"a\":1},{\"a\":2}]",
-	"[{\"a\":1},{\"b\":2}]", "[null]", "{\"a\":1}", "{\"a\":{\"b\":{\"c\":1}}}", "{\"a\":1,\"a\":2}", "{\"\":1}", "{\"a.b\":1}", "{\"A\":1,\"a\":\"2\"}", "[{}]", "[[]]",
-};
-#define VALUES (sizeof values / sizeof *values)
-
-static uint32_t roll(uint32_t *seed, uint32_t n)
-{
-	*seed = *seed * 1664525 + 1013904223;
-	return (*seed >> 8) % n;
-}
-
-/* Some place behind `at` where a value begins: behind : [ or , */
-static size_t value_near(const uint8_t *p, size_t size, size_t at)
-{
-	for (; at < size; at++)
-		if (p[at - 1] == ':' || p[at - 1] == '[' || p[at - 1] == ',')
-			return at;
-	return 0;
-}
-
-static size_t splice(uint8_t *data, size_t size, size_t max, size_t at, size_t gone, const void *text, size_t len)
-{
-	if (size - gone + len > max)
-		return size;
-	memmove(data + at + len, data + at + gone, size - at - gone);
-	memcpy(data + at, text, len);
-	return size - gone + len;
-}
-
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-	uint32_t dice = seed;
-	uint8_t copy[256];
-	if (size < HEAD + 4 || roll(&dice, 3) == 0)
-		return LLVMFuzzerMutate(data, size, max_size);
-	size_t at = value_near(data, size, HEAD + 1 + roll(&dice, (uint32_t)(size - HEAD - 1)));
-	if (!at)
-		return LLVMFuzzerMutate(data, size, max_size);
-	size_t gone = (size_t)(json_value_end(data + at, data + size) - (data + at));
-	size_t from = value_near(data, size, HEAD + 1 + roll(&dice, (uint32_t)(size - HEAD - 1)));
-	size_t len = from ? (size_t)(json_value_end(data + from, data + size) - (data + from)) : 0;
-	switch (roll(&dice, 6)) {
-	case 0: /* a value of the same text */
-		len = len < sizeof copy ? len : 0;
-		memcpy(copy, data + from, len);
-		return len ? splice(data, size, max_size, at, gone, copy, len) : size;
-	case 1: { /* a member more */
-		int n = snprintf((char *)copy, sizeof copy, "\"%c\":%s,", 'a' + (int)roll(&dice, 4), values[roll(&dice, VALUES)]);
-		return splice(data, size, max_size, data[at] == '{' ? at + 1 : at, 0, copy, (size_t)n);
-	}
-	case 2: { /* the line again */
-		const uint8_t *start = data + at, *end = memchr(data + at, '\n', size - at);
-		while (start > data + HEAD && start[-1] != '\n')
-			start--;
-		len = (size_t)((end ? end + 1 : data + size) - start);
-		if (len > sizeof copy)
-			return size;
-		memcpy(copy, start, len);
-		return splice(data, size, max_size, (size_t)(start - data), 0, copy, len);
-	}
-	default: {
-		const char *v = values[roll(&dice, VALUES)];
-		return splice(data, size, max_size, at, gone, v, strlen(v));
-	}
-	}
 }
