@@ -96,6 +96,8 @@ int cmd_replay(int argc, char **argv);
 int cmd_collections(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

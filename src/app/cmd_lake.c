@@ -1,0 +1,165 @@
+/* policy, doctor: what a lake needs from whoever owns its bucket or folder. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "app/app.h"
+#include "app/policy.h"
+
+#define SPACE_LOW ((uint64_t)1 << 30)
+
+/* ---- policy ---- */
+
+static int policy_notes(const struct policy_request *r, enum policy_format format)
+{
+	static const char *const where[] = {
+		[POLICY_IAM] = "an IAM policy: attach it to hydrant's user or role",
+		[POLICY_BUCKET] = "a bucket policy: the bucket's owner attaches it to the bucket",
+		[POLICY_KMS] = "a statement for the key's policy: the key's owner adds it",
+	};
+	fprintf(stderr, "hydrant: %s\n", where[format]);
+	if (format != POLICY_KMS && !r->maintenance && !r->read_only)
+		fprintf(stderr, "hydrant: nothing may be deleted with it; --maintenance adds s3:DeleteObject, with which old table metadata is expired\n");
+	if (format == POLICY_BUCKET && r->kms_key)
+		fprintf(stderr, "hydrant: the key has a policy of its own: --format kms prints the statement that it needs\n");
+	return EXIT_DONE;
+}
+
+static bool format_of(const char *name, bool has_principal, enum policy_format *ret)
+{
+	static const char *const names[] = { "iam", "bucket", "kms" };
+	if (!name) {
+		*ret = has_principal ? POLICY_BUCKET : POLICY_IAM;
+		return true;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (!strcmp(name, names[i])) {
+			*ret = (enum policy_format)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+int cmd_policy(int argc, char **argv)
+{
+	int code;
+	const char *name = NULL;
+	struct policy_request r = { .lake = settings.lake };
+	const struct option_def defs[] = {
+		{ "--principal", OPTION_TEXT, &r.principal, "who may, for a policy of the bucket: the user's or role's ARN", "ARN" },
+		{ "--format", OPTION_TEXT, &name, "iam, bucket, kms; default: bucket with --principal, otherwise iam", "F" },
+		{ "--kms-key", OPTION_TEXT, &r.kms_key, "the bucket's objects are encrypted with this key", "ARN" },
+		{ "--read-only", OPTION_FLAG, &r.read_only, "only query, search, replay", NULL },
+		{ "--maintenance", OPTION_FLAG, &r.maintenance, "delete, too: old table metadata, purged collections", NULL },
+		{ "--owner-full-control", OPTION_FLAG, &r.owner_full_control, "writes must give the bucket's owner control of the object (ACLs)", NULL },
+		{ 0 },
+	};
+	if (!options_parse(command_find("policy"), &argc, argv, defs, 0, 0, &code))
+		return code;
+	enum policy_format format;
+	if (!format_of(name, r.principal != NULL, &format))
+		return usage_error("policy", "--format is iam, bucket or kms, not '%s'", name);
+	if (r.read_only && r.maintenance)
+		return usage_error("policy", "--read-only and --maintenance exclude each other");
+	struct err err;
+	char *text = NULL;
+	rc_t rc = policy_text(&r, format, &text, &err);
+	if (rc != RC_OK)
+		return rc == RC_INVALID ? usage_error("policy", "%s", err.text) : fail(&err);
+	printf("%s\n", text);
+	free(text);
+	return policy_notes(&r, format);
+}
+
+/* ---- doctor ---- */
+
+static const char *const right_words[STORE_RIGHTS] = {
+	[STORE_RIGHT_LIST] = "list",
+	[STORE_RIGHT_WRITE] = "write",
+	[STORE_RIGHT_READ] = "read",
+	[STORE_RIGHT_ABSENT] = "tell absent objects",
+	[STORE_RIGHT_CREATE] = "create without overwriting",
+	[STORE_RIGHT_DELETE] = "delete",
+};
+
+/* What the command was asked to judge by. */
+struct needs {
+	bool read_only, maintenance;
+};
+
+static bool is_needed(enum store_right right, const struct needs *n)
+{
+	if (right == STORE_RIGHT_WRITE || right == STORE_RIGHT_CREATE)
+		return !n->read_only;
+	return right != STORE_RIGHT_DELETE || n->maintenance;
+}
+
+static char *remedy_of(const char *lake, enum store_right right, const struct err *why)
+{
+	char *text = policy_remedy(lake, right);
+	return text ? text : mem_printf("%s; the user that runs hydrant needs it", why->text);
+}
+
+/* Number of rights that are needed and lacking, a line each. One missing statement is named once. */
+static int print_findings(const char *lake, const struct store_probe *p, const struct needs *n)
+{
+	int lacking = 0;
+	for (int i = 0; i < STORE_RIGHTS; i++) {
+		enum store_right right = (enum store_right)i;
+		bool said = right == STORE_RIGHT_ABSENT && p->found[STORE_RIGHT_LIST] == STORE_LACKS;
+		if (p->found[i] == STORE_HAS) {
+			printf("  ok        %s\n", right_words[i]);
+		} else if (said || p->found[i] == STORE_UNKNOWN) {
+			printf("  untried   %s: %s\n", right_words[i], said ? "it hangs on the right to list" : p->why[i].text);
+		} else {
+			AUTO_MEM char *remedy = remedy_of(lake, right, &p->why[i]);
+			bool needed = is_needed(right, n);
+			printf("  %s %s: %s\n", needed ? "MISSING  " : "not given", right_words[i], remedy);
+			lacking += needed;
+		}
+	}
+	if (p->left_behind)
+		printf("  note      %s/" STORE_PROBE_KEY " stays: it may not be deleted\n", lake);
+	return lacking;
+}
+
+/* A folder also needs room. 1 if it has none to speak of. */
+static int print_space(const char *folder)
+{
+	struct statvfs v;
+	if (!folder || statvfs(folder, &v) != 0)
+		return 0;
+	uint64_t left = (uint64_t)v.f_bavail * v.f_frsize;
+	char text[16];
+	format_bytes(left, text);
+	printf("  %s space: %s left in %s\n", left < SPACE_LOW ? "MISSING  " : "ok       ", text, folder);
+	return left < SPACE_LOW;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	int code;
+	struct needs needs = { 0 };
+	const struct option_def defs[] = {
+		{ "--read-only", OPTION_FLAG, &needs.read_only, "judge by what query, search and replay need", NULL },
+		{ "--maintenance", OPTION_FLAG, &needs.maintenance, "the right to delete is needed, too", NULL },
+		{ 0 },
+	};
+	if (!options_parse(command_find("doctor"), &argc, argv, defs, 0, 0, &code))
+		return code;
+	struct err err = { 0 };
+	AUTO(store) *s = NULL;
+	struct store_probe p;
+	if (store_open(settings.lake, NULL, &s, &err) != RC_OK)
+		return fail(&err);
+	printf("%s\n", store_url(s));
+	rc_t rc = store_probe(s, &p, &err);
+	int lacking = print_findings(strstr(settings.lake, "://") ? store_url(s) : settings.lake, &p, &needs);
+	AUTO_MEM char *folder = store_local_path(s, "_hydrant");
+	lacking += print_space(folder);
+	if (rc != RC_OK)
+		return fail(&err);
+	printf(lacking ? "%d missing; `hydrant policy --lake %s` prints what is needed\n" : "all is there\n", lacking, settings.lake);
+	return lacking ? EXIT_FAILED : EXIT_DONE;
+}

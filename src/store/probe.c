@@ -1,0 +1,131 @@
+#include "store/probe.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ABSENT_KEY "_hydrant/doctor/absent"
+#define CONTENT_MAX 128
+#define FORBIDDEN 403
+
+bool store_refused(const struct err *e)
+{
+	return e->status == FORBIDDEN || e->sys_errno == EACCES || e->sys_errno == EPERM || e->sys_errno == EROFS;
+}
+
+static void judge(struct store_probe *p, enum store_right right, rc_t rc, const struct err *e)
+{
+	p->found[right] = rc == RC_OK ? STORE_HAS : store_refused(e) ? STORE_LACKS : STORE_UNKNOWN;
+	if (rc != RC_OK)
+		p->why[right] = *e;
+}
+
+/* The first object of the lake that is not ours, to read when nothing may be written. */
+struct sample {
+	char key[STORE_KEY_MAX + 1];
+};
+
+static rc_t take_sample(void *ctx, const struct store_entry *entry, struct err *reterr)
+{
+	struct sample *sample = ctx;
+	if (entry->is_folder || !entry->size || strlen(entry->key) > STORE_KEY_MAX)
+		return RC_OK;
+	memcpy(sample->key, entry->key, strlen(entry->key) + 1);
+	return err_set(reterr, RC_CANCELLED, "one is enough");
+}
+
+static void try_list(struct store *s, struct store_probe *p, struct sample *sample)
+{
+	struct err e = { 0 };
+	rc_t rc = store_list(s, "", take_sample, sample, &e);
+	judge(p, STORE_RIGHT_LIST, sample->key[0] ? RC_OK : rc, &e);
+}
+
+static void try_read(struct store *s, struct store_probe *p, struct slice wrote, const struct sample *sample)
+{
+	struct err e = { 0 };
+	if (p->found[STORE_RIGHT_WRITE] == STORE_HAS) {
+		AUTO_BUF struct buf got;
+		buf_init(&got, CONTENT_MAX);
+		rc_t rc = store_get(s, STORE_PROBE_KEY, &got, &e);
+		bool same = rc == RC_OK && got.len == wrote.len && !memcmp(got.data, wrote.data, wrote.len);
+		if (rc == RC_OK && !same)
+			rc = err_set(&e, RC_CONFLICT, "another doctor wrote its probe at the same moment, or the store gave back other bytes; run it again");
+		judge(p, STORE_RIGHT_READ, rc, &e);
+		return;
+	}
+	uint8_t byte;
+	const char *key = sample->key[0] ? sample->key : ABSENT_KEY;
+	rc_t rc = store_read(s, key, 0, 1, &byte, &e);
+	if (rc == RC_NOT_FOUND)
+		rc = RC_OK; /* who may not read is not told that */
+	judge(p, STORE_RIGHT_READ, rc, &e);
+	if (rc != RC_OK && !sample->key[0])
+		p->found[STORE_RIGHT_READ] = STORE_UNKNOWN; /* a missing key may be refused for want of the right to list, too */
+}
+
+/* Without the right to list, a store says "refused" where it should say "absent": S3 does. */
+static void try_absent(struct store *s, struct store_probe *p)
+{
+	struct err e = { 0 };
+	uint64_t size;
+	rc_t rc = store_size(s, ABSENT_KEY, &size, NULL, &e);
+	judge(p, STORE_RIGHT_ABSENT, rc == RC_NOT_FOUND ? RC_OK : rc, &e);
+	if (p->found[STORE_RIGHT_READ] != STORE_HAS && p->found[STORE_RIGHT_ABSENT] == STORE_LACKS)
+		p->found[STORE_RIGHT_ABSENT] = STORE_UNKNOWN;
+}
+
+static void try_create(struct store *s, struct store_probe *p)
+{
+	struct err e = { 0 };
+	if (p->found[STORE_RIGHT_WRITE] != STORE_HAS) {
+		p->found[STORE_RIGHT_CREATE] = STORE_UNKNOWN;
+		err_set(&p->why[STORE_RIGHT_CREATE], RC_AGAIN, "it cannot be tried without the right to write");
+		return;
+	}
+	rc_t rc = store_put(s, STORE_PROBE_KEY, slice_str("this must not be written\n"), STORE_CREATE, &e);
+	if (rc == RC_CONFLICT) {
+		judge(p, STORE_RIGHT_CREATE, RC_OK, &e);
+	} else if (rc == RC_OK) {
+		p->found[STORE_RIGHT_CREATE] = STORE_LACKS;
+		err_set(&p->why[STORE_RIGHT_CREATE], RC_UNSUPPORTED, "a create overwrote an object that was there");
+	} else {
+		judge(p, STORE_RIGHT_CREATE, rc, &e);
+	}
+}
+
+static void try_delete(struct store *s, struct store_probe *p)
+{
+	struct err e = { 0 };
+	rc_t rc = store_delete(s, STORE_PROBE_KEY, &e);
+	judge(p, STORE_RIGHT_DELETE, rc, &e);
+	p->left_behind = rc != RC_OK && p->found[STORE_RIGHT_WRITE] == STORE_HAS;
+}
+
+rc_t store_probe(struct store *s, struct store_probe *ret, struct err *reterr)
+{
+	*ret = (struct store_probe){ 0 };
+	uint64_t id[2];
+	store_random(s, id, sizeof id);
+	AUTO_MEM char *text = mem_printf("hydrant doctor was here; this may be deleted. %016llx%016llx\n", (unsigned long long)id[0],
+					 (unsigned long long)id[1]);
+	struct sample sample = { { 0 } };
+	try_list(s, ret, &sample);
+	struct err e = { 0 };
+	rc_t rc = store_put(s, STORE_PROBE_KEY, slice_str(text), STORE_REPLACE, &e);
+	judge(ret, STORE_RIGHT_WRITE, rc, &e);
+	try_read(s, ret, slice_str(text), &sample);
+	try_absent(s, ret);
+	try_create(s, ret);
+	try_delete(s, ret);
+	bool any_lacking = false;
+	for (int i = 0; i < STORE_RIGHTS; i++)
+		any_lacking |= ret->found[i] == STORE_LACKS;
+	for (int i = 0; i < STORE_RIGHTS; i++) {
+		if (ret->found[i] == STORE_UNKNOWN && !any_lacking) {
+			if (reterr)
+				*reterr = ret->why[i];
+			return ret->why[i].rc;
+		}
+	}
+	return RC_OK;
+}
