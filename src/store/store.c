@@ -70,13 +70,12 @@ static rc_t open_file_url(const char *url, struct store **ret, struct err *reter
 
 rc_t store_open(const char *url, const struct store_options *opts, struct store **ret, struct err *reterr)
 {
-	(void)opts; /* a folder has none */
 	if (!url || !*url)
 		return err_set(reterr, RC_INVALID, "the lake's place is empty: give a folder, or s3://bucket/prefix");
 	if (!strncmp(url, "file:", 5))
 		return open_file_url(url, ret, reterr);
 	if (!strncmp(url, "s3://", 5))
-		return err_set(reterr, RC_UNSUPPORTED, "%s: lakes in S3 are not in this version yet; use a folder", url);
+		return store_s3_open(url, opts, ret, reterr);
 	const char *colon = strstr(url, "://");
 	if (colon && !memchr(url, '/', (size_t)(colon - url)))
 		return err_set(reterr, RC_INVALID, "%s: no store is known for %.*s:// (a folder, file:// or s3://)", url, (int)(colon - url), url);
@@ -199,6 +198,57 @@ rc_t store_list_folder(struct store *s, const char *folder, store_each each, voi
 {
 	TRY(folder_check(folder, reterr));
 	return s->ops->list(s->self, folder, false, each, ctx, reterr);
+}
+
+static void release_all(struct store *s, char **paths, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		store_release(s, paths[i]);
+}
+
+rc_t store_fetch(struct store *s, const struct store_want *wants, size_t n, char **ret_paths, struct err *reterr)
+{
+	for (size_t i = 0; i < n; i++)
+		TRY(store_key_check(wants[i].key, reterr));
+	if (s->ops->fetch)
+		return s->ops->fetch(s->self, wants, n, ret_paths, reterr);
+	for (size_t i = 0; i < n; i++) {
+		ret_paths[i] = store_local_path(s, wants[i].key);
+		if (!ret_paths[i]) {
+			release_all(s, ret_paths, i);
+			return err_set(reterr, RC_UNSUPPORTED, "%s has no local files", s->url);
+		}
+	}
+	return RC_OK;
+}
+
+void store_release(struct store *s, char *path)
+{
+	if (path && s->ops->release)
+		s->ops->release(s->self, path);
+	free(path);
+}
+
+rc_t store_check_create(struct store *s, const char *key, struct slice content, struct err *reterr)
+{
+	rc_t rc = store_put(s, key, content, STORE_CREATE, reterr);
+	if (rc == RC_CONFLICT)
+		return RC_OK;
+	if (rc == RC_OK)
+		return err_set(reterr, RC_UNSUPPORTED,
+			       "%s: the store overwrote %s, although it was asked to create it only (If-None-Match: *): two writers would lose each "
+			       "other's commits there",
+			       s->url, key);
+	return rc;
+}
+
+const char *const store_kind_names[STORE_KINDS] = { "get", "head", "put", "list", "delete", "other" };
+
+void store_get_stats(struct store *s, struct store_stats *ret)
+{
+	*ret = (struct store_stats){ 0 };
+	if (s->ops->stats)
+		s->ops->stats(s->self, ret);
 }
 
 int64_t store_now(struct store *s)

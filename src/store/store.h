@@ -1,4 +1,4 @@
-/* The object store: where a lake lives. A folder now; s3:// is one more ops struct behind the same door.
+/* The object store: where a lake lives: a folder, or s3://bucket/prefix at AWS and at what speaks its language.
  *
  * Promise: a key is absent or whole, never torn, also after a crash. store_put and store_put_file return once the bytes and the name are
  *   durable. STORE_CREATE is a compare-and-swap on absence: of any number of processes that create one key, exactly one gets RC_OK, the
@@ -64,13 +64,14 @@ struct store_options {
 	enum store_addressing addressing;
 };
 
-/* url: a folder's path, file:///abs/path (percent-decoded), or s3://bucket/prefix (RC_UNSUPPORTED today). opts may be NULL. */
+/* url: a folder's path, file:///abs/path (percent-decoded), or s3://bucket/prefix. opts may be NULL. Nothing is asked of
+ * a bucket yet. */
 rc_t store_open(const char *url, const struct store_options *opts, struct store **ret, struct err *reterr);
 void store_free(struct store *s);
 AUTO_DEFINE(store, store_free)
 /* "file:///abs/path" or "s3://bucket/prefix": absolute, no '/' at the end, as Iceberg's `location` wants it (not percent-encoded). */
 const char *store_url(const struct store *s);
-/* Absolute path of a key in a folder store, to open or to show; NULL if the store is none. Caller frees. */
+/* Absolute path of a key in a folder store, to open or to show; NULL if the store is none (store_fetch works for both). Caller frees. */
 char *store_local_path(const struct store *s, const char *key);
 
 /* Appends the object to *ret; ret->max bounds it (RC_LIMIT). RC_NOT_FOUND. */
@@ -97,6 +98,32 @@ rc_t store_list(struct store *s, const char *folder, store_each each, void *ctx,
 /* One level: objects and folders directly in it. */
 rc_t store_list_folder(struct store *s, const char *folder, store_each each, void *ctx, struct err *reterr);
 
+/* A whole local copy of each object, for who can read local files only. A folder's objects are their own copies; a bucket's come into the cache
+ * folder (bounded, least recently used first out, kept across restarts), a few at a time and large ones in several ranges at once. Objects
+ * that never change only: a copy is known by key and size. The copies stay until store_release. RC_NOT_FOUND: one is gone; RC_CORRUPT: one
+ * has another size than it should; RC_LIMIT: all of them at once are more than the cache may hold. On failure none is held. */
+struct store_want {
+	const char *key;
+	uint64_t size;
+};
+rc_t store_fetch(struct store *s, const struct store_want *wants, size_t n, char **ret_paths, struct err *reterr);
+void store_release(struct store *s, char *path); /* frees path; NULL is fine */
+
+/* Can this store create without overwriting, as commits need it? key must be there and hold content: it is put once more, which must be
+ * refused. RC_OK; RC_UNSUPPORTED, saying what the store does instead. Costs one request. */
+rc_t store_check_create(struct store *s, const char *key, struct slice content, struct err *reterr);
+
+/* What was asked of the store since it was opened. All 0 for a folder. */
+#define STORE_KINDS 6
+extern const char *const store_kind_names[STORE_KINDS]; /* "get", "head", "put", "list", "delete", "other", for requests[] */
+struct store_stats {
+	uint64_t requests[STORE_KINDS]; /* tries, too */
+	uint64_t retries, errors;       /* errors: given up, or refused; an absent object is none */
+	uint64_t bytes_up, bytes_down;  /* heads and bodies */
+	uint64_t cache_hits, cache_misses; /* of store_fetch and of ranged reads */
+};
+void store_get_stats(struct store *s, struct store_stats *ret);
+
 /* The store's time, against which the mtimes above make sense, and randomness and pauses for those who retry on it: rooms above the store
  * that may not include os (table) get them here, and a simulated store brings its own. */
 int64_t store_now(struct store *s);               /* µs since the epoch */
@@ -120,6 +147,10 @@ struct store_ops {
 	rc_t (*delete)(void *self, const char *key, struct err *reterr);
 	rc_t (*delete_folder)(void *self, const char *folder, struct err *reterr);
 	rc_t (*list)(void *self, const char *folder, bool recursive, store_each each, void *ctx, struct err *reterr);
+	/* NULL for all three: objects are local files (local_path) */
+	rc_t (*fetch)(void *self, const struct store_want *wants, size_t n, char **ret_paths, struct err *reterr);
+	void (*release)(void *self, const char *path);
+	void (*stats)(void *self, struct store_stats *ret);
 	int64_t (*now)(void *self);
 	void (*pause)(void *self, int64_t us);
 	void (*random)(void *self, void *out, size_t len);

@@ -11,15 +11,34 @@ static char folder[64];
 static struct store *lake;
 static struct err err;
 
+/* HYDRANT_TEST_S3=s3://bucket/prefix: the laws that any store keeps are asked of that bucket, with the environment's credentials. */
+static const char *bucket_url;
+
 static bool setup(void)
 {
+	bucket_url = getenv("HYDRANT_TEST_S3");
 	snprintf(folder, sizeof folder, "/tmp/store-test-XXXXXX");
-	return mkdtemp(folder) && store_open(folder, NULL, &lake, &err) == RC_OK;
+	if (!mkdtemp(folder))
+		return false;
+	AUTO_MEM char *url = bucket_url ? mem_printf("%s%s", bucket_url, folder) : mem_strdup(folder);
+	AUTO_MEM char *cache = mem_printf("%s/cache", folder);
+	struct store_options opts = { .temp_dir = folder, .cache_dir = cache };
+	rc_t rc = store_open(url, &opts, &lake, &err);
+	if (rc != RC_OK)
+		fprintf(stderr, "%s\n", err.text);
+	return rc == RC_OK;
 }
 
 static void teardown(void)
 {
 	AUTO_MEM char *command = mem_printf("/bin/rm -rf %s", folder);
+	if (bucket_url) {
+		struct store *all;
+		if (store_open(bucket_url, NULL, &all, NULL) == RC_OK) {
+			store_delete_folder(all, folder + 1, NULL);
+			store_free(all);
+		}
+	}
 	store_free(lake);
 	pid_t pid = fork();
 	if (pid == 0)
@@ -122,6 +141,8 @@ TEST(store_keys_never_leave_the_lake)
 
 TEST(store_put_file_moves_without_a_copy)
 {
+	if (getenv("HYDRANT_TEST_S3"))
+		SKIP("a law of folders");
 	CHECK(setup());
 	AUTO_MEM char *temp = NULL;
 	CHECK_OK(store_temp_path(lake, "t/data/x.parquet", &temp, &err), err);
@@ -148,6 +169,8 @@ TEST(store_put_file_moves_without_a_copy)
 
 TEST(store_put_file_copies_across_file_systems)
 {
+	if (getenv("HYDRANT_TEST_S3"))
+		SKIP("a law of folders");
 	struct stat shm, tmp;
 	if (stat("/dev/shm", &shm) != 0 || stat("/tmp", &tmp) != 0 || shm.st_dev == tmp.st_dev)
 		SKIP("no second file system here");
@@ -200,7 +223,7 @@ TEST(store_list_sees_all_below_or_one_level)
 	CHECK_OK(store_delete_folder(lake, "f", &err), err);
 	CHECK(holds("ff/x", "x"));
 	AUTO_MEM char *path = store_local_path(lake, "f");
-	CHECK(access(path, F_OK) != 0);
+	CHECK(!path || access(path, F_OK) != 0);
 	teardown();
 }
 
@@ -221,6 +244,8 @@ TEST(store_sweep_takes_only_old_temporary_files)
 
 TEST(store_urls_are_folders_files_or_refused_by_name)
 {
+	if (getenv("HYDRANT_TEST_S3"))
+		SKIP("a law of folders");
 	CHECK(setup());
 	struct store *s = NULL;
 	AUTO_MEM char *url = mem_printf("file://%s/not%%20yet/", folder);
@@ -236,7 +261,9 @@ TEST(store_urls_are_folders_files_or_refused_by_name)
 	store_free(s);
 	s = NULL;
 	CHECK(holds("x/y/k", "x"));
-	CHECK_RC(store_open("s3://b/p", NULL, &s, &err), RC_UNSUPPORTED);
+	CHECK_RC(store_open("s3://b/p", NULL, &s, &err), RC_INVALID);
+	CHECK_RC(store_open("s3:///p", NULL, &s, &err), RC_INVALID);
+	CHECK_RC(store_open("s3://bucket/a/../b", NULL, &s, &err), RC_INVALID);
 	CHECK_RC(store_open("gs://b/p", NULL, &s, &err), RC_INVALID);
 	CHECK_RC(store_open("file://host/p", NULL, &s, &err), RC_INVALID);
 	CHECK_RC(store_open("file:///a%zz", NULL, &s, &err), RC_INVALID);

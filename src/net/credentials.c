@@ -1,0 +1,406 @@
+#include "net/credentials.h"
+
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "net/credentials_internal.h"
+#include "net/profile.h"
+#include "os/clock.h"
+
+#define SOURCES_MAX 12                            /* profiles behind each other */
+#define REFRESH_BEFORE_US ((int64_t)5 * 60 * 1000000)  /* asked for anew so long before they expire */
+#define REFRESH_URGENT_US ((int64_t)60 * 1000000)      /* from here on nobody goes on with the old ones if there can be new ones */
+#define RETRY_AFTER_US ((int64_t)20 * 1000000)         /* a source that failed while old keys serve is left alone for so long */
+
+enum kind { FROM_KEYS, FROM_ENVIRONMENT, FROM_PROCESS, FROM_ROLE, FROM_WEB, FROM_CONTAINER, FROM_INSTANCE };
+
+struct source {
+	enum kind kind;
+	struct aws_keys keys;   /* FROM_KEYS */
+	char *command;          /* FROM_PROCESS */
+	char *role_arn, *external_id, *session_name, *token_file; /* FROM_ROLE, FROM_WEB */
+	unsigned duration;
+	int base;               /* FROM_ROLE: whose keys assume it */
+};
+
+struct aws_credentials {
+	char *region, *sts_url, *ca_file;
+	struct source sources[SOURCES_MAX];
+	int count;              /* the last one is asked */
+	pthread_mutex_t lock;   /* of what follows */
+	pthread_mutex_t refresh; /* held by who asks; before lock */
+	struct aws_keys now;
+	int64_t not_before;     /* after a failure */
+};
+
+/* ---- keys ---- */
+
+static void secret_free(char **s)
+{
+	if (*s)
+		OPENSSL_cleanse(*s, strlen(*s));
+	free(*s);
+	*s = NULL;
+}
+
+void aws_keys_clear(struct aws_keys *k)
+{
+	secret_free(&k->access_key);
+	secret_free(&k->secret_key);
+	secret_free(&k->session_token);
+	k->expires = 0;
+}
+
+static char *copy(const char *s)
+{
+	return s && *s ? mem_strdup(s) : NULL;
+}
+
+static void keys_copy(struct aws_keys *to, const struct aws_keys *from)
+{
+	*to = (struct aws_keys){ copy(from->access_key), copy(from->secret_key), copy(from->session_token), from->expires };
+}
+
+/* ---- the chain ---- */
+
+static rc_t add(struct aws_credentials *c, const struct source *s, struct err *reterr)
+{
+	if (c->count == SOURCES_MAX)
+		return err_set(reterr, RC_INVALID, "the AWS profiles name each other as source_profile without an end");
+	c->sources[c->count++] = *s;
+	return RC_OK;
+}
+
+static rc_t add_keys(struct aws_credentials *c, const char *access, const char *secret, const char *token, const char *where,
+		     struct err *reterr)
+{
+	if (!access || !*access || !secret || !*secret)
+		return err_set(reterr, RC_INVALID, "%s has an access key or a secret key without the other: give both", where);
+	struct source s = { .kind = FROM_KEYS, .keys = { copy(access), copy(secret), copy(token), INT64_MAX } };
+	return add(c, &s, reterr);
+}
+
+static const char *env(const char *name)
+{
+	const char *value = getenv(name);
+	return value && *value ? value : NULL;
+}
+
+static bool truth(const char *text)
+{
+	return text && (!strcasecmp(text, "true") || !strcmp(text, "1"));
+}
+
+static bool has_container(void)
+{
+	return env("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") || env("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+}
+
+static char *session_name(const char *given)
+{
+	return given ? mem_strdup(given) : mem_strdup("hydrant");
+}
+
+static unsigned duration_of(const char *text)
+{
+	unsigned long v = text ? strtoul(text, NULL, 10) : 0;
+	return v >= 900 && v <= 43200 ? (unsigned)v : 0;
+}
+
+static rc_t add_profile(struct aws_credentials *c, const struct aws_profiles *p, const char *name, bool keys_only, bool *ret_found,
+			struct err *reterr);
+
+/* credential_source: who assumes the profile's role. */
+static rc_t add_named_source(struct aws_credentials *c, const char *profile, const char *source, struct err *reterr)
+{
+	struct source s = { 0 };
+	if (!strcmp(source, "Environment"))
+		return add_keys(c, env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_SESSION_TOKEN"), "the environment", reterr);
+	if (!strcmp(source, "EcsContainer"))
+		s.kind = FROM_CONTAINER;
+	else if (!strcmp(source, "Ec2InstanceMetadata"))
+		s.kind = FROM_INSTANCE;
+	else
+		return err_set(reterr, RC_INVALID, "AWS profile %s: credential_source is none of Environment, EcsContainer, Ec2InstanceMetadata", profile);
+	return add(c, &s, reterr);
+}
+
+static rc_t add_profile_role(struct aws_credentials *c, const struct aws_profiles *p, const char *name, const char *role, struct err *reterr)
+{
+	const char *from = aws_profile_get(p, name, "source_profile"), *source = aws_profile_get(p, name, "credential_source");
+	const char *token_file = aws_profile_get(p, name, "web_identity_token_file");
+	struct source s = { .kind = token_file ? FROM_WEB : FROM_ROLE };
+	if (!token_file) {
+		bool found = true;
+		if (from && strcmp(from, name) == 0)
+			TRY(add_profile(c, p, name, true, &found, reterr));
+		else if (from)
+			TRY(c->count > SOURCES_MAX - 3 ? err_set(reterr, RC_INVALID, "the AWS profiles name each other as source_profile without an end")
+						       : add_profile(c, p, from, false, &found, reterr));
+		else if (source)
+			TRY(add_named_source(c, name, source, reterr));
+		else
+			return err_set(reterr, RC_INVALID, "AWS profile %s has a role_arn and neither source_profile nor credential_source", name);
+		if (!found)
+			return err_set(reterr, RC_INVALID, "AWS profile %s is to assume a role with profile %s, which has no credentials", name, from);
+		s.base = c->count - 1;
+	}
+	s.role_arn = copy(role);
+	s.external_id = copy(aws_profile_get(p, name, "external_id"));
+	s.session_name = session_name(aws_profile_get(p, name, "role_session_name"));
+	s.duration = duration_of(aws_profile_get(p, name, "duration_seconds"));
+	s.token_file = copy(token_file);
+	rc_t rc = add(c, &s, reterr);
+	if (rc != RC_OK) {
+		free(s.role_arn);
+		free(s.external_id);
+		free(s.session_name);
+		free(s.token_file);
+	}
+	return rc;
+}
+
+/* What a profile says. keys_only: a role that names itself as its source. Bounded by SOURCES_MAX: each level adds a source on its way back,
+ * and one that goes down is counted by `depth`. */
+static rc_t add_profile(struct aws_credentials *c, const struct aws_profiles *p, const char *name, bool keys_only, bool *ret_found,
+			struct err *reterr)
+{
+	const char *role = keys_only ? NULL : aws_profile_get(p, name, "role_arn");
+	const char *access = aws_profile_get(p, name, "aws_access_key_id"), *command = aws_profile_get(p, name, "credential_process");
+	AUTO_MEM char *where = mem_printf("AWS profile %s", name);
+	*ret_found = true;
+	if (role)
+		return add_profile_role(c, p, name, role, reterr);
+	if (access || aws_profile_get(p, name, "aws_secret_access_key"))
+		return add_keys(c, access, aws_profile_get(p, name, "aws_secret_access_key"), aws_profile_get(p, name, "aws_session_token"), where,
+				reterr);
+	if (command) {
+		struct source s = { .kind = FROM_PROCESS, .command = mem_strdup(command) };
+		return add(c, &s, reterr);
+	}
+	if (aws_profile_get(p, name, "sso_start_url") || aws_profile_get(p, name, "sso_session"))
+		return err_set(reterr, RC_UNSUPPORTED,
+			       "AWS profile %s signs in through SSO, which hydrant does not do: give it a credential_process of "
+			       "`aws configure export-credentials --profile %s`",
+			       name, name);
+	*ret_found = false;
+	return RC_OK;
+}
+
+/* source_profile chains are followed here once without adding anything, so that a loop is found before it is walked. */
+static rc_t check_loop(const struct aws_profiles *p, const char *name, struct err *reterr)
+{
+	const char *at = name;
+	for (int i = 0; i < SOURCES_MAX - 4; i++) {
+		const char *next = aws_profile_get(p, at, "role_arn") ? aws_profile_get(p, at, "source_profile") : NULL;
+		if (!next || !strcmp(next, at))
+			return RC_OK;
+		at = next;
+	}
+	return err_set(reterr, RC_INVALID, "AWS profile %s: its source_profile chain has no end", name);
+}
+
+static rc_t add_surroundings(struct aws_credentials *c, struct err *reterr)
+{
+	struct source s = { .kind = FROM_INSTANCE };
+	if (has_container())
+		s.kind = FROM_CONTAINER;
+	else if (truth(env("AWS_EC2_METADATA_DISABLED")))
+		return RC_OK;
+	return add(c, &s, reterr);
+}
+
+static rc_t find_base(struct aws_credentials *c, const struct aws_credentials_options *o, const struct aws_profiles *p, struct err *reterr)
+{
+	const char *name = aws_profile_name(o->profile);
+	bool named = o->profile && *o->profile, found = false;
+	if (o->access_key || o->secret_key)
+		return add_keys(c, o->access_key, o->secret_key, o->session_token, "the configuration", reterr);
+	if (!named && (env("AWS_ACCESS_KEY_ID") || env("AWS_SECRET_ACCESS_KEY"))) {
+		TRY(add_keys(c, env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_SESSION_TOKEN"), "the environment", reterr));
+		c->sources[0].kind = FROM_ENVIRONMENT;
+		return RC_OK;
+	}
+	if (strcmp(name, "default") != 0 && !aws_profile_exists(p, name))
+		return err_set(reterr, RC_INVALID, "there is no AWS profile %s in the configuration files (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE)",
+			       name);
+	TRY(check_loop(p, name, reterr));
+	bool has_role = aws_profile_get(p, name, "role_arn") != NULL;
+	if (!named && !has_role && env("AWS_WEB_IDENTITY_TOKEN_FILE") && env("AWS_ROLE_ARN")) {
+		struct source s = { .kind = FROM_WEB,
+				    .role_arn = copy(env("AWS_ROLE_ARN")),
+				    .session_name = session_name(env("AWS_ROLE_SESSION_NAME")),
+				    .token_file = copy(env("AWS_WEB_IDENTITY_TOKEN_FILE")) };
+		return add(c, &s, reterr);
+	}
+	TRY(add_profile(c, p, name, false, &found, reterr));
+	return found ? RC_OK : add_surroundings(c, reterr);
+}
+
+static char *sts_url(const struct aws_credentials_options *o, const char *region)
+{
+	const char *set = env("AWS_ENDPOINT_URL_STS");
+	if (!set && o->endpoint && *o->endpoint)
+		set = o->endpoint;
+	if (!set)
+		set = env("AWS_ENDPOINT_URL");
+	if (set)
+		return mem_printf("%s%s", set, set[strlen(set) - 1] == '/' ? "" : "/");
+	return mem_printf("https://sts.%s.amazonaws.com%s/", region, strncmp(region, "cn-", 3) ? "" : ".cn");
+}
+
+rc_t aws_credentials_new(const struct aws_credentials_options *o, struct aws_credentials **ret, struct err *reterr)
+{
+	AUTO(aws_profiles) *p = NULL;
+	TRY(aws_profiles_open(&p, reterr));
+	AUTO(aws_credentials) *c = NEW(struct aws_credentials);
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->refresh, NULL);
+	c->region = mem_strdup(o->region && *o->region ? o->region : "us-east-1");
+	c->sts_url = sts_url(o, c->region);
+	c->ca_file = copy(o->ca_file);
+	TRY(find_base(c, o, p, reterr));
+	if (o->role_arn && *o->role_arn && c->count) {
+		struct source s = { .kind = FROM_ROLE,
+				    .role_arn = copy(o->role_arn),
+				    .external_id = copy(o->external_id),
+				    .session_name = session_name(NULL),
+				    .base = c->count - 1 };
+		TRY(add(c, &s, reterr));
+	}
+	*ret = c;
+	c = NULL;
+	return RC_OK;
+}
+
+void aws_credentials_free(struct aws_credentials *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < c->count; i++) {
+		struct source *s = &c->sources[i];
+		aws_keys_clear(&s->keys);
+		free(s->command);
+		free(s->role_arn);
+		secret_free(&s->external_id);
+		free(s->session_name);
+		free(s->token_file);
+	}
+	aws_keys_clear(&c->now);
+	pthread_mutex_destroy(&c->lock);
+	pthread_mutex_destroy(&c->refresh);
+	free(c->region);
+	free(c->sts_url);
+	free(c->ca_file);
+	free(c);
+}
+
+/* ---- asking ---- */
+
+static rc_t ask(struct aws_credentials *c, int index, struct aws_keys *ret, struct err *reterr);
+
+static rc_t ask_role(struct aws_credentials *c, const struct source *s, struct aws_keys *ret, struct err *reterr)
+{
+	struct sts_request r = { c->sts_url, c->region, c->ca_file, s->role_arn, s->external_id, s->session_name, s->duration };
+	if (s->kind == FROM_WEB)
+		return keys_from_web_identity(&r, s->token_file, ret, reterr);
+	struct aws_keys base = { 0 };
+	TRY(ask(c, s->base, &base, reterr));
+	rc_t rc = keys_from_role(&r, &base, ret, reterr);
+	aws_keys_clear(&base);
+	return rc;
+}
+
+/* A source's base comes before it: the depth is at most SOURCES_MAX. */
+static rc_t ask(struct aws_credentials *c, int index, struct aws_keys *ret, struct err *reterr)
+{
+	const struct source *s = &c->sources[index];
+	switch (s->kind) {
+	case FROM_KEYS:
+	case FROM_ENVIRONMENT:
+		keys_copy(ret, &s->keys);
+		return RC_OK;
+	case FROM_PROCESS:
+		return keys_from_process(s->command, ret, reterr);
+	case FROM_CONTAINER:
+		return keys_from_container(ret, reterr);
+	case FROM_INSTANCE:
+		return keys_from_instance(ret, reterr);
+	case FROM_ROLE:
+	case FROM_WEB:
+		break;
+	}
+	return ask_role(c, s, ret, reterr);
+}
+
+/* Gives a copy of the keys that are there if they are good for `ahead` longer. */
+static bool take_valid(struct aws_credentials *c, int64_t ahead, struct aws_keys *ret)
+{
+	pthread_mutex_lock(&c->lock);
+	int64_t now = clock_wall_us();
+	bool good = c->now.access_key && (c->now.expires == INT64_MAX || c->now.expires - now > ahead);
+	if (c->now.access_key && !good && ahead > 0 && now < c->not_before && c->now.expires > now)
+		good = true; /* asked a moment ago, in vain */
+	if (good)
+		keys_copy(ret, &c->now);
+	pthread_mutex_unlock(&c->lock);
+	return good;
+}
+
+static rc_t refresh(struct aws_credentials *c, struct aws_keys *ret, struct err *reterr)
+{
+	struct aws_keys fresh = { 0 };
+	struct err e = { 0 };
+	rc_t rc = ask(c, c->count - 1, &fresh, &e);
+	pthread_mutex_lock(&c->lock);
+	if (rc == RC_OK) {
+		aws_keys_clear(&c->now);
+		c->now = fresh;
+		c->not_before = 0;
+	} else {
+		c->not_before = clock_wall_us() + RETRY_AFTER_US;
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (take_valid(c, 0, ret))
+		return RC_OK;
+	if (rc == RC_OK)
+		rc = err_set(&e, RC_IO, "the AWS credentials that were given have expired already: is this machine's clock right?");
+	if (reterr)
+		*reterr = e;
+	return rc;
+}
+
+rc_t aws_credentials_get(struct aws_credentials *c, struct aws_keys *ret, struct err *reterr)
+{
+	if (!c->count)
+		return err_set(reterr, RC_NOT_FOUND,
+			       "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is given");
+	if (take_valid(c, REFRESH_BEFORE_US, ret))
+		return RC_OK;
+	if (pthread_mutex_trylock(&c->refresh) != 0) { /* somebody asks already */
+		if (take_valid(c, REFRESH_URGENT_US, ret))
+			return RC_OK;
+		pthread_mutex_lock(&c->refresh);
+	}
+	rc_t rc = take_valid(c, REFRESH_BEFORE_US, ret) ? RC_OK : refresh(c, ret, reterr);
+	pthread_mutex_unlock(&c->refresh);
+	return rc;
+}
+
+bool aws_credentials_expired(struct aws_credentials *c, const char *access_key)
+{
+	if (!c->count)
+		return false;
+	enum kind kind = c->sources[c->count - 1].kind;
+	pthread_mutex_lock(&c->lock);
+	bool changed = !c->now.access_key || strcmp(c->now.access_key, access_key) != 0;
+	if (!changed && kind != FROM_KEYS && kind != FROM_ENVIRONMENT) {
+		aws_keys_clear(&c->now);
+		changed = true;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return changed;
+}
