@@ -33,7 +33,7 @@ rc_t table_open_if_any(struct store *store, const char *collection, struct table
 /* Makes the table if there is none, stores the builder's files, and commits them with the position moved from `before`. */
 static rc_t append_built(struct commit *c, struct builder *b, const char *name, struct table **t, const char *before, struct err *reterr)
 {
-	struct store *store = c->p->store;
+	struct store *store = c->store;
 	if (!*t) {
 		rc_t rc = table_create(store, name, builder_schema(b), NULL, 0, t, reterr);
 		if (rc == RC_CONFLICT) /* another writer made it just now */
@@ -78,13 +78,13 @@ static rc_t new_builder(struct commit *c, const char *name, bool quarantine, str
 {
 	const struct pipeline_options *po = &c->p->opts;
 	struct build_options bo = {
-		.store = c->p->store,
+		.store = c->store,
 		.collection = name,
 		.source = c->log,
-		.time_field = po->time_field,
+		.time_field = c->settings.time_field,
 		.codec = po->codec,
 		.codec_level = po->codec_level,
-		.file_bytes = po->file_bytes,
+		.file_bytes = c->settings.file_bytes,
 		.memory_bytes = po->memory_bytes,
 		.quarantine = quarantine,
 		.after = after,
@@ -110,7 +110,7 @@ static rc_t quarantine_once(struct commit *c, const char *name, struct err *rete
 {
 	const char *before;
 	AUTO(table) *t = NULL;
-	TRY(table_open_if_any(c->p->store, name, &t, reterr));
+	TRY(table_open_if_any(c->store, name, &t, reterr));
 	uint64_t position = table_log_position(t, c->log, &before);
 	if (position >= c->upto)
 		return RC_OK; /* committed before a crash or an unknown outcome */
@@ -132,7 +132,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 {
 	const char *before;
 	AUTO(table) *t = NULL;
-	TRY(table_open_if_any(c->p->store, name, &t, reterr));
+	TRY(table_open_if_any(c->store, name, &t, reterr));
 	uint64_t position = table_log_position(t, c->log, &before);
 	if (c->upto && position >= c->upto)
 		return RC_OK; /* and so are the quarantined events: they go first */
@@ -166,8 +166,11 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 
 rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr)
 {
+	TRY(pipeline_store_of(c->p, collection, &c->store, reterr));
+	collection_settings_get(c->p, collection, &c->settings);
 	rc_t rc = RC_CONFLICT;
 	for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
 		rc = commit_once(c, collection, reterr);
+	collection_settings_clear(&c->settings);
 	return rc;
 }

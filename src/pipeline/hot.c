@@ -179,8 +179,12 @@ static rc_t hot_update(struct pipeline *p, struct collection *c, const char *nam
 	if (!pending.events || pending.last <= after)
 		return RC_OK;
 	if (!h->shredder) {
-		struct shred_options so = { .lake = true, .key_space = 1, .time_field = p->opts.time_field, .source = slice_str(wal_id(p->wal)) };
-		TRY(shredder_new(&so, t ? table_schema(t) : NULL, &h->shredder, reterr));
+		struct collection_settings settings;
+		collection_settings_get(p, c->name, &settings);
+		struct shred_options so = { .lake = true, .key_space = 1, .time_field = settings.time_field, .source = slice_str(wal_id(p->wal)) };
+		rc_t rc = shredder_new(&so, t ? table_schema(t) : NULL, &h->shredder, reterr);
+		collection_settings_clear(&settings);
+		TRY(rc);
 		h->schema_id = schema_id;
 	}
 	if (h->count == h->cap) {
@@ -218,7 +222,8 @@ static void view_take_hot(struct view *v, struct hot *h)
 
 static rc_t view_fill(struct pipeline *p, struct collection *c, const char *name, bool quarantine, struct view *v, struct err *reterr)
 {
-	TRY(table_open_if_any(p->store, name, &v->table, reterr));
+	TRY(pipeline_store_of(p, name, &v->store, reterr));
+	TRY(table_open_if_any(v->store, name, &v->table, reterr));
 	if (p->wal) {
 		uint64_t position = table_log_position(v->table, wal_id(p->wal), NULL);
 		TRY(hot_update(p, c, name, quarantine, v->table, position, reterr));

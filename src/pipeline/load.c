@@ -80,7 +80,9 @@ static bool collect_known(void *ctx, const char *key, const char *value)
 static rc_t collect_from(struct load *l, const char *table, struct err *reterr)
 {
 	AUTO(table) *t = NULL;
-	TRY(table_open_if_any(l->p->store, table, &t, reterr));
+	struct store *store;
+	TRY(pipeline_store_of(l->p, table, &store, reterr));
+	TRY(table_open_if_any(store, table, &t, reterr));
 	if (t)
 		table_properties(t, collect_known, l);
 	return RC_OK;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "pipeline/pipeline_internal.h"
@@ -63,6 +64,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	AUTO(pipeline) *p = NEW(struct pipeline);
 	p->opts = *opts;
 	p->opts.commit_bytes = commit_bytes(opts);
+	lakes_init(p);
 	p->lock_fd = -1;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_mutex_init(&p->build, NULL);
@@ -78,7 +80,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 		return err_set(reterr, RC_INVALID, "the lake %s is no folder, so --data DIR (or HYDRANT_DATA) is needed for the log",
 			       opts->lake);
 	p->hot_dir = opts->read_only ? mem_printf("%s/hot-%d", p->data_dir, (int)getpid()) : mem_printf("%s/hot", p->data_dir);
-	TRY(store_open(opts->lake, opts->store, &p->store, reterr));
+	TRY(lakes_open_first(p, reterr));
 	bool exists = file_stat(p->data_dir, NULL, NULL, NULL, NULL) == RC_OK;
 	if (!opts->read_only && !exists)
 		TRY(dir_make(p->data_dir, reterr));
@@ -111,7 +113,7 @@ void pipeline_close(struct pipeline *p)
 	wal_free(p->wal);
 	if (p->hot_dir && p->lock_fd >= 0)
 		dir_remove_tree(p->hot_dir, NULL);
-	store_free(p->store);
+	lakes_free(p);
 	file_close(p->lock_fd);
 	pthread_mutex_destroy(&p->lock);
 	pthread_mutex_destroy(&p->build);
@@ -124,7 +126,7 @@ void pipeline_close(struct pipeline *p)
 
 struct store *pipeline_store(struct pipeline *p)
 {
-	return p->store;
+	return p->places->store;
 }
 
 struct wal *pipeline_wal(struct pipeline *p)
@@ -171,12 +173,17 @@ bool collection_exists(struct pipeline *p, const char *base, const char *name)
 	if (pending.events)
 		return true;
 	AUTO(table) *t = NULL;
-	return table_open(p->store, name, &t, NULL) != RC_NOT_FOUND;
+	struct store *store;
+	if (pipeline_store_of(p, base, &store, NULL) != RC_OK)
+		return true; /* nobody knows; whoever goes on meets the error */
+	return table_open(store, name, &t, NULL) != RC_NOT_FOUND;
 }
 
 /* ---- names ---- */
 
 struct names {
+	struct pipeline *p;
+	const struct place *place; /* being listed: what the rules put elsewhere is not of it */
 	char **list;
 	size_t count, cap;
 };
@@ -195,8 +202,10 @@ static void names_add(struct names *n, const char *name)
 
 static rc_t names_table(void *ctx, const char *collection, struct err *reterr)
 {
+	struct names *n = ctx;
 	(void)reterr;
-	names_add(ctx, collection);
+	if (place_holds(n->p, n->place, collection))
+		names_add(n, collection);
 	return RC_OK;
 }
 
@@ -208,6 +217,36 @@ static rc_t names_log(void *ctx, struct slice name, const struct wal_pending *pe
 	return RC_OK;
 }
 
+static void names_add_rule(void *ctx, const char *collection)
+{
+	names_add(ctx, collection);
+}
+
+/* A place that cannot be read hides only what is in it, and says so once. */
+static rc_t names_tables(struct pipeline *p, struct names *n, struct err *reterr)
+{
+	unsigned read = 0;
+	rc_t rc = RC_OK;
+	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
+		struct store *store;
+		struct err err;
+		n->place = pl;
+		rc = place_open(p, pl, &store, &err);
+		if (rc == RC_OK)
+			rc = table_list(store, names_table, n, &err);
+		read += rc == RC_OK;
+		if (rc == RC_OK)
+			__atomic_store_n(&pl->warned, false, __ATOMIC_RELAXED);
+		else if (!__atomic_exchange_n(&pl->warned, true, __ATOMIC_RELAXED) && p->places->next)
+			log_warn("collections in %s cannot be listed now: %s", pl->url, err.text);
+		if (rc != RC_OK && reterr)
+			*reterr = err;
+		if (rc != RC_OK)
+			rules_names(p, pl, names_add_rule, n);
+	}
+	return read ? RC_OK : rc;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -216,8 +255,8 @@ static int by_name(const void *a, const void *b)
 rc_t pipeline_collections(struct pipeline *p, rc_t (*each)(void *ctx, const char *collection, struct err *reterr), void *ctx,
 			  struct err *reterr)
 {
-	struct names n = { 0 };
-	rc_t rc = table_list(p->store, names_table, &n, reterr);
+	struct names n = { .p = p };
+	rc_t rc = names_tables(p, &n, reterr);
 	if (rc == RC_OK && p->wal)
 		rc = wal_collections(p->wal, names_log, &n);
 	if (n.count)
@@ -269,7 +308,9 @@ rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pi
 
 static rc_t drop_table(struct pipeline *p, const char *name, bool purge, bool *any, struct err *reterr)
 {
-	rc_t rc = table_drop(p->store, name, purge, reterr);
+	struct store *store;
+	TRY(pipeline_store_of(p, name, &store, reterr));
+	rc_t rc = table_drop(store, name, purge, reterr);
 	if (rc == RC_NOT_FOUND)
 		return RC_OK;
 	*any = true;

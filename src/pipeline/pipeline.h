@@ -18,6 +18,16 @@
 #include "table/table.h"
 #include "wal/wal.h"
 
+/* A collection's settings: the first rule whose pattern matches its name. Members that are NULL or 0 are as for all collections. */
+struct collection_rule {
+	const char *pattern;      /* a name; * stands for any characters, ? for one */
+	const char *url;          /* where its table lives (URL/NAME), its quarantine beside it; NULL: the lake */
+	const struct store_options *store; /* of url */
+	const char *time_field;
+	uint64_t file_bytes;
+	int64_t commit_busy_us, commit_idle_us;
+};
+
 struct pipeline_options {
 	const char *lake;         /* folder or URL */
 	const struct store_options *store; /* of the lake; NULL: the environment's; looked at by pipeline_open only */
@@ -36,6 +46,8 @@ struct pipeline_options {
 	uint64_t collection_bytes; /* share of one collection; 0: half of it */
 	bool salvage;             /* open a damaged log, giving up the damaged records */
 	int64_t key_window_us;    /* idempotency keys; 0: 10 minutes */
+	const struct collection_rule *rules; /* looked at by pipeline_open only */
+	size_t rule_count;
 };
 
 struct pipeline;
@@ -46,7 +58,14 @@ rc_t pipeline_start(struct pipeline *p, struct err *reterr); /* the threads that
 void pipeline_stop(struct pipeline *p);                      /* waits for running commits; the log keeps the rest */
 void pipeline_close(struct pipeline *p);                     /* NULL is fine */
 AUTO_DEFINE(pipeline, pipeline_close)
-struct store *pipeline_store(struct pipeline *p);
+struct store *pipeline_store(struct pipeline *p); /* the lake's */
+/* The store that a collection lives in, opened if it is the first question. What opening says: RC_IO, RC_UNSUPPORTED (a newer lake), … */
+rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store **ret, struct err *reterr);
+/* Other rules, at once. RC_CONFLICT: a collection in use would move to another place; nothing is changed. */
+rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *rules, size_t count, struct err *reterr);
+bool collection_pattern_matches(const char *pattern, const char *name);
+/* The lake and the places that rules name. error: why it could not be opened; NULL = fine, or not asked for yet. */
+void pipeline_lakes(struct pipeline *p, void (*each)(void *ctx, const char *url, const char *error), void *ctx);
 struct wal *pipeline_wal(struct pipeline *p); /* NULL: read-only and there is no log */
 const char *pipeline_data_dir(const struct pipeline *p);
 /* Where the data folder of a lake is (caller frees); NULL if the lake is no folder and none was given. */
@@ -132,6 +151,7 @@ rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pi
 
 /* A collection as it is this moment: the table's snapshot plus the events that it does not hold yet, as Parquet files. */
 struct view {
+	struct store *store;         /* of the table */
 	struct table *table;         /* NULL: nothing committed yet */
 	const struct schema *schema; /* of both */
 	char **hot;                  /* local paths */
@@ -144,7 +164,8 @@ struct view {
 rc_t view_open(struct pipeline *p, const char *collection, struct view **ret, struct err *reterr);
 void view_close(struct view *v);
 AUTO_DEFINE(view, view_close)
-/* Every collection, committed or only in the log, sorted by name. */
+/* Every collection, committed or only in the log, sorted by name. A lake that cannot be read now is told to the log and left out, but for
+ * the collections that the rules name; if none can be read, that is the error. */
 rc_t pipeline_collections(struct pipeline *p, rc_t (*each)(void *ctx, const char *collection, struct err *reterr), void *ctx,
 			  struct err *reterr);
 

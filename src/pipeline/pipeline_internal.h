@@ -42,9 +42,26 @@ struct collection {
 
 #define HYDRATE_WORKERS 4 /* commits at a time */
 
+/* lakes.c: a store, and what it needs to be opened. */
+#define STORE_TEXTS 12 /* the strings of struct store_options */
+struct place {
+	struct place *next;
+	char *url;
+	struct store_options options;
+	pthread_mutex_t lock; /* held while it is being opened: of what follows */
+	struct store *store;  /* set once */
+	bool open;            /* atomic: the lake in it is one that we know */
+	bool warned;          /* atomic: the log was told that it cannot be read */
+	int64_t again_at;     /* clock_mono_us; after a failure */
+	struct err error;     /* of the last try */
+};
+
 struct pipeline {
 	struct pipeline_options opts;
-	struct store *store;
+	struct place *places; /* the first is the lake; only appended to */
+	struct rule *rules;   /* under rules_lock, with their number */
+	size_t rule_count;
+	pthread_mutex_t rules_lock; /* innermost */
 	char *data_dir;
 	char *hot_dir;  /* hot.c's files; emptied at start, removed at the end */
 	int lock_fd;
@@ -62,6 +79,26 @@ struct pipeline {
 	uint64_t bytes_at_check;
 	pthread_mutex_t build; /* held while a cut is built: memory_bytes are for one at a time */
 };
+
+void lakes_init(struct pipeline *p);
+void lakes_free(struct pipeline *p);
+rc_t lakes_open_first(struct pipeline *p, struct err *reterr); /* without a look into it */
+struct place *place_next(const struct pipeline *p, const struct place *after); /* after NULL: the lake */
+rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr);
+bool place_holds(struct pipeline *p, const struct place *pl, const char *collection); /* do the rules say so? */
+/* The collections of a place that the rules call by name. */
+void rules_names(struct pipeline *p, const struct place *pl, void (*each)(void *ctx, const char *collection), void *ctx);
+/* lake.json of a place, made if it is not there. RC_UNSUPPORTED: a newer hydrant's. */
+rc_t lake_check(struct pipeline *p, struct place *pl, struct err *reterr);
+/* What the rules say of a collection (or of its quarantine), as a copy. */
+struct collection_settings {
+	struct place *place;
+	char *time_field; /* owned; NULL: detected */
+	uint64_t file_bytes;
+	int64_t commit_busy_us, commit_idle_us;
+};
+void collection_settings_get(struct pipeline *p, const char *name, struct collection_settings *ret);
+void collection_settings_clear(struct collection_settings *s);
 
 /* The collection's entry, made if absent; lives as long as the pipeline. */
 struct collection *collection_get(struct pipeline *p, const char *name);
@@ -85,6 +122,8 @@ struct commit {
 	const struct table_property *forget; /* other sources' position properties that are removed with this commit */
 	size_t forget_count;
 	bool quarantine_done;       /* internal: those events of the cut are in their table */
+	struct store *store;        /* internal, as settings: of the collection */
+	struct collection_settings settings;
 	/* results, summed up */
 	uint64_t events, quarantined, files, bytes;
 	uint64_t raw_rows, mismatches; /* of shred_stats, valid events only */

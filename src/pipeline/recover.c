@@ -3,24 +3,22 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "os/clock.h"
 #include "os/file.h"
 #include "pipeline/pipeline_internal.h"
 
 #define LAKE_FILE "_hydrant/lake.json"
-#define TEMP_AGE_US ((int64_t)86400 * 1000000) /* another writer's unfinished file is younger than this */
 
-static rc_t check_lake(struct pipeline *p, struct err *reterr)
+rc_t lake_check(struct pipeline *p, struct place *pl, struct err *reterr)
 {
 	AUTO_BUF struct buf text;
 	buf_init(&text, 1 << 20);
-	rc_t rc = store_get(p->store, LAKE_FILE, &text, reterr);
+	rc_t rc = store_get(pl->store, LAKE_FILE, &text, reterr);
 	if (rc == RC_NOT_FOUND && p->opts.read_only)
 		return RC_OK;
 	if (rc == RC_NOT_FOUND) {
 		char content[128];
 		snprintf(content, sizeof content, "{\"format\": %d, \"made_by\": \"hydrant %s\"}\n", LAKE_FORMAT, HYDRANT_VERSION);
-		rc = store_put(p->store, LAKE_FILE, slice_str(content), STORE_CREATE, reterr);
+		rc = store_put(pl->store, LAKE_FILE, slice_str(content), STORE_CREATE, reterr);
 		return rc == RC_CONFLICT ? RC_OK : rc;
 	}
 	TRY(rc);
@@ -30,19 +28,25 @@ static rc_t check_lake(struct pipeline *p, struct err *reterr)
 	json_decref(lake);
 	if (format < 1)
 		return err_set(reterr, RC_CORRUPT, "%s of the lake %s cannot be read; restore it or remove it to have it made anew", LAKE_FILE,
-			       p->opts.lake);
+			       pl->url);
 	if (format > LAKE_FORMAT)
 		return err_set(reterr, RC_UNSUPPORTED, "the lake %s has format %lld, this hydrant %s knows up to %d; use a newer hydrant",
-			       p->opts.lake, (long long)format, HYDRANT_VERSION, LAKE_FORMAT);
+			       pl->url, (long long)format, HYDRANT_VERSION, LAKE_FORMAT);
 	return RC_OK;
 }
 
+struct check {
+	struct pipeline *p;
+	struct store *store;
+};
+
 static rc_t check_position(void *ctx, const char *collection, struct err *reterr)
 {
-	struct pipeline *p = ctx;
+	struct check *check = ctx;
+	struct pipeline *p = check->p;
 	AUTO(table) *t = NULL;
 	struct err err;
-	if (table_open(p->store, collection, &t, &err) != RC_OK) {
+	if (table_open(check->store, collection, &t, &err) != RC_OK) {
 		log_warn("%s cannot be read now and is checked when it is next written: %s", collection, err.text);
 		return RC_OK;
 	}
@@ -51,6 +55,19 @@ static rc_t check_position(void *ctx, const char *collection, struct err *reterr
 		log_warn("table %s holds events up to position %llu, the log ends at %llu: the log goes on behind the table", collection,
 			 (unsigned long long)position, (unsigned long long)wal_next_position(p->wal) - 1);
 		return wal_skip_to(p->wal, position + 1, reterr);
+	}
+	return RC_OK;
+}
+
+static rc_t check_positions(struct pipeline *p, struct err *reterr)
+{
+	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
+		struct check check = { .p = p };
+		struct err err;
+		if (place_open(p, pl, &check.store, &err) != RC_OK)
+			log_warn("%s cannot be read now; its tables are checked when they are next written: %s", pl->url, err.text);
+		else
+			TRY(table_list(check.store, check_position, &check, reterr));
 	}
 	return RC_OK;
 }
@@ -91,18 +108,31 @@ static rc_t open_log(struct pipeline *p, struct err *reterr)
 	report(p);
 	/* Only a crash (or a disk that lied) can leave the log behind a table. */
 	if (!wal_recovery(p->wal)->clean && !wal_recovery(p->wal)->made)
-		return table_list(p->store, check_position, p, reterr);
+		return check_positions(p, reterr);
 	return RC_OK;
+}
+
+/* A folder that cannot be read is a mistake to be told at once. A bucket may be away for a while: events are taken meanwhile. */
+static rc_t open_lake(struct pipeline *p, struct err *reterr)
+{
+	struct store *store;
+	struct err err;
+	rc_t rc = place_open(p, p->places, &store, &err);
+	if (rc == RC_IO && !p->opts.read_only && !strncmp(p->places->url, "s3://", 5)) {
+		log_warn("the lake cannot be reached now, events stay in the log until it can: %s", err.text);
+		return RC_OK;
+	}
+	if (rc != RC_OK && reterr)
+		*reterr = err;
+	return rc;
 }
 
 rc_t pipeline_recover(struct pipeline *p, struct err *reterr)
 {
-	TRY(check_lake(p, reterr));
+	TRY(open_lake(p, reterr));
 	TRY(dir_remove_tree(p->hot_dir, reterr));
 	TRY(open_log(p, reterr));
 	if (p->wal)
 		TRY(dir_make(p->hot_dir, reterr));
-	if (!p->opts.read_only)
-		TRY(store_sweep_temp(p->store, TEMP_AGE_US, reterr));
 	return RC_OK;
 }

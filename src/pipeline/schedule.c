@@ -49,7 +49,10 @@ static rc_t schedule_one(void *ctx, struct slice name, const struct wal_pending 
 	AUTO_MEM char *text = mem_printf("%.*s", SLICE_ARG(name));
 	struct collection *c = collection_get(p, text);
 	int64_t now = clock_mono_us();
-	int64_t interval = pending->bytes >= BUSY_BYTES ? p->opts.commit_busy_us : p->opts.commit_idle_us;
+	struct collection_settings settings;
+	collection_settings_get(p, text, &settings);
+	collection_settings_clear(&settings);
+	int64_t interval = pending->bytes >= BUSY_BYTES ? settings.commit_busy_us : settings.commit_idle_us;
 	int64_t age = pending->oldest ? clock_wall_us() - pending->oldest : 0;
 	if (age < -CLOCK_BACK_US)
 		age = interval; /* the clock was set back: nobody knows how long they have waited */

@@ -145,10 +145,10 @@ rc_t read_query(struct pipeline *p, const struct read_query_options *opts, struc
 
 /* ---- search ---- */
 
-static void scan_of_view(const struct pipeline *p, struct view *v, int64_t from, int64_t to, struct scan_options *ret)
+static void scan_of_view(struct view *v, int64_t from, int64_t to, struct scan_options *ret)
 {
 	*ret = (struct scan_options){
-		.store = pipeline_store((struct pipeline *)p),
+		.store = v->store,
 		.table = v->table,
 		.hot = v->hot,
 		.hot_count = v->hot_count,
@@ -196,7 +196,7 @@ rc_t read_search(struct pipeline *p, const struct read_search_options *opts, str
 	AUTO(view) *v = NULL;
 	TRY(view_open(p, opts->collection, &v, reterr));
 	struct scan_options so;
-	scan_of_view(p, v, opts->from, opts->to, &so);
+	scan_of_view(v, opts->from, opts->to, &so);
 	so.order = SCAN_NEWEST;
 	so.cancel = opts->cancel;
 	struct scan_term terms[SEARCH_TERMS_MAX];
@@ -268,6 +268,6 @@ rc_t read_replay(struct pipeline *p, const struct read_replay_options *opts, str
 		.progress = replay_progress,
 		.cancel = opts->cancel,
 	};
-	scan_of_view(p, v, opts->from, opts->until, &ro.scan);
+	scan_of_view(v, opts->from, opts->until, &ro.scan);
 	return replay_run(&ro, sink, ret, reterr);
 }

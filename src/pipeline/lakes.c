@@ -1,0 +1,308 @@
+/* Where collections are kept, and how: the rules of the settings, and the stores that they name.
+ *
+ * A place is a store with what it needs to be opened. It is opened when something is first asked of it and stays open as long as the pipeline;
+ * one that cannot be opened is nobody else's trouble: whoever asks for it gets the error, and a moment later the next try. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "pipeline/pipeline_internal.h"
+
+#define OPEN_AGAIN_US ((int64_t)2 * 1000000) /* so long an error of opening stands for the next ones who ask */
+#define TEMP_AGE_US ((int64_t)86400 * 1000000) /* another writer's unfinished file is younger than this */
+
+struct rule {
+	char *pattern, *time_field;
+	struct place *place;
+	uint64_t file_bytes;
+	int64_t commit_busy_us, commit_idle_us;
+};
+
+/* ---- patterns ---- */
+
+bool collection_pattern_matches(const char *pattern, const char *name)
+{
+	const char *star = NULL, *again = NULL;
+	while (*name) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			again = name;
+		} else if (*pattern == *name || (*pattern == '?' && *name != '*')) {
+			pattern++;
+			name++;
+		} else if (star) {
+			pattern = star;
+			name = ++again;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return !*pattern;
+}
+
+/* ---- places ---- */
+
+static char *copy(const char *text)
+{
+	return text ? mem_strdup(text) : NULL;
+}
+
+/* The texts of a struct store_options, one after the other. */
+static void store_texts(struct store_options *o, const char **ret[STORE_TEXTS])
+{
+	const char **list[STORE_TEXTS] = { &o->region,	  &o->endpoint,	  &o->role_arn,	   &o->external_id, &o->kms_key,  &o->profile,
+					   &o->access_key, &o->secret_key, &o->session_token, &o->ca_file,     &o->temp_dir, &o->cache_dir };
+	memcpy(ret, list, sizeof list);
+}
+
+static bool same_place(const struct place *a, const char *url, const struct store_options *options)
+{
+	struct store_options x = a->options, y = options ? *options : (struct store_options){ 0 };
+	const char **in[STORE_TEXTS], **on[STORE_TEXTS];
+	store_texts(&x, in);
+	store_texts(&y, on);
+	for (size_t i = 0; i < STORE_TEXTS; i++)
+		if (strcmp(*in[i] ? *in[i] : "", *on[i] ? *on[i] : "") != 0)
+			return false;
+	return !strcmp(a->url, url) && x.owner_full_control == y.owner_full_control && x.addressing == y.addressing && x.cache_bytes == y.cache_bytes;
+}
+
+/* The place, made if there is none like it. Only appended to, under rules_lock: whoever has one may keep it. */
+static struct place *place_get(struct pipeline *p, const char *url, const struct store_options *options)
+{
+	struct place **at = &p->places;
+	for (; *at; at = &(*at)->next)
+		if (same_place(*at, url, options))
+			return *at;
+	struct place *pl = NEW(struct place);
+	const char **texts[STORE_TEXTS];
+	pl->url = mem_strdup(url);
+	if (options)
+		pl->options = *options;
+	store_texts(&pl->options, texts);
+	for (size_t i = 0; i < STORE_TEXTS; i++)
+		*texts[i] = copy(*texts[i]);
+	pthread_mutex_init(&pl->lock, NULL);
+	__atomic_store_n(at, pl, __ATOMIC_RELEASE);
+	return pl;
+}
+
+static void place_free(struct place *pl)
+{
+	const char **texts[STORE_TEXTS];
+	store_texts(&pl->options, texts);
+	for (size_t i = 0; i < STORE_TEXTS; i++)
+		free((char *)(uintptr_t)*texts[i]);
+	store_free(pl->store);
+	pthread_mutex_destroy(&pl->lock);
+	free(pl->url);
+	free(pl);
+}
+
+struct place *place_next(const struct pipeline *p, const struct place *after)
+{
+	return __atomic_load_n(after ? &after->next : &p->places, __ATOMIC_ACQUIRE);
+}
+
+static rc_t open_locked(struct pipeline *p, struct place *pl, struct err *reterr)
+{
+	if (!pl->store)
+		TRY(store_open(pl->url, &pl->options, &pl->store, reterr));
+	TRY(lake_check(p, pl, reterr));
+	if (!p->opts.read_only)
+		TRY(store_sweep_temp(pl->store, TEMP_AGE_US, reterr));
+	__atomic_store_n(&pl->open, true, __ATOMIC_RELEASE);
+	return RC_OK;
+}
+
+rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr)
+{
+	if (!__atomic_load_n(&pl->open, __ATOMIC_ACQUIRE)) {
+		pthread_mutex_lock(&pl->lock);
+		rc_t rc = RC_OK;
+		if (!pl->open && clock_mono_us() < pl->again_at) {
+			rc = pl->error.rc;
+		} else if (!pl->open) {
+			rc = open_locked(p, pl, &pl->error);
+			pl->again_at = rc == RC_OK ? 0 : clock_mono_us() + OPEN_AGAIN_US;
+		}
+		if (rc != RC_OK && reterr)
+			*reterr = pl->error;
+		pthread_mutex_unlock(&pl->lock);
+		TRY(rc);
+	}
+	*ret = pl->store;
+	return RC_OK;
+}
+
+rc_t lakes_open_first(struct pipeline *p, struct err *reterr)
+{
+	return store_open(p->places->url, &p->places->options, &p->places->store, reterr);
+}
+
+/* ---- rules ---- */
+
+static void rules_free(struct rule *rules, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(rules[i].pattern);
+		free(rules[i].time_field);
+	}
+	free(rules);
+}
+
+static const struct rule *rule_of(const struct rule *rules, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (collection_pattern_matches(rules[i].pattern, name))
+			return &rules[i];
+	return NULL;
+}
+
+void collection_settings_get(struct pipeline *p, const char *name, struct collection_settings *ret)
+{
+	AUTO_MEM char *base = mem_strdup(name);
+	char *suffix = strstr(base, QUARANTINE_SUFFIX);
+	if (suffix)
+		*suffix = 0;
+	const struct pipeline_options *o = &p->opts;
+	pthread_mutex_lock(&p->rules_lock);
+	const struct rule *r = rule_of(p->rules, p->rule_count, base);
+	*ret = (struct collection_settings){
+		.place = r && r->place ? r->place : p->places,
+		.time_field = copy(r && r->time_field ? r->time_field : o->time_field),
+		.file_bytes = r && r->file_bytes ? r->file_bytes : o->file_bytes,
+		.commit_busy_us = r && r->commit_busy_us ? r->commit_busy_us : o->commit_busy_us,
+		.commit_idle_us = r && r->commit_idle_us ? r->commit_idle_us : o->commit_idle_us,
+	};
+	pthread_mutex_unlock(&p->rules_lock);
+}
+
+void collection_settings_clear(struct collection_settings *s)
+{
+	free(s->time_field);
+	s->time_field = NULL;
+}
+
+static struct place *place_of(struct pipeline *p, const char *collection)
+{
+	struct collection_settings s;
+	collection_settings_get(p, collection, &s);
+	collection_settings_clear(&s);
+	return s.place;
+}
+
+bool place_holds(struct pipeline *p, const struct place *pl, const char *collection)
+{
+	return place_of(p, collection) == pl;
+}
+
+void rules_names(struct pipeline *p, const struct place *pl, void (*each)(void *ctx, const char *collection), void *ctx)
+{
+	pthread_mutex_lock(&p->rules_lock);
+	for (size_t i = 0; i < p->rule_count; i++)
+		if (p->rules[i].place == pl && !strpbrk(p->rules[i].pattern, "*?"))
+			each(ctx, p->rules[i].pattern);
+	pthread_mutex_unlock(&p->rules_lock);
+}
+
+rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store **ret, struct err *reterr)
+{
+	return place_open(p, place_of(p, collection), ret, reterr);
+}
+
+static struct rule *rules_make(struct pipeline *p, const struct collection_rule *from, size_t count)
+{
+	struct rule *rules = mem_zalloc(count, sizeof *rules);
+	for (size_t i = 0; i < count; i++)
+		rules[i] = (struct rule){
+			.pattern = mem_strdup(from[i].pattern),
+			.time_field = copy(from[i].time_field),
+			.place = from[i].url ? place_get(p, from[i].url, from[i].store) : NULL,
+			.file_bytes = from[i].file_bytes,
+			.commit_busy_us = from[i].commit_busy_us,
+			.commit_idle_us = from[i].commit_idle_us,
+		};
+	return rules;
+}
+
+void lakes_init(struct pipeline *p)
+{
+	pthread_mutex_init(&p->rules_lock, NULL);
+	place_get(p, p->opts.lake, p->opts.store);
+	p->opts.store = NULL; /* the caller's */
+	p->rules = rules_make(p, p->opts.rules, p->opts.rule_count);
+	p->rule_count = p->opts.rule_count;
+	p->opts.rules = NULL;
+}
+
+void lakes_free(struct pipeline *p)
+{
+	rules_free(p->rules, p->rule_count);
+	for (struct place *pl = p->places, *next; pl; pl = next) {
+		next = pl->next;
+		place_free(pl);
+	}
+	pthread_mutex_destroy(&p->rules_lock);
+}
+
+/* The collections that this process knows by name. */
+static struct collection **known_collections(struct pipeline *p, size_t *ret_count)
+{
+	pthread_mutex_lock(&p->lock);
+	struct collection **list = mem_zalloc(p->collections.count + 1, sizeof *list);
+	*ret_count = 0;
+	for (struct map_entry *e = NULL; (e = map_next(&p->collections, e));)
+		list[(*ret_count)++] = (struct collection *)e->value;
+	pthread_mutex_unlock(&p->lock);
+	return list;
+}
+
+rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *from, size_t count, struct err *reterr)
+{
+	size_t known;
+	AUTO_MEM struct collection **list = known_collections(p, &known);
+	const char *moved = NULL;
+	pthread_mutex_lock(&p->rules_lock);
+	struct rule *rules = rules_make(p, from, count);
+	for (size_t i = 0; i < known && !moved; i++) {
+		const struct rule *was = rule_of(p->rules, p->rule_count, list[i]->name), *is = rule_of(rules, count, list[i]->name);
+		struct place *a = was && was->place ? was->place : p->places, *b = is && is->place ? is->place : p->places;
+		moved = a != b ? list[i]->name : NULL;
+	}
+	struct rule *old = moved ? rules : p->rules;
+	size_t old_count = moved ? count : p->rule_count;
+	if (!moved) {
+		p->rules = rules;
+		p->rule_count = count;
+	}
+	pthread_mutex_unlock(&p->rules_lock);
+	rules_free(old, old_count);
+	if (moved)
+		return err_set(reterr, RC_CONFLICT, "collection '%s' would move to another lake, which needs a restart; its old table stays where it is",
+			       moved);
+	for (size_t i = 0; i < known; i++) { /* hot events are shown by the new rules, too */
+		pthread_mutex_lock(&list[i]->lock);
+		hot_clear(&list[i]->hot[0]);
+		hot_clear(&list[i]->hot[1]);
+		pthread_mutex_unlock(&list[i]->lock);
+	}
+	pthread_mutex_lock(&p->lock);
+	pthread_cond_signal(&p->wake); /* intervals may be shorter */
+	pthread_mutex_unlock(&p->lock);
+	return RC_OK;
+}
+
+void pipeline_lakes(struct pipeline *p, void (*each)(void *ctx, const char *url, const char *error), void *ctx)
+{
+	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
+		char text[sizeof pl->error.text] = "";
+		pthread_mutex_lock(&pl->lock);
+		if (!pl->open && pl->error.rc != RC_OK)
+			snprintf(text, sizeof text, "%s", pl->error.text);
+		pthread_mutex_unlock(&pl->lock);
+		each(ctx, pl->url, text[0] ? text : NULL);
+	}
+}
