@@ -40,6 +40,7 @@ struct settings {
 	const char *time_field;
 	int64_t commit_busy_us, commit_idle_us, file_bytes, log_bytes, collection_bytes, memory_bytes;
 	bool insecure;
+	struct config *file;  /* NULL: none */
 };
 extern struct settings settings;
 /* MEMORY, the budget of a process and its query children (default 512 MiB): a quarter for columns being filled, three eighths for SQL, three
@@ -47,7 +48,8 @@ extern struct settings settings;
 #define MEMORY_DEFAULT ((int64_t)512 << 20)
 /* Takes --config, --lake, … out of argv wherever they stand; reads environment and config. EXIT_DONE or EXIT_USAGE. */
 int settings_take(int *argc, char **argv);
-rc_t config_read(const char *path, struct settings *s, struct err *reterr);
+/* Remembers the config file in the data folder, for commands that are told of the lake only; path NULL: forgets it. */
+rc_t config_note(const char *data_dir, const char *path, struct err *reterr);
 void pipeline_options_from_settings(struct pipeline_options *ret);
 
 /* Parses a command's options: those of `defs` (ends with a NULL name) anywhere in argv; the rest stays as arguments, between min and max
@@ -78,13 +80,26 @@ void convert_stats_print(const struct convert_result *r);
 /* Opens the lake for a command. If a server holds it, *ret stays NULL and *ret_server is its URL (caller frees). */
 rc_t lake_open(bool read_only, struct pipeline **ret, char **ret_server, struct err *reterr);
 /* Writes a running server's URL where commands find it, and takes it away again. */
-rc_t server_note(const char *data_dir, const char *url, struct err *reterr);
+rc_t server_note(const char *data_dir, const char *url, const char *pin, struct err *reterr); /* pin: with TLS, http_tls_pin; url NULL: away */
 /* One call to the server; a 2xx body goes to stdout (or to *ret if given). Errors are the server's words. */
 rc_t remote_call(const char *server, const char *method, const char *path, struct slice body, struct buf *ret, struct err *reterr);
 
 /* The same, streamed. */
 rc_t remote_stream(const char *server, const char *method, const char *path, struct slice body,
 		   rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr), void *ctx, struct err *reterr);
+
+/* serve_reload.c, notify.c */
+struct server;
+struct config;
+/* Reads the config file again. What cannot be applied is logged, and all stays as it was. */
+void serve_reload(struct server *s, struct pipeline *p, const char *listen, const char *url);
+/* `serve --check`: every problem on stderr. */
+int serve_check(const char *listen);
+/* What is wrong with listening there, or RC_OK. guarded: there is a token. */
+rc_t listen_check(const char *listen, bool guarded, struct err *reterr);
+void notify_ready(const char *status);
+void notify_reloading(void);
+void notify_stopping(void);
 
 int cmd_serve(int argc, char **argv);
 int cmd_ingest(int argc, char **argv);
@@ -98,6 +113,7 @@ int cmd_schema(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_token(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 #endif

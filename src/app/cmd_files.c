@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "app/app.h"
+#include "app/config.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "pipeline/convert.h"
@@ -52,17 +52,21 @@ static rc_t open_beside_server(struct pipeline **ret, char **ret_temp, struct er
 int cmd_ingest(int argc, char **argv)
 {
 	int code;
-	const char *format_name = NULL;
+	const char *format_name = NULL, *time_field = NULL;
 	bool again = false;
 	const struct option_def defs[] = {
 		{ "--format", OPTION_TEXT, &format_name, "auto (default), ndjson, json, text, raw", "F" },
 		{ "--again", OPTION_FLAG, &again, "add a file once more that the lake has", NULL },
-		{ "--time-field", OPTION_TEXT, &settings.time_field, "where the event time is, such as meta.ts (default: detected)", "PATH" },
+		{ "--time-field", OPTION_TEXT, &time_field, "where the event time is, such as meta.ts (default: detected)", "PATH" },
 		{ 0 },
 	};
 	enum frame_format format;
 	if (!options_parse(command_find("ingest"), &argc, argv, defs, 1, -1, &code) || !parse_format("ingest", format_name, &format, &code))
 		return code;
+	if (time_field)
+		settings.time_field = time_field;
+	for (size_t i = 0; time_field && settings.file && i < settings.file->rule_count; i++)
+		settings.file->rules[i].time_field = time_field; /* said now, for these files */
 	char *server = NULL, *temp = NULL;
 	struct pipeline *p = NULL;
 	struct err err;

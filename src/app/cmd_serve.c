@@ -1,13 +1,11 @@
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "app/app.h"
+#include "app/config.h"
 #include "base/log.h"
 #include "os/clock.h"
 #include "server/server.h"
@@ -16,17 +14,6 @@
 #define COMMAND_WAIT_US ((int64_t)5 * 1000000)
 #define DRAIN_US ((int64_t)25 * 1000000)
 
-static bool is_loopback(const char *listen)
-{
-	/* 127.0.0.1 written out: "127.example.com" is a name, and may be any machine. */
-	const char *colon = strrchr(listen, ':');
-	AUTO_MEM char *host = mem_printf("%.*s", colon ? (int)(colon - listen) : (int)strlen(listen), listen);
-	struct in_addr a;
-	if (inet_pton(AF_INET, host, &a) == 1)
-		return ntohl(a.s_addr) >> 24 == 127;
-	return !strcmp(host, "localhost") || !strcmp(host, "[::1]");
-}
-
 static void end_signals(sigset_t *ret)
 {
 	sigemptyset(ret);
@@ -34,34 +21,59 @@ static void end_signals(sigset_t *ret)
 	sigaddset(ret, SIGINT);
 }
 
-/* Blocks SIGTERM and SIGINT in this and all later threads; they are read from the returned descriptor. */
+/* Blocks SIGTERM, SIGINT and (where there is a file to read again) SIGHUP in this and all later threads; they are read from the returned descriptor. */
 static int signals_open(void)
 {
 	sigset_t set;
 	end_signals(&set);
+	if (settings.file)
+		sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* Returns at the first signal; a second one ends the process as it always does. */
-static void wait_for_signal(int fd)
+/* The next signal. Behind one that ends the process, a second one ends it as it always does. */
+static uint32_t wait_for_signal(int fd)
 {
-	struct signalfd_siginfo info;
+	struct signalfd_siginfo info = { 0 };
 	sigset_t set;
 	while (read(fd, &info, sizeof info) < 0 && errno == EINTR)
 		;
+	if (info.ssi_signo == SIGHUP)
+		return SIGHUP;
 	end_signals(&set);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	return info.ssi_signo;
+}
+
+/* The certificate, if there is to be one; *ret_pin: by what commands on this machine know it. */
+static rc_t load_tls(struct http_tls **ret, char pin[HTTP_TLS_PIN_LEN + 1], struct err *reterr)
+{
+	const struct config *c = settings.file;
+	pin[0] = 0;
+	if (!c || !c->tls_cert)
+		return RC_OK;
+	TRY(http_tls_load(c->tls_cert, c->tls_key, ret, reterr));
+	http_tls_pin(*ret, pin);
+	return RC_OK;
 }
 
 /* Runs until a signal. The order at the end: no new requests, running ones are acked, the loop's commit ends, the log is closed. */
 static rc_t serve(struct pipeline *p, const char *listen, int signals, struct err *reterr)
 {
+	const struct config *c = settings.file;
+	char pin[HTTP_TLS_PIN_LEN + 1];
+	AUTO(http_tls) *tls = NULL;
+	TRY(load_tls(&tls, pin, reterr));
+	TRY(config_note(pipeline_data_dir(p), c && c->rule_count ? settings.config : NULL, reterr));
 	TRY(pipeline_start(p, reterr));
 	uint64_t memory = (uint64_t)(settings.memory_bytes ? settings.memory_bytes : MEMORY_DEFAULT);
 	struct server_options so = {
 		.listen = listen,
 		.token = settings.token,
+		.tokens = c ? c->tokens : NULL,
+		.token_count = c ? c->token_count : 0,
+		.tls = tls,
 		.pipeline = p,
 		.sql_memory_bytes = memory * 3 / 8,
 		.body_memory = memory * 3 / 16,
@@ -69,12 +81,16 @@ static rc_t serve(struct pipeline *p, const char *listen, int signals, struct er
 	pipeline_backlog_limits(p, &so.soft_bytes, &so.share_bytes);
 	AUTO(server) *server = NULL;
 	TRY(server_start(&so, &server, reterr));
-	AUTO_MEM char *url = mem_printf("http://%s", server_address(server));
-	TRY(server_note(pipeline_data_dir(p), url, reterr));
+	tls = NULL;
+	AUTO_MEM char *url = mem_printf("%s://%s", pin[0] ? "https" : "http", server_address(server));
+	TRY(server_note(pipeline_data_dir(p), url, pin, reterr));
 	log_info("hydrant %s ready on %s lake=%s", HYDRANT_VERSION, url, settings.lake);
-	wait_for_signal(signals);
+	notify_ready(url);
+	while (wait_for_signal(signals) == SIGHUP)
+		serve_reload(server, p, listen, url);
+	notify_stopping();
 	log_info("draining: running requests are answered, new connections refused; a second signal ends at once");
-	server_note(pipeline_data_dir(p), NULL, NULL);
+	server_note(pipeline_data_dir(p), NULL, NULL, NULL);
 	server_drain(server, clock_mono_us() + DRAIN_US);
 	pipeline_stop(p);
 	return RC_OK;
@@ -84,11 +100,12 @@ int cmd_serve(int argc, char **argv)
 {
 	int code;
 	const struct command *c = command_find("serve");
-	bool salvage = false, quiet = false;
+	bool salvage = false, quiet = false, check = false;
 	const struct option_def defs[] = {
 		{ "--listen", OPTION_TEXT, &settings.listen, "address (default " LISTEN_DEFAULT "; port 0: any free one)", "HOST:PORT" },
 		{ "--insecure", OPTION_FLAG, &settings.insecure, "listen beyond loopback without a token", NULL },
 		{ "--salvage", OPTION_FLAG, &salvage, "start on a damaged log, giving up its damaged records", NULL },
+		{ "--check", OPTION_FLAG, &check, "look at the config file, say everything that is wrong with it, and end", NULL },
 		{ "--quiet", OPTION_FLAG, &quiet, "log only warnings and errors", NULL },
 		{ 0 },
 	};
@@ -97,18 +114,17 @@ int cmd_serve(int argc, char **argv)
 	if (quiet)
 		log_set_level(LOG_WARN);
 	const char *listen = settings.listen ? settings.listen : LISTEN_DEFAULT;
-	if (!is_loopback(listen) && !settings.token && !settings.insecure)
-		return usage_error("serve",
-				   "%s can be reached from other machines, and no token is set: set HYDRANT_TOKEN (or `token:` in the config), or "
-				   "say --insecure",
-				   listen);
+	if (check)
+		return serve_check(listen);
+	struct err err;
+	if (listen_check(listen, settings.token || (settings.file && settings.file->token_count), &err) != RC_OK)
+		return usage_error("serve", "%s", err.text);
 	int signals = signals_open();
 	AUTO_MEM char *holder = mem_printf("hydrant serve (pid %d) on %s", (int)getpid(), listen);
 	struct pipeline_options po;
 	pipeline_options_from_settings(&po);
 	po.holder = holder;
 	po.salvage = salvage;
-	struct err err;
 	struct pipeline *p = NULL;
 	rc_t rc;
 	int64_t deadline = clock_mono_us() + COMMAND_WAIT_US;

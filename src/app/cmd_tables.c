@@ -17,6 +17,11 @@ static void print_collections(json_t *list)
 	json_array_foreach(list, i, one)
 	{
 		char events[32], hot[32], bytes[16];
+		const char *error = json_string_value(json_object_get(one, "error"));
+		if (error) {
+			printf("%-32s cannot be read now: %s\n", json_string_value(json_object_get(one, "name")), error);
+			continue;
+		}
 		format_count((uint64_t)json_integer_value(json_object_get(one, "events")), events);
 		format_count((uint64_t)json_integer_value(json_object_get(one, "hot_events")), hot);
 		format_bytes((uint64_t)json_integer_value(json_object_get(one, "bytes")), bytes);
@@ -40,7 +45,7 @@ static rc_t get_json(const char *server, const char *path, json_t **ret, struct 
 static rc_t list_collections(struct pipeline *p, const char *server, json_t **ret, struct err *reterr)
 {
 	if (!server)
-		return collections_json(p, ret, reterr);
+		return collections_json(p, NULL, NULL, ret, reterr);
 	json_t *o = NULL;
 	TRY(get_json(server, "/v1/collections", &o, reterr));
 	*ret = json_incref(json_object_get(o, "collections"));
@@ -203,54 +208,65 @@ static rc_t verify_file(void *ctx, const struct data_file *f, struct err *reterr
 	return RC_OK;
 }
 
-static rc_t verify_collection(struct store *store, struct pipeline *p, const char *collection, uint64_t *problems, struct err *reterr)
+static rc_t verify_collection(struct pipeline *p, const char *collection, uint64_t *problems, struct err *reterr)
 {
-	struct verify v = { .store = store, .collection = collection };
-	rc_t rc = table_open(store, collection, &v.table, reterr);
-	if (rc != RC_OK && rc != RC_NOT_FOUND)
-		return rc;
-	uint64_t hot = 0;
+	struct verify v = { .collection = collection };
 	AUTO(view) *view = NULL;
-	if (p) {
-		TRY(view_open(p, collection, &view, reterr));
-		hot = view->hot_events;
-	} else if (!v.table) {
-		return rc;
-	}
+	TRY(view_open(p, collection, &view, reterr));
+	v.store = view->store;
+	v.table = view->table;
 	int64_t records = 0, bytes = 0;
 	progress_begin(&v.bar, collection);
-	rc = v.table ? table_totals(v.table, &records, NULL, &bytes, reterr) : RC_OK;
+	rc_t rc = v.table ? table_totals(v.table, &records, NULL, &bytes, reterr) : RC_OK;
 	v.total_bytes = (uint64_t)bytes;
 	if (rc == RC_OK && v.table)
 		rc = table_files(v.table, INT32_MIN, INT32_MAX, verify_file, &v, reterr);
 	progress_end(&v.bar);
-	table_free(v.table);
 	TRY(rc);
 	if ((uint64_t)records != v.rows)
 		problem(&v, "the files hold another number of rows than the snapshot says", "table");
+	bool log = pipeline_wal(p) != NULL;
 	char rows[32], hot_text[32], size[16], hex[33];
 	format_count(v.rows, rows);
-	format_count(hot, hot_text);
+	format_count(view->hot_events, hot_text);
 	format_bytes(v.bytes, size);
 	hash128_hex(v.hash, hex);
 	printf("%s: %s %s in %llu %s (%s)%s%s%s, hash %s: %s\n", collection, rows, v.rows == 1 ? "event" : "events",
-	       (unsigned long long)v.files, v.files == 1 ? "file" : "files", size, p ? ", " : "",
-	       p ? hot_text : "", p ? " in the log" : "", hex, v.problems ? "NOT in order" : "in order");
+	       (unsigned long long)v.files, v.files == 1 ? "file" : "files", size, log ? ", " : "",
+	       log ? hot_text : "", log ? " in the log" : "", hex, v.problems ? "NOT in order" : "in order");
 	*problems += v.problems;
 	return RC_OK;
 }
 
 struct verify_all {
-	struct store *store;
 	struct pipeline *p;
 	uint64_t problems, collections;
 };
 
+/* What cannot be looked at is a problem of its own, and no reason not to look at the others. */
 static rc_t verify_each(void *ctx, const char *collection, struct err *reterr)
 {
 	struct verify_all *a = ctx;
+	struct err err;
+	rc_t rc = verify_collection(a->p, collection, &a->problems, &err);
+	(void)reterr;
+	if (rc == RC_NOT_FOUND) /* named by the settings only; or nothing but quarantined events */
+		return RC_OK;
 	a->collections++;
-	return verify_collection(a->store, a->p, collection, &a->problems, reterr);
+	if (rc != RC_OK) {
+		printf("%s: cannot be verified: %s\n", collection, err.text);
+		a->problems++;
+	}
+	return RC_OK;
+}
+
+/* While a server holds the log, the lakes are read beside it. */
+static rc_t open_lakes_only(struct pipeline **ret, struct err *reterr)
+{
+	struct pipeline_options po;
+	pipeline_options_from_settings(&po);
+	po.read_only = po.lake_only = true;
+	return pipeline_open(&po, ret, reterr);
 }
 
 int cmd_verify(int argc, char **argv)
@@ -265,16 +281,16 @@ int cmd_verify(int argc, char **argv)
 	char *server = NULL;
 	struct err err;
 	AUTO(pipeline) *p = NULL;
-	AUTO(store) *own = NULL;
 	rc_t rc = lake_open(true, &p, &server, &err);
 	if (rc == RC_OK && server)
-		rc = store_open(settings.lake, NULL, &own, &err);
-	struct verify_all all = { .store = p ? pipeline_store(p) : own, .p = p };
+		rc = open_lakes_only(&p, &err);
+	struct verify_all all = { .p = p };
 	if (rc == RC_OK && argc > 1)
 		for (int i = 1; i < argc && rc == RC_OK; i++)
-			rc = verify_each(&all, argv[i], &err);
+			rc = verify_collection(p, argv[i], &all.problems, &err);
 	else if (rc == RC_OK)
-		rc = p ? pipeline_collections(p, verify_each, &all, &err) : table_list(own, verify_each, &all, &err);
+		rc = pipeline_collections(p, verify_each, &all, &err);
+	all.collections += argc > 1;
 	const bool served = server != NULL;
 	free(server);
 	if (rc != RC_OK)

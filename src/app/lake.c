@@ -20,12 +20,14 @@ static char *note_path(const char *data_dir)
 	return mem_printf("%s/server.json", data_dir);
 }
 
-rc_t server_note(const char *data_dir, const char *url, struct err *reterr)
+static char *server_pin; /* of the server that was found through its note; NULL: none, or without TLS */
+
+rc_t server_note(const char *data_dir, const char *url, const char *pin, struct err *reterr)
 {
 	AUTO_MEM char *path = note_path(data_dir);
 	if (!url)
 		return file_remove(path, reterr);
-	AUTO_MEM char *text = mem_printf("{\"url\": \"%s\", \"pid\": %d}\n", url, (int)getpid());
+	AUTO_MEM char *text = mem_printf("{\"url\": \"%s\", \"pid\": %d, \"key\": \"%s\"}\n", url, (int)getpid(), pin ? pin : "");
 	return file_replace_atomic(path, slice_str(text), reterr);
 }
 
@@ -41,6 +43,9 @@ static char *read_note(const char *data_dir, bool *ret_alive)
 	json_t *o = json_loadb((const char *)text.data, text.len, 0, NULL);
 	const char *url = json_string_value(json_object_get(o, "url"));
 	char *copy = url ? mem_strdup(url) : NULL;
+	const char *pin = json_string_value(json_object_get(o, "key"));
+	free(server_pin);
+	server_pin = pin && *pin ? mem_strdup(pin) : NULL;
 	pid_t pid = (pid_t)json_integer_value(json_object_get(o, "pid"));
 	*ret_alive = url && pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 	json_decref(o);
@@ -112,7 +117,8 @@ static rc_t remote_error(const char *url, int status, const struct buf *body, st
 {
 	json_t *o = json_loadb((const char *)body->data, body->len, 0, NULL);
 	const char *message = json_string_value(json_object_get(json_object_get(o, "error"), "message"));
-	rc_t rc = message ? err_set(reterr, RC_INVALID, "%s", message)
+	rc_t rc = message && status == 401 ? err_set(reterr, RC_INVALID, "the server wants a token: set HYDRANT_TOKEN")
+		  : message ? err_set(reterr, RC_INVALID, "%s", message)
 			  : err_set(reterr, RC_IO, "the server at %s answered %d", url, status);
 	json_decref(o);
 	return rc;
@@ -147,6 +153,8 @@ rc_t remote_stream(const char *server, const char *method, const char *path, str
 		.url = url,
 		.headers = headers,
 		.body = body,
+		.pinned_key = server_pin,
+		.ca_file = getenv("SSL_CERT_FILE"),
 		.idle_us = (int64_t)3600 * 1000000, /* a long query is silent for long */
 		.on_body = take_piece,
 		.on_header = remote_header,

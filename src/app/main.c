@@ -8,7 +8,7 @@
 #include "sql/sql.h"
 
 const struct command commands[] = {
-	{ "serve", "[--lake DIR] [--data DIR] [--listen HOST:PORT]", "take events over HTTP and keep the lake", NULL, cmd_serve },
+	{ "serve", "[--config FILE] [--lake DIR] [--data DIR] [--listen HOST:PORT]", "take events over HTTP and keep the lake", NULL, cmd_serve },
 	{ "ingest", "COLLECTION [FILE...|-]", "put files into the lake, without a server", NULL, cmd_ingest },
 	{ "convert", "IN OUT.parquet", "one file in, one Parquet file out; - is standard input or output", NULL, cmd_convert },
 	{ "restore", "FILE.parquet...", "the original bytes of converted files, on stdout or -o PATH", NULL, cmd_restore },
@@ -20,6 +20,7 @@ const struct command commands[] = {
 	{ "verify", "[COLLECTION...]", "recount and check everything that was stored", NULL, cmd_verify },
 	{ "policy", "--lake s3://BUCKET/PREFIX [--principal ARN]", "the least rights that a bucket's owner must grant", NULL, cmd_policy },
 	{ "doctor", "[--lake DIR|s3://BUCKET/PREFIX]", "try every right that the lake needs, and name those missing", NULL, cmd_doctor },
+	{ "token", "new [--scopes LIST] [--collections LIST]", "make an access token", NULL, cmd_token },
 	{ "version", "", "print the version", NULL, cmd_version },
 	{ 0 },
 };
@@ -41,7 +42,7 @@ static void help(FILE *to)
 	fprintf(to, "\nglobal options\n"
 		    "  --lake DIR      the lake's folder (default ./lake, or HYDRANT_LAKE)\n"
 		    "  --data DIR      log and cache (default LAKE/_hydrant/local, or HYDRANT_DATA)\n"
-		    "  --config FILE   settings in YAML; never needed\n"
+		    "  --config FILE   settings in YAML; never needed (or HYDRANT_CONFIG)\n"
 		    "  --server URL    ask this server instead of the one found through the lake\n\n"
 		    "try it\n"
 		    "  hydrant serve &\n"

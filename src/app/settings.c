@@ -2,100 +2,94 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
-#include "app/app.h"
+#include "app/config.h"
 #include "os/file.h"
+
+#define LAKE_DEFAULT "./lake"
 
 struct settings settings;
 
-#define CONFIG_MAX ((size_t)1 << 20)
+/* ---- the config file ---- */
 
-/* ---- the config file: a flat mapping ---- */
-
-struct config_key {
-	const char *name;
-	enum { KEY_TEXT, KEY_SECONDS, KEY_BYTES } type;
-	void *target;
-};
-
-static rc_t set_key(const struct config_key *k, const char *text, const char *path, size_t line, struct err *reterr)
+/* What the command line and the environment did not say. */
+static void merge(struct settings *s, const struct settings *file)
 {
-	if (k->type == KEY_TEXT) {
-		if (!*(const char **)k->target)
-			*(const char **)k->target = mem_strdup(text);
-		return RC_OK;
-	}
-	char *end;
-	double v = strtod(text, &end);
-	double unit = 1;
-	if (k->type == KEY_SECONDS)
-		unit = *end == 'm' ? 60 : *end == 'h' ? 3600 : 1;
-	else
-		unit = *end == 'K' || *end == 'k' ? 1024 : *end == 'M' ? 1048576 : *end == 'G' ? 1073741824.0 : 1;
-	if (*end && end != text && end[1] == 0)
-		end++;
-	if (end == text || *end || !(v >= 0) || !(v * unit < 9e12))
-		return err_set(reterr, RC_INVALID, "%s, line %zu: %s wants %s, not '%s'", path, line, k->name,
-			       k->type == KEY_SECONDS ? "a time such as 60s, 15m" : "a size such as 512M, 16G", text);
-	*(int64_t *)k->target = (int64_t)(v * unit * (k->type == KEY_SECONDS ? 1e6 : 1));
-	return RC_OK;
+	const struct {
+		const char **to;
+		const char *from;
+	} texts[] = { { &s->lake, file->lake },	  { &s->data, file->data },	  { &s->listen, file->listen },
+		      { &s->token, file->token }, { &s->time_field, file->time_field } };
+	const struct {
+		int64_t *to;
+		int64_t from;
+	} numbers[] = { { &s->commit_busy_us, file->commit_busy_us }, { &s->commit_idle_us, file->commit_idle_us }, { &s->file_bytes, file->file_bytes },
+			{ &s->log_bytes, file->log_bytes },	      { &s->collection_bytes, file->collection_bytes }, { &s->memory_bytes, file->memory_bytes } };
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		if (!*texts[i].to)
+			*texts[i].to = texts[i].from;
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		if (numbers[i].from)
+			*numbers[i].to = numbers[i].from;
 }
 
-static rc_t config_mapping(yaml_document_t *doc, const char *path, struct settings *s, struct err *reterr)
+static char *note_path(const char *data_dir)
 {
-	const struct config_key keys[] = {
-		{ "lake", KEY_TEXT, &s->lake },
-		{ "data", KEY_TEXT, &s->data },
-		{ "listen", KEY_TEXT, &s->listen },
-		{ "token", KEY_TEXT, &s->token },
-		{ "time_field", KEY_TEXT, &s->time_field },
-		{ "commit_interval", KEY_SECONDS, &s->commit_busy_us },
-		{ "commit_interval_idle", KEY_SECONDS, &s->commit_idle_us },
-		{ "file_size", KEY_BYTES, &s->file_bytes },
-		{ "log_size", KEY_BYTES, &s->log_bytes },
-		{ "collection_log_size", KEY_BYTES, &s->collection_bytes },
-		{ "memory", KEY_BYTES, &s->memory_bytes },
-	};
-	yaml_node_t *root = yaml_document_get_root_node(doc);
-	if (!root)
-		return RC_OK;
-	if (root->type != YAML_MAPPING_NODE)
-		return err_set(reterr, RC_INVALID, "%s: settings are lines of `name: value`", path);
-	for (yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++) {
-		yaml_node_t *k = yaml_document_get_node(doc, pair->key), *v = yaml_document_get_node(doc, pair->value);
-		size_t line = k->start_mark.line + 1;
-		const struct config_key *found = NULL;
-		for (size_t i = 0; k->type == YAML_SCALAR_NODE && i < sizeof keys / sizeof *keys; i++)
-			if (!strcmp((const char *)k->data.scalar.value, keys[i].name))
-				found = &keys[i];
-		if (!found || v->type != YAML_SCALAR_NODE)
-			return err_set(reterr, RC_INVALID, "%s, line %zu: '%s' is no setting", path, line,
-				       k->type == YAML_SCALAR_NODE ? (const char *)k->data.scalar.value : "?");
-		TRY(set_key(found, (const char *)v->data.scalar.value, path, line, reterr));
-	}
-	return RC_OK;
+	return mem_printf("%s/config", data_dir);
 }
 
-rc_t config_read(const char *path, struct settings *s, struct err *reterr)
+rc_t config_note(const char *data_dir, const char *path, struct err *reterr)
 {
+	AUTO_MEM char *note = note_path(data_dir);
+	if (!path)
+		return file_remove(note, reterr);
+	AUTO_MEM char *absolute = realpath(path, NULL), *line = mem_printf("%s\n", absolute ? absolute : path);
+	return file_replace_atomic(note, slice_str(line), reterr);
+}
+
+/* The file that the lake was last served with, if it has other lakes in it: without it, their collections would be looked for in this one. */
+static char *noted_config(void)
+{
+	AUTO_MEM char *data = settings.data ? mem_strdup(settings.data) : pipeline_default_data_dir(settings.lake ? settings.lake : LAKE_DEFAULT);
+	if (!data)
+		return NULL;
+	AUTO_MEM char *note = note_path(data);
 	AUTO_BUF struct buf text;
-	buf_init(&text, CONFIG_MAX);
-	TRY(file_read_all(path, &text, reterr));
-	yaml_parser_t parser;
-	yaml_document_t doc;
-	yaml_parser_initialize(&parser);
-	yaml_parser_set_input_string(&parser, text.data, text.len);
-	rc_t rc = RC_OK;
-	if (!yaml_parser_load(&parser, &doc)) {
-		rc = err_set(reterr, RC_INVALID, "%s, line %zu: %s", path, parser.problem_mark.line + 1,
-			     parser.problem ? parser.problem : "no valid YAML");
-	} else {
-		rc = config_mapping(&doc, path, s, reterr);
-		yaml_document_delete(&doc);
-	}
-	yaml_parser_delete(&parser);
-	return rc;
+	buf_init(&text, 4096);
+	if (file_read_all(note, &text, NULL) != RC_OK || !text.len || text.data[text.len - 1] != '\n')
+		return NULL;
+	text.len--;
+	return mem_strdup(buf_cstr(&text));
+}
+
+static bool is_check(int argc, char **argv)
+{
+	bool check = false;
+	for (int i = 2; i < argc; i++)
+		check |= !strcmp(argv[i], "--check");
+	return check && !strcmp(argv[1], "serve");
+}
+
+static int take_config(int argc, char **argv)
+{
+	struct err err;
+	const char *given = settings.config ? settings.config : getenv("HYDRANT_CONFIG");
+	char *noted = NULL;
+	if (!given || !*given)
+		given = noted = settings.server ? NULL : noted_config();
+	if (!given)
+		return EXIT_DONE;
+	settings.config = given;
+	rc_t rc = config_read(given, &settings.file, &err);
+	if (rc != RC_OK && noted)
+		return usage_error(NULL, "the lake was last served with --config %s, and %s; give --config FILE, or remove the file `config` in its data folder",
+				   noted, err.text);
+	if (rc == RC_OK && !is_check(argc, argv))
+		rc = config_verdict(settings.file, &err);
+	if (rc != RC_OK)
+		return usage_error(NULL, "%s", err.text);
+	merge(&settings, &settings.file->flat);
+	return EXIT_DONE;
 }
 
 /* ---- command line and environment ---- */
@@ -137,18 +131,23 @@ int settings_take(int *argc, char **argv)
 	if (!settings.data)
 		settings.data = getenv("HYDRANT_DATA");
 	settings.token = getenv("HYDRANT_TOKEN");
-	struct err err;
-	if (settings.config && config_read(settings.config, &settings, &err) != RC_OK)
-		return usage_error(NULL, "%s", err.text);
+	if (settings.token && !*settings.token)
+		settings.token = NULL;
+	int code = take_config(*argc, argv);
 	if (!settings.lake || !*settings.lake)
-		settings.lake = "./lake";
-	return EXIT_DONE;
+		settings.lake = LAKE_DEFAULT;
+	return code;
 }
 
 void pipeline_options_from_settings(struct pipeline_options *ret)
 {
 	pipeline_options_default(ret);
+	const struct config *c = settings.file;
 	ret->lake = settings.lake;
+	if (c && c->lake && !strcmp(c->lake->place.url ? c->lake->place.url : "", settings.lake))
+		ret->store = &c->lake->place.store;
+	ret->rules = c ? c->rules : NULL;
+	ret->rule_count = c ? c->rule_count : 0;
 	ret->data_dir = settings.data;
 	ret->time_field = settings.time_field;
 	if (settings.commit_busy_us)

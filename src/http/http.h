@@ -86,6 +86,9 @@ AUTO_DEFINE(http_server, http_server_free)
 rc_t http_tls_load(const char *cert, const char *key, struct http_tls **ret, struct err *reterr);
 void http_tls_free(struct http_tls *t);
 AUTO_DEFINE(http_tls, http_tls_free)
+#define HTTP_TLS_PIN_LEN 52 /* "sha256//", base64 of a hash */
+/* The certificate's public key, as curl's pinnedpubkey wants it: who has it knows this server without asking an authority. */
+void http_tls_pin(const struct http_tls *t, char ret[HTTP_TLS_PIN_LEN + 1]);
 /* New connections get this one (taken over), open ones keep theirs. Only for a server that was started with TLS. Any thread. */
 void http_server_renew_tls(struct http_server *s, struct http_tls *t);
 

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <sys/socket.h>
@@ -155,6 +157,16 @@ void http_tls_free(struct http_tls *t)
 		return;
 	SSL_CTX_free(t->ctx);
 	free(t);
+}
+
+void http_tls_pin(const struct http_tls *t, char ret[HTTP_TLS_PIN_LEN + 1])
+{
+	unsigned char *der = NULL, hash[SHA256_DIGEST_LENGTH];
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(SSL_CTX_get0_certificate(t->ctx)), &der);
+	SHA256(der, len > 0 ? (size_t)len : 0, hash);
+	OPENSSL_free(der);
+	memcpy(ret, "sha256//", 8);
+	EVP_EncodeBlock((unsigned char *)ret + 8, hash, sizeof hash);
 }
 
 /* ---- a connection ---- */

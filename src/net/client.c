@@ -235,6 +235,11 @@ static void set_options(struct transfer *t)
 		curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	if (call->ca_file)
 		curl_easy_setopt(curl, CURLOPT_CAINFO, call->ca_file);
+	if (call->pinned_key) {
+		curl_easy_setopt(curl, CURLOPT_PINNEDPUBLICKEY, call->pinned_key);
+		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, call->connect_us ? (long)(call->connect_us / 1000) : CONNECT_DEFAULT_MS);
 	if (call->total_us)
 		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(call->total_us / 1000));

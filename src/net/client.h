@@ -34,6 +34,7 @@ struct net_call {
 	bool from_file;               /* the body is upload_len bytes of upload_fd from upload_offset on (pread: the fd may be shared) */
 	int upload_fd;
 	uint64_t upload_offset, upload_len;
+	const char *pinned_key;       /* "sha256//…": https is trusted by this key alone, whoever signed it for whatever name; NULL: by authorities */
 	int64_t idle_us;              /* gives up when nothing moves for so long; 0: 60 s */
 	int64_t connect_us;           /* time limit of connecting; 0: 10 s */
 	int64_t total_us;             /* of the whole call; 0: none */

@@ -163,10 +163,9 @@ static const struct rule *rule_of(const struct rule *rules, size_t count, const 
 
 void collection_settings_get(struct pipeline *p, const char *name, struct collection_settings *ret)
 {
-	AUTO_MEM char *base = mem_strdup(name);
-	char *suffix = strstr(base, QUARANTINE_SUFFIX);
-	if (suffix)
-		*suffix = 0;
+	size_t n = strlen(name), suffix = sizeof QUARANTINE_SUFFIX - 1;
+	bool quarantine = n > suffix && !strcmp(name + n - suffix, QUARANTINE_SUFFIX);
+	AUTO_MEM char *base = mem_printf("%.*s", (int)(quarantine ? n - suffix : n), name);
 	const struct pipeline_options *o = &p->opts;
 	pthread_mutex_lock(&p->rules_lock);
 	const struct rule *r = rule_of(p->rules, p->rule_count, base);

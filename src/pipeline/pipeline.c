@@ -84,7 +84,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	bool exists = file_stat(p->data_dir, NULL, NULL, NULL, NULL) == RC_OK;
 	if (!opts->read_only && !exists)
 		TRY(dir_make(p->data_dir, reterr));
-	if (!opts->read_only || exists)
+	if (!opts->read_only || (exists && !opts->lake_only))
 		TRY(take_lock(p, reterr));
 	if (p->lock_fd >= 0)
 		dir_list(p->data_dir, remove_hot, p, NULL); /* of commands that were killed */

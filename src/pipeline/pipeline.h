@@ -33,6 +33,7 @@ struct pipeline_options {
 	const struct store_options *store; /* of the lake; NULL: the environment's; looked at by pipeline_open only */
 	const char *data_dir;     /* log and cache; NULL: LAKE/_hydrant/local */
 	bool read_only;           /* a command that reads: nothing is made, an absent log is fine */
+	bool lake_only;           /* with read_only: neither lock nor log, also while a server holds them; hot events are not seen */
 	const char *holder;       /* text for whoever finds the data folder locked: "hydrant serve (pid 7) on http://…" */
 	const char *time_field;   /* declared event time for all collections, or NULL */
 	size_t memory_bytes;      /* for columns being filled by the hydrate loop; 0: 128 MiB */

@@ -131,7 +131,8 @@ rc_t pipeline_recover(struct pipeline *p, struct err *reterr)
 {
 	TRY(open_lake(p, reterr));
 	TRY(dir_remove_tree(p->hot_dir, reterr));
-	TRY(open_log(p, reterr));
+	if (!p->opts.lake_only)
+		TRY(open_log(p, reterr));
 	if (p->wal)
 		TRY(dir_make(p->hot_dir, reterr));
 	return RC_OK;

@@ -100,6 +100,18 @@ static void slot_give(struct server *s)
 	pthread_mutex_unlock(&s->workers_lock);
 }
 
+/* The collection that a body names, and whether this request may have it. */
+static rc_t body_collection(struct server *s, struct http_request *req, enum access_scope scope, const char *name, struct err *reterr)
+{
+	struct grant grant;
+	if (!name)
+		return err_set(reterr, RC_INVALID, "the body needs \"collection\": \"NAME\"");
+	grant_take(s, req, &grant);
+	rc_t rc = grant_check(&grant, scope, name, reterr);
+	grant_end(&grant);
+	return rc;
+}
+
 void api_query(struct server *s, struct http_request *req)
 {
 	__atomic_add_fetch(&s->queries, 1, __ATOMIC_RELAXED);
@@ -118,10 +130,16 @@ void api_query(struct server *s, struct http_request *req)
 		.write = answer_write,
 		.ctx = &a,
 	};
-	rc_t rc = RC_OK;
-	if (!sql)
+	struct grant grant;
+	grant_take(s, req, &grant);
+	rc_t rc = grant_check(&grant, SCOPE_READ, NULL, &err);
+	if (grant_limited(&grant)) {
+		qo.visible = grant_reads;
+		qo.visible_ctx = &grant;
+	}
+	if (rc == RC_OK && !sql)
 		rc = err_set(&err, RC_INVALID, "the body needs \"sql\": \"SELECT …\"");
-	else if (format)
+	else if (rc == RC_OK && format)
 		rc = sql_format_parse(format, &qo.format, &err);
 	if (rc == RC_OK) {
 		qo.sql = slice_str(sql);
@@ -137,6 +155,7 @@ void api_query(struct server *s, struct http_request *req)
 		watch_end(s, &w);
 		slot_give(s);
 	}
+	grant_end(&grant);
 	answer_end(&a, rc, &err);
 	json_decref(o);
 }
@@ -160,7 +179,7 @@ void api_search(struct server *s, struct http_request *req)
 		.ctx = &a,
 	};
 	struct read_search_result result;
-	rc_t rc = so.collection ? RC_OK : err_set(&err, RC_INVALID, "the body needs \"collection\": \"NAME\"");
+	rc_t rc = body_collection(s, req, SCOPE_READ, so.collection, &err);
 	if (rc == RC_OK)
 		rc = time_of(o, "from", INT64_MIN, &so.from, &err);
 	if (rc == RC_OK)
@@ -209,7 +228,7 @@ void api_replay(struct server *s, struct http_request *req)
 		.ctx = &a,
 	};
 	struct replay_result result = { 0 };
-	rc_t rc = ro.collection ? RC_OK : err_set(&err, RC_INVALID, "the body needs \"collection\": \"NAME\"");
+	rc_t rc = body_collection(s, req, SCOPE_REPLAY, ro.collection, &err);
 	if (rc == RC_OK && ro.to && strncmp(ro.to, "http://", 7) && strncmp(ro.to, "https://", 8))
 		rc = err_set(&err, RC_INVALID, "a server replays to http:// and https:// addresses only; `hydrant replay` writes files");
 	if (rc == RC_OK)

@@ -14,10 +14,20 @@ void api_collections(struct server *s, struct http_request *req)
 {
 	json_t *list = NULL;
 	struct err err = { 0 };
-	if (collections_json(s->pipeline, &list, &err) == RC_OK)
-		respond_json(req, 200, json_pack("{s:o}", "collections", list));
-	else
+	struct grant grant;
+	grant_take(s, req, &grant);
+	rc_t rc = collections_json(s->pipeline, grant_reads, &grant, &list, &err);
+	bool limited = grant_limited(&grant);
+	grant_end(&grant);
+	if (rc != RC_OK) {
 		respond_err(req, &err);
+		return;
+	}
+	json_t *o = json_pack("{s:o}", "collections", list), *problems = limited ? NULL : lake_problems_json(s->pipeline);
+	if (json_array_size(problems))
+		json_object_set(o, "problems", problems);
+	json_decref(problems);
+	respond_json(req, 200, o);
 }
 
 void api_collection(struct server *s, struct http_request *req)

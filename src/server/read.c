@@ -14,6 +14,7 @@
 
 struct query_tables {
 	struct pipeline *p;
+	const struct read_query_options *opts;
 	struct slice sql;
 	struct sql_table *tables;
 	struct view **views;
@@ -110,6 +111,8 @@ static void query_tables_free(struct query_tables *q)
 static rc_t collect_names(void *ctx, const char *collection, struct err *reterr)
 {
 	struct query_tables *q = ctx;
+	if (q->opts->visible && !q->opts->visible(q->opts->visible_ctx, collection))
+		return RC_OK;
 	bool is_quarantine = strstr(collection, QUARANTINE_SUFFIX) != NULL;
 	if (is_quarantine && is_listed(q, collection))
 		return RC_OK;
@@ -122,7 +125,7 @@ rc_t read_query(struct pipeline *p, const struct read_query_options *opts, struc
 {
 	if (opts->sql.len > SQL_TEXT_MAX)
 		return err_set(reterr, RC_LIMIT, "the statement is longer than %zu bytes", (size_t)SQL_TEXT_MAX);
-	struct query_tables q = { .p = p, .sql = opts->sql };
+	struct query_tables q = { .p = p, .opts = opts, .sql = opts->sql };
 	buf_init(&q.note, 1 << 20);
 	rc_t rc = pipeline_collections(p, collect_names, &q, reterr);
 	if (rc == RC_OK && opts->note)

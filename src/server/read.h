@@ -16,6 +16,9 @@ struct read_query_options {
 	unsigned width;              /* terminal columns for SQL_TABLE */
 	uint64_t memory_bytes;       /* of DuckDB; 0 = its default */
 	int cancel_fd;               /* > 0: hung up means cancel */
+	/* The collections that the statement may know of; NULL: all. */
+	bool (*visible)(const void *ctx, const char *collection);
+	const void *visible_ctx;
 	/* Told before the first byte of the result: "trail: snapshot 12, 34 hot events; …". May be NULL. */
 	void (*note)(void *ctx, const char *text);
 	read_write write;

@@ -34,6 +34,8 @@ void respond_err(struct http_request *req, const struct err *err)
 		code = "log_full";
 	else if (status == 413)
 		code = "too_large";
+	else if (status == 401 || status == 403)
+		code = status == 401 ? "unauthorized" : "forbidden";
 	int retry = status == 429 || status == 503 || status == 507 ? (status == 429 ? 5 : 1) : 0;
 	http_respond_error(req, status, retry, code, "%s", err->text);
 }
@@ -105,19 +107,6 @@ static bool segment_is(const struct http_request *req, unsigned index, const cha
 	return slice_eq_str(http_request_segment(req, index), want);
 }
 
-/* Compared in constant time, so that a token cannot be guessed byte by byte. */
-static bool token_matches(const struct server *s, const struct http_request *req)
-{
-	struct slice header;
-	if (!http_request_header(req, "authorization", &header) || header.len < 7 || strncasecmp((const char *)header.data, "bearer ", 7) != 0)
-		return false;
-	struct slice given = slice_skip(header, 7), want = slice_str(s->opts.token);
-	unsigned diff = given.len != want.len;
-	for (size_t i = 0; i < given.len && i < want.len; i++)
-		diff |= given.data[i] ^ want.data[i];
-	return !diff;
-}
-
 static void respond_method(struct http_request *req, const char *allow)
 {
 	struct http_field field = { "Allow", allow };
@@ -137,14 +126,8 @@ static bool ingest_target(const struct http_request *req)
 static void check(void *ctx, struct http_request *req)
 {
 	struct server *s = ctx;
-	if (s->opts.token && segment_is(req, 0, "v1") && !token_matches(s, req)) {
-		struct http_field field = { "WWW-Authenticate", "Bearer" };
-		AUTO_BUF struct buf body;
-		buf_init(&body, 1024);
-		http_error_body(&body, "unauthorized", "send \"Authorization: Bearer TOKEN\" with the server's token");
-		http_respond(req, 401, "application/json", buf_slice(&body), &field, 1);
+	if (!authorize(s, req))
 		return;
-	}
 	if (!ingest_target(req)) {
 		http_request_limit_body(req, JSON_BODY_MAX);
 		return;
@@ -222,10 +205,14 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 {
 	AUTO(server) *s = NEW(struct server);
 	s->opts = *opts;
+	s->opts.token = NULL; /* the caller's, and known by its hash only from here on */
+	s->opts.tokens = NULL;
+	s->access = access_new(opts->token, opts->tokens, opts->token_count);
 	s->pipeline = opts->pipeline;
 	s->wal = pipeline_wal(opts->pipeline);
 	s->started = clock_wall_us();
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->access_lock, NULL);
 	pthread_mutex_init(&s->workers_lock, NULL);
 	pthread_cond_init(&s->workers_idle, NULL);
 	pthread_cond_init(&s->sql_ended, NULL);
@@ -242,6 +229,7 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 	http_server_options_init(&ho);
 	ho.listen = opts->listen;
 	ho.loops = opts->loops;
+	ho.tls = opts->tls;
 	if (opts->body_memory)
 		ho.body_memory = opts->body_memory;
 	ho.check = check;
@@ -285,6 +273,8 @@ void server_free(struct server *s)
 	pace_stop(s);
 	http_server_free(s->http);
 	free(s->queue);
+	access_release(s->access);
+	pthread_mutex_destroy(&s->access_lock);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->workers_lock);
 	pthread_cond_destroy(&s->workers_idle);

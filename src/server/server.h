@@ -9,11 +9,17 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "http/http.h"
 #include "pipeline/pipeline.h"
+#include "server/access.h"
 
 struct server_options {
 	const char *listen;   /* "127.0.0.1:7311" */
-	const char *token;    /* if set: every /v1 request needs "Authorization: Bearer <token>" */
+	/* If there is any: every /v1 request needs "Authorization: Bearer TOKEN". token may do everything. Copied. */
+	const char *token;
+	const struct access_token *tokens;
+	size_t token_count;
+	struct http_tls *tls; /* NULL = plain HTTP; taken over by a start that succeeds */
 	unsigned loops;       /* 0 = one a core */
 	struct pipeline *pipeline;
 	uint64_t sql_memory_bytes; /* of a query's child process; 0 = its default */
@@ -25,6 +31,9 @@ struct server_options {
 struct server;
 rc_t server_start(const struct server_options *opts, struct server **ret, struct err *reterr);
 const char *server_address(const struct server *s);
+/* From the next request on: other tokens, and for new connections another certificate (taken over). Connections stay. */
+void server_set_access(struct server *s, const char *token, const struct access_token *tokens, size_t count);
+void server_renew_tls(struct server *s, struct http_tls *tls);
 /* No new connections, requests in work are answered; gives up at `deadline` (clock_mono_us). */
 void server_drain(struct server *s, int64_t deadline);
 void server_free(struct server *s);

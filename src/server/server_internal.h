@@ -56,6 +56,8 @@ struct server {
 	struct pipeline *pipeline;
 	struct wal *wal;
 	struct http_server *http;
+	pthread_mutex_t access_lock;
+	struct access *access; /* of the next request */
 	int64_t started;      /* wall µs */
 	bool draining;
 	/* api_ingest.c */
@@ -86,6 +88,21 @@ void watch_begin(struct server *s, struct watch *w, struct http_request *req);
 void watch_end(struct server *s, struct watch *w);
 rc_t watch_start(struct server *s, struct err *reterr);
 void watch_stop(struct server *s); /* cancels everything */
+/* authorize.c: a request's rights, as they are at this moment. */
+struct grant {
+	struct access *set;
+	const struct access_token *token; /* NULL: none that is known */
+};
+void grant_take(struct server *s, const struct http_request *req, struct grant *ret);
+void grant_end(struct grant *g);
+bool grant_allows(const struct grant *g, enum access_scope scope, const char *collection);
+bool grant_reads(const void *grant, const char *collection); /* grant_allows as a callback */
+bool grant_limited(const struct grant *g); /* not all collections */
+/* RC_INVALID with status 401 or 403. collection may be NULL. */
+rc_t grant_check(const struct grant *g, enum access_scope scope, const char *collection, struct err *reterr);
+/* By route and path; false: it was answered. */
+bool authorize(struct server *s, struct http_request *req);
+
 /* The status and code that go with an error. */
 void respond_err(struct http_request *req, const struct err *err);
 void respond_json(struct http_request *req, int status, json_t *value); /* takes value */

@@ -22,23 +22,43 @@ rc_t collection_json(struct pipeline *p, const char *name, json_t **ret, struct 
 struct list_ctx {
 	struct pipeline *p;
 	json_t *list;
+	bool (*visible)(const void *ctx, const char *collection);
+	const void *ctx;
 };
 
 static rc_t list_one(void *ctx, const char *name, struct err *reterr)
 {
 	struct list_ctx *l = ctx;
 	json_t *one = NULL;
-	rc_t rc = collection_json(l->p, name, &one, reterr);
+	struct err err;
+	(void)reterr;
+	if (l->visible && !l->visible(l->ctx, name))
+		return RC_OK;
+	rc_t rc = collection_json(l->p, name, &one, &err);
 	if (rc == RC_NOT_FOUND) /* dropped just now; or it has nothing but quarantined events */
 		return RC_OK;
-	TRY(rc);
+	if (rc != RC_OK) /* that of one hides no other */
+		one = json_pack("{s:s,s:s}", "name", name, "error", err.text);
 	json_array_append_new(l->list, one);
 	return RC_OK;
 }
 
-rc_t collections_json(struct pipeline *p, json_t **ret, struct err *reterr)
+static void lake_problem(void *ctx, const char *url, const char *error)
 {
-	struct list_ctx l = { p, json_array() };
+	if (error)
+		json_array_append_new(ctx, json_pack("{s:s,s:s}", "lake", url, "error", error));
+}
+
+json_t *lake_problems_json(struct pipeline *p)
+{
+	json_t *list = json_array();
+	pipeline_lakes(p, lake_problem, list);
+	return list;
+}
+
+rc_t collections_json(struct pipeline *p, bool (*visible)(const void *ctx, const char *collection), const void *ctx, json_t **ret, struct err *reterr)
+{
+	struct list_ctx l = { p, json_array(), visible, ctx };
 	rc_t rc = pipeline_collections(p, list_one, &l, reterr);
 	if (rc == RC_OK)
 		*ret = l.list;
