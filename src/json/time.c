@@ -206,6 +206,35 @@ bool json_time_parse(struct slice text, unsigned format, int64_t *ret_us)
 	return true;
 }
 
+static const struct time_word millisecond = { /* ":00.000Z"; tens of seconds end at 5 */
+	0x5a3030302e30303au,
+	TIME_OTHER(0) | (uint64_t)0x7a << 8 | TIME_DIGIT(2) | TIME_OTHER(3) | TIME_DIGIT(4) | TIME_DIGIT(5) | TIME_DIGIT(6) | TIME_OTHER(7),
+};
+
+bool json_time_parse_near(struct slice text, unsigned format, struct json_time_minute *last, int64_t *ret_us)
+{
+	const uint8_t *p = text.data;
+	if (format == last->format && text.len == 24 &&
+	    !((little_endian(p) ^ little_endian(last->text)) | (little_endian(p + 8) ^ little_endian(last->text + 8)))) {
+		uint64_t v = little_endian(p + 16) ^ millisecond.base;
+		if (((v + millisecond.room) | v) & 0x8080808080808080u)
+			return false;
+		uint64_t second = (v >> 8 & 15) * 10 + (v >> 16 & 15), ms = (v >> 32 & 15) * 100 + (v >> 40 & 15) * 10 + (v >> 48 & 15);
+		*ret_us = last->us + (int64_t)(second * 1000000 + ms * 1000);
+		return true;
+	}
+	if (!json_time_parse(text, format, ret_us))
+		return false;
+	unsigned row = format - FORMAT_TIME_BASE;
+	if (row / TIME_SEPARATORS == TIME_ZONE_Z * TIME_FRACTIONS + 3) { /* milliseconds and Z */
+		int64_t in_minute = *ret_us % (60 * US_SECOND);
+		memcpy(last->text, p, 16);
+		last->us = *ret_us - in_minute - (in_minute < 0 ? 60 * US_SECOND : 0);
+		last->format = format;
+	}
+	return true;
+}
+
 size_t json_time_length(unsigned format)
 {
 	static const uint8_t zone_chars[TIME_ZONES] = { [TIME_ZONE_Z] = 1, [TIME_ZONE_OFFSET] = 6, [TIME_ZONE_NONE] = 0 };

@@ -36,6 +36,13 @@ uint64_t json_time_candidates(struct slice text);
 unsigned json_time_detect(struct slice text);
 /* Strict: only the canonical text of that format, with a valid date. *ret_us: µs since 1970-01-01 00:00 (UTC, or the zoneless clock). */
 bool json_time_parse(struct slice text, unsigned format, int64_t *ret_us);
+/* The same answer, sooner for a text of the minute that was read last: events come by time, and their times lie close together. */
+struct json_time_minute { /* zeroed at the start */
+	uint8_t text[16]; /* YYYY-MM-DDTHH:MM */
+	int64_t us;
+	unsigned format;
+};
+bool json_time_parse_near(struct slice text, unsigned format, struct json_time_minute *last, int64_t *ret_us);
 /* Bytes written to out, no NUL; 0 if us is outside years 0001 to 9999, or if it has more precision than the format shows. */
 size_t json_time_format(int64_t us, unsigned format, char out[JSON_TIME_CHARS]);
 /* Characters of every text of the format; 0 if they differ in length, or for no format. */

@@ -44,6 +44,34 @@ TEST(every_format_gives_its_text_back)
 	}
 }
 
+TEST(the_minute_read_last_changes_no_answer)
+{
+	struct json_time_minute last = { 0 };
+	int64_t at = 0;
+	unsigned format = FORMAT_TIME_BASE;
+	int near_hits = 0;
+	for (int round = 0; round < 400000; round++) {
+		if (round % 16 == 0) {
+			at = FIRST + (int64_t)(rnd() % (uint64_t)(LAST - FIRST - 200000000));
+			at -= at % 1000;
+			format = FORMAT_TIME_BASE + (unsigned)(rnd() % 4 ? 6 + rnd() % 2 : rnd() % TIME_FORMATS);
+		}
+		char text[JSON_TIME_CHARS];
+		int64_t us = at + (int64_t)(rnd() % 100000) * 1000, want = -1, got = -1;
+		size_t n = json_time_format(us, format, text);
+		if (!n)
+			continue;
+		if (rnd() % 2)
+			text[rnd() % n] = (char)(rnd() % 4 ? "0123456789:.-TZ /"[rnd() % 17] : (char)rnd());
+		struct json_time_minute before = last;
+		bool parsed = json_time_parse(slice_of(text, n), format, &want);
+		if (parsed != json_time_parse_near(slice_of(text, n), format, &last, &got) || (parsed && got != want))
+			TEST_FAIL_("%.*s, format %u", (int)n, text, format);
+		near_hits += parsed && before.format == format && memcmp(before.text, text, 16) == 0;
+	}
+	CHECK(near_hits > 10000);
+}
+
 TEST(dates_agree_with_the_c_library)
 {
 	for (int64_t day = FIRST / 86400000000; day <= LAST / 86400000000; day += 1 + (int64_t)(rnd() % 3)) {

@@ -164,7 +164,7 @@ FAST_TARGET static __attribute__((noinline)) const uint8_t *FAST_NAME(put_time)(
 {
 	const uint8_t *close = b->time_len ? p + 1 + b->time_len : memchr(p + 1, '"', JSON_TIME_CHARS + 1);
 	int64_t us;
-	if (close && *close == '"' && json_time_parse(slice_of(p + 1, (size_t)(close - p - 1)), b->time_format, &us)) {
+	if (close && *close == '"' && json_time_parse_near(slice_of(p + 1, (size_t)(close - p - 1)), b->time_format, &r->minute, &us)) {
 		fast_put_eight(r, &parent->children[b->child[PLACE_TIME]], slot, (uint64_t)us);
 		return close + 1;
 	}

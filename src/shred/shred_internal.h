@@ -8,6 +8,7 @@
 #include "json/render.h"
 #include "json/shape.h"
 #include "json/string.h"
+#include "json/time.h"
 
 #define NO_CHILD	  UINT32_MAX
 #define NODES_MAX	  50000u /* nodes of the key table that inference makes; further keys live in __rest */
@@ -87,6 +88,7 @@ struct row {
 	struct column **touched; /* a value was put there, in this order */
 	uint32_t touched_count;
 	const struct shape_edge *edges;
+	struct json_time_minute minute; /* of the times read last */
 	bool trusted; /* the payload is known to be valid JSON */
 };
 
