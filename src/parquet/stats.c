@@ -5,16 +5,28 @@
  */
 #include "parquet/write_internal.h"
 
+/* Four of each side by side: one alone would wait for its own last comparison at every value. */
 #define DEFINE_FIND_INT(NAME, T)                                                       \
 	static void NAME(const T *v, uint32_t n, T *ret_min, T *ret_max)               \
 	{                                                                              \
-		T min = v[0], max = v[0];                                              \
-		for (uint32_t i = 1; i < n; i++) {                                     \
-			min = v[i] < min ? v[i] : min;                                 \
-			max = v[i] > max ? v[i] : max;                                 \
+		T min[4] = { v[0], v[0], v[0], v[0] }, max[4] = { v[0], v[0], v[0], v[0] }; \
+		uint32_t i = 0;                                                        \
+		for (; i + 4 <= n; i += 4) {                                           \
+			for (int k = 0; k < 4; k++) {                                  \
+				min[k] = v[i + k] < min[k] ? v[i + k] : min[k];        \
+				max[k] = v[i + k] > max[k] ? v[i + k] : max[k];        \
+			}                                                              \
 		}                                                                      \
-		*ret_min = min;                                                        \
-		*ret_max = max;                                                        \
+		for (; i < n; i++) {                                                   \
+			min[0] = v[i] < min[0] ? v[i] : min[0];                        \
+			max[0] = v[i] > max[0] ? v[i] : max[0];                        \
+		}                                                                      \
+		for (int k = 1; k < 4; k++) {                                          \
+			min[0] = min[k] < min[0] ? min[k] : min[0];                    \
+			max[0] = max[k] > max[0] ? max[k] : max[0];                    \
+		}                                                                      \
+		*ret_min = min[0];                                                     \
+		*ret_max = max[0];                                                     \
 	}
 
 DEFINE_FIND_INT(find_u8, uint8_t)

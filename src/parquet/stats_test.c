@@ -84,6 +84,28 @@ TEST(stats_floats_leave_out_nan_and_widen_zero)
 	CHECK(got == 5);
 }
 
+TEST(stats_integers_have_the_bounds_of_all_values_wherever_they_stand)
+{
+	for (uint32_t n = 1; n < 14; n++)
+		for (uint32_t low = 0; low < n; low++)
+			for (uint32_t high = 0; high < n; high++) {
+				int64_t values[14];
+				for (uint32_t i = 0; i < n; i++)
+					values[i] = i;
+				values[low] = INT64_MIN + 1;
+				values[high] = INT64_MAX;
+				int64_t want_min = low == high ? n == 1 ? INT64_MAX : low == 0 : INT64_MIN + 1, min, max;
+				struct values v = { .kind = VALUE_I64, .width = 8, .data = (const uint8_t *)values, .count = n };
+				struct bounds b;
+				stats_find(&v, 0, n, &b);
+				memcpy(&min, b.min_store, 8);
+				memcpy(&max, b.max_store, 8);
+				CHECK(b.has && b.stored == 8);
+				CHECK_INT(min, want_min);
+				CHECK_INT(max, INT64_MAX);
+			}
+}
+
 TEST(stats_strings_compare_as_unsigned_bytes)
 {
 	static const char *const words[] = { "b", "a", "", "a\x01", "\xff", "abcdefgh", "abcdefghi", "abcdefg\xff", "zz", "a" };
