@@ -5,32 +5,8 @@
 #include "base/test.h"
 #include "parquet/bloom.h"
 #include "parquet/meta_internal.h"
+#include "parquet/test_file.h"
 #include "parquet/writer.h"
-
-static rc_t memory_write(void *ctx, const void *data, size_t len, struct err *reterr)
-{
-	struct buf *b = ctx;
-	buf_append(b, data, len);
-	return b->overflow ? err_set(reterr, RC_LIMIT, "full") : RC_OK;
-}
-
-static rc_t memory_read(void *ctx, uint64_t offset, size_t len, void *out, struct err *reterr)
-{
-	const struct slice *s = ctx;
-	if (offset > s->len || len > s->len - offset)
-		return err_set(reterr, RC_IO, "read outside of the file");
-	memcpy(out, s->data + offset, len);
-	return RC_OK;
-}
-
-static uint64_t seed = 88172645463325252u;
-static uint32_t rnd(uint32_t n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 20) % n;
-}
 
 /* ---- Bloom kernels ---- */
 
