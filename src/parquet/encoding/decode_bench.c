@@ -60,6 +60,8 @@ static void bench_levels(void)
 	static uint8_t levels[N + DECODE_PAD];
 	struct hybrid_reader h;
 	size_t ones, len = packed(1);
+	bench_shows(bitmap);
+	bench_shows(levels);
 	BENCH("levels of width 1 to a bitmap", N, N / 8, {
 		hybrid_init(&h, in, in + len, 1);
 		fail_if(!hybrid_read_bits(&h, bitmap, 0, N, &ones));
@@ -136,6 +138,8 @@ static void bench_numbers(void)
 	static int64_t i64[N];
 	static int32_t i32[N];
 	char name[64];
+	bench_shows(i64);
+	bench_shows(i32);
 	for (size_t i = 0; i < N; i++)
 		indices[i] = (uint32_t)(bench_random() % 4096);
 	for (size_t width = 4; width <= 16; width *= 2) {
@@ -165,6 +169,9 @@ static void bench_numbers(void)
 
 int main(void)
 {
+	const void *const shown[] = { in, out, bytes, indices, offsets, dict_offsets, prefixes, lengths };
+	for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+		bench_shows(shown[i]);
 	bench_indices();
 	bench_levels();
 	bench_strings(16);

@@ -207,6 +207,8 @@ int main(void)
 	slots = mem_alloc(((size_t)1 << 20) * sizeof *slots);
 	memset(out, 1, (size_t)128 << 20);
 	memset(where, 1, CHUNK * sizeof *where);
+	bench_shows(&in);
+	bench_shows(out);
 	bench_dictionary();
 	bench_runs();
 	bench_numbers();
