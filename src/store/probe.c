@@ -19,7 +19,7 @@ static void judge(struct store_probe *p, enum store_right right, rc_t rc, const 
 		p->why[right] = *e;
 }
 
-/* The first object of the lake that is not ours, to read when nothing may be written. */
+/* The first object of the lake that the probe did not write: who wrote one may read it for that alone, where objects have owners. */
 struct sample {
 	char key[STORE_KEY_MAX + 1];
 };
@@ -27,7 +27,7 @@ struct sample {
 static rc_t take_sample(void *ctx, const struct store_entry *entry, struct err *reterr)
 {
 	struct sample *sample = ctx;
-	if (entry->is_folder || !entry->size || strlen(entry->key) > STORE_KEY_MAX)
+	if (entry->is_folder || !entry->size || strlen(entry->key) > STORE_KEY_MAX || !strcmp(entry->key, STORE_PROBE_KEY))
 		return RC_OK;
 	memcpy(sample->key, entry->key, strlen(entry->key) + 1);
 	return err_set(reterr, RC_CANCELLED, "one is enough");
@@ -40,27 +40,30 @@ static void try_list(struct store *s, struct store_probe *p, struct sample *samp
 	judge(p, STORE_RIGHT_LIST, sample->key[0] ? RC_OK : rc, &e);
 }
 
+/* One byte of an object that is there, or of none: who may not read is not told that it is absent. */
+static void read_sample(struct store *s, struct store_probe *p, const struct sample *sample)
+{
+	struct err e = { 0 };
+	uint8_t byte;
+	rc_t rc = store_read(s, sample->key[0] ? sample->key : ABSENT_KEY, 0, 1, &byte, &e);
+	judge(p, STORE_RIGHT_READ, rc == RC_NOT_FOUND ? RC_OK : rc, &e);
+	if (rc != RC_OK && !sample->key[0] && p->found[STORE_RIGHT_READ] == STORE_LACKS)
+		p->found[STORE_RIGHT_READ] = STORE_UNKNOWN; /* it may be the right to list that is lacking */
+}
+
 static void try_read(struct store *s, struct store_probe *p, struct slice wrote, const struct sample *sample)
 {
 	struct err e = { 0 };
-	if (p->found[STORE_RIGHT_WRITE] == STORE_HAS) {
-		AUTO_BUF struct buf got;
-		buf_init(&got, CONTENT_MAX);
-		rc_t rc = store_get(s, STORE_PROBE_KEY, &got, &e);
-		bool same = rc == RC_OK && got.len == wrote.len && !memcmp(got.data, wrote.data, wrote.len);
-		if (rc == RC_OK && !same)
-			rc = err_set(&e, RC_CONFLICT, "another doctor wrote its probe at the same moment, or the store gave back other bytes; run it again");
-		judge(p, STORE_RIGHT_READ, rc, &e);
+	if (sample->key[0] || p->found[STORE_RIGHT_WRITE] != STORE_HAS)
+		read_sample(s, p, sample);
+	if (p->found[STORE_RIGHT_WRITE] != STORE_HAS || p->found[STORE_RIGHT_READ] != STORE_HAS)
 		return;
-	}
-	uint8_t byte;
-	const char *key = sample->key[0] ? sample->key : ABSENT_KEY;
-	rc_t rc = store_read(s, key, 0, 1, &byte, &e);
-	if (rc == RC_NOT_FOUND)
-		rc = RC_OK; /* who may not read is not told that */
+	AUTO_BUF struct buf got;
+	buf_init(&got, CONTENT_MAX);
+	rc_t rc = store_get(s, STORE_PROBE_KEY, &got, &e);
+	if (rc == RC_OK && (got.len != wrote.len || memcmp(got.data, wrote.data, wrote.len) != 0))
+		rc = err_set(&e, RC_CONFLICT, "another doctor wrote its probe at the same moment, or the store gave back other bytes; run it again");
 	judge(p, STORE_RIGHT_READ, rc, &e);
-	if (rc != RC_OK && !sample->key[0])
-		p->found[STORE_RIGHT_READ] = STORE_UNKNOWN; /* a missing key may be refused for want of the right to list, too */
 }
 
 /* Without the right to list, a store says "refused" where it should say "absent": S3 does. */

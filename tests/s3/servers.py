@@ -64,7 +64,7 @@ class S3Server:
         with open(os.path.join(self.dir, name + ".out"), "wb") as out:
             self.processes.append(subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=dict(os.environ, **(env or {}))))
 
-    def wait_for(self, what, ready, seconds=60):
+    def wait_for(self, what, ready, seconds=120):
         deadline = time.monotonic() + seconds
         while not ready():
             for p in self.processes:
@@ -139,6 +139,12 @@ osd crush chooseleaf type = 0
 mon allow pool size one = true
 mon max pg per osd = 1000
 ms bind ipv6 = false
+ms mon cluster mode = crc
+ms mon service mode = crc
+ms mon client mode = crc
+ms cluster mode = crc
+ms service mode = crc
+ms client mode = crc
 public network = 127.0.0.0/8
 cluster network = 127.0.0.0/8
 run dir = {dir}/run
@@ -234,7 +240,7 @@ class Versitygw(S3Server):
         self.program = program
         root = Account("root", "ROOTACCESSKEY0000000", "root-secret-" + uuid.uuid4().hex, "")
         self.root_env = {"ROOT_ACCESS_KEY": root.access, "ROOT_SECRET_KEY": root.secret}
-        self.spawn("versitygw", program, "--port", "127.0.0.1:%d" % self.port, "--region", REGION, "--iam-dir", self.dir + "/iam", "--quiet",
+        self.spawn("versitygw", program, "--port", "127.0.0.1:%d" % self.port, "--region", REGION, "--iam-dir", self.dir + "/iam", "--quiet", "--keep-alive",
                    "posix", "--sidecar", self.dir + "/sidecar", self.dir + "/data", env=self.root_env)
         self.wait_for("versitygw", self.answers)
         self.owner, self.stranger = self.user("owner"), self.user("stranger")

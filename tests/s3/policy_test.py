@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""What `hydrant policy` prints is enough for a foreign user by bucket policy alone, and no statement of it is idle: judged with a client that
+we did not write, on each S3 server that can be had here."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.environ["HYDRANT_TESTS"])
+sys.path.insert(0, os.path.join(os.environ["HYDRANT_TESTS"], "s3"))
+from lib import *
+import servers
+
+LAKE = "s3://%s/team/lake" % servers.BUCKET
+KEY = "team/lake/c/object"
+
+
+def denied(call):
+    """True, False; anything but success and AccessDenied is the test's own error."""
+    from botocore.exceptions import ClientError
+    try:
+        call()
+    except ClientError as e:
+        code = e.response["Error"]["Code"]
+        if code in ("AccessDenied", "403"):
+            return True
+        raise
+    return False
+
+
+def absent_is_told(s3):
+    from botocore.exceptions import ClientError
+    try:
+        s3.head_object(Bucket=servers.BUCKET, Key="team/lake/absent")
+    except ClientError as e:
+        return e.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    return None
+
+
+def uploads(s3, extra):
+    """A multipart upload, started and aborted: (start denied, abort denied)."""
+    made = {}
+    start = denied(lambda: made.update(s3.create_multipart_upload(Bucket=servers.BUCKET, Key=KEY + ".parts", **extra)))
+    if start:
+        return True, None
+    return False, denied(lambda: s3.abort_multipart_upload(Bucket=servers.BUCKET, Key=KEY + ".parts", UploadId=made["UploadId"]))
+
+
+def what_fails(s3, extra):
+    """The statements whose lack shows."""
+    lacking = set()
+    if denied(lambda: s3.list_objects_v2(Bucket=servers.BUCKET, Prefix="team/lake/")):
+        lacking.add("HydrantList")
+    if denied(lambda: s3.get_object(Bucket=servers.BUCKET, Key=KEY)):
+        lacking.add("HydrantRead")
+    if denied(lambda: s3.put_object(Bucket=servers.BUCKET, Key=KEY, Body=b"again", **extra)):
+        lacking.add("HydrantWrite")
+    start, abort = uploads(s3, extra)
+    if start:
+        lacking.add("HydrantWrite")
+    elif abort:
+        lacking.add("HydrantAbort")
+    if denied(lambda: s3.delete_object(Bucket=servers.BUCKET, Key=KEY + ".other")):
+        lacking.add("HydrantDelete")
+    return lacking
+
+
+def printed(server, *args):
+    done = hydrant("policy", "--lake", LAKE, "--principal", server.stranger.arn, *args)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode())
+    return json.loads(done.stdout)
+
+
+def on_server(server):
+    name = server.name
+    owner, s3 = server.client(server.owner), server.client(server.stranger)
+    for key in (KEY, KEY + ".other", "team/other/object"):
+        owner.put_object(Bucket=servers.BUCKET, Key=key, Body=b"first")
+    check(name + ": a stranger may do nothing at first", what_fails(s3, {}) >= {"HydrantList", "HydrantRead", "HydrantWrite", "HydrantDelete"})
+
+    def apply(policy):
+        owner.put_bucket_policy(Bucket=servers.BUCKET, Policy=json.dumps(policy))
+
+    whole = printed(server, "--maintenance")
+    apply(whole)
+    equal(name + ": the printed policy is enough", what_fails(s3, {}), set())
+    equal(name + ": a missing object is told, not refused", absent_is_told(s3), True)
+    check(name + ": nothing beside the prefix may be read", denied(lambda: s3.get_object(Bucket=servers.BUCKET, Key="team/other/object")))
+    check(name + ": nothing beside the prefix may be written", denied(lambda: s3.put_object(Bucket=servers.BUCKET, Key="team/other/o", Body=b"")))
+    check(name + ": nothing beside the prefix may be listed", denied(lambda: s3.list_objects_v2(Bucket=servers.BUCKET, Prefix="team/other/")))
+    for one in whole["Statement"]:
+        apply(dict(whole, Statement=[s for s in whole["Statement"] if s is not one]))
+        equal("%s: without %s just that fails" % (name, one["Sid"]), what_fails(s3, {}), {one["Sid"]})
+    apply(printed(server))
+    equal(name + ": a writer's policy lets nothing be deleted", what_fails(s3, {}), {"HydrantDelete"})
+    apply(printed(server, "--read-only"))
+    equal(name + ": a reader's policy lets nothing be written", what_fails(s3, {}) - {"HydrantAbort"}, {"HydrantWrite", "HydrantDelete"})
+    if name == "radosgw":  # versitygw knows no conditions
+        apply(printed(server, "--maintenance", "--owner-full-control"))
+        equal(name + ": with the owner's control asked for, writes that give it pass", what_fails(s3, {"ACL": "bucket-owner-full-control"}), set())
+        check(name + ": and writes that do not are refused", denied(lambda: s3.put_object(Bucket=servers.BUCKET, Key=KEY, Body=b"x")))
+
+
+for kind in servers.KINDS:
+    try:
+        server = servers.start(kind)
+    except servers.Unavailable as why:
+        skip(kind, why)
+        continue
+    with server:
+        try:
+            on_server(server)
+        except Exception as e:  # the other server's turn comes all the same
+            not_ok(kind, repr(e))
+done_testing()
