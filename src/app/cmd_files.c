@@ -133,6 +133,7 @@ int cmd_convert(int argc, char **argv)
 	co.bloom_filters = bloom_filters;
 	co.strict = strict;
 	co.verify_all = check;
+	co.time_checks = stats;
 	co.progress = progress_update;
 	co.ctx = &bar;
 	struct convert_result result;

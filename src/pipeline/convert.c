@@ -133,7 +133,7 @@ static rc_t convert_open(struct convert *c, struct err *reterr)
 	TRY(file_source_open(&so, &c->source, reterr));
 	TRY(file_source_cut(c->source, 0, UINT64_MAX, UINT64_MAX, reterr));
 	TRY(file_source_rewind(c->source, reterr));
-	struct shred_options ro = { .verify_all = o->verify_all, .cpu_ns = clock_thread_cpu_ns };
+	struct shred_options ro = { .verify_all = o->verify_all, .cpu_ns = o->time_checks ? clock_thread_cpu_ns : NULL };
 	TRY(shredder_new(&ro, NULL, &c->shredder, reterr));
 	TRY(output_open(o->out, &c->output, reterr));
 	struct parquet_sink sink = { c, convert_write };

@@ -23,6 +23,7 @@ struct convert_options {
 	bool bloom_filters; /* for columns of ids */
 	bool strict;
 	bool verify_all; /* re-render every row, not one in 64 */
+	bool time_checks; /* result.stats.check_ns is wanted: two calls of the system a row that is checked, 1 to 2 % of the CPU on short rows */
 	unsigned threads; /* 0: as many as there are CPUs for this process */
 	/* for tests; 0: chosen by what the input holds */
 	size_t range_bytes;  /* of input that one thread takes at once */

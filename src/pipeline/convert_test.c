@@ -418,6 +418,23 @@ TEST(convert_strict_names_the_first_invalid_line_whatever_the_threads)
 	}
 }
 
+TEST(convert_times_its_checks_only_if_that_is_asked_for)
+{
+	struct job j;
+	struct err err;
+	AUTO_BUF struct buf out;
+	job_init(&j);
+	buf_init(&out, BYTES_MAX);
+	put_events(&j.text, 17, 300000, 9000, "\n");
+	CHECK_OK(write_input(&j, &err), err);
+	for (int timed = 0; timed < 2; timed++) {
+		j.o.time_checks = timed;
+		CHECK_OK(run(&j, 1, &out, &err), err);
+		CHECK(j.result.stats.checked > 0 && (j.result.stats.check_ns > 0) == (timed > 0));
+	}
+	job_free(&j);
+}
+
 TEST(convert_onto_a_full_disk_fails_and_leaves_nothing)
 {
 	struct job j;
