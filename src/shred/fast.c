@@ -281,6 +281,7 @@ bool fast_row(struct shredder *s, struct batch *b, struct slice payload, bool un
 	if (payload.len > FAST_PAYLOAD_MAX)
 		return false;
 	row_begin(r, payload, s->opt.key_space);
+	r->since = s->instances;
 	r->edges = shape_edges(s->keys);
 	buf_reserve(&r->shape, FAST_PAYLOAD_MAX * 3);
 	if (!r->touched)

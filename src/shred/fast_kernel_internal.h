@@ -176,8 +176,10 @@ FAST_TARGET static __attribute__((noinline)) const uint8_t *FAST_NAME(put_time)(
 
 FAST_TARGET static const uint8_t *FAST_NAME(put_word)(struct row *r, const struct bind *b, struct column *parent, uint32_t slot, const uint8_t *p)
 {
-	if (memcmp(p, "null", 4) == 0)
+	if (memcmp(p, "null", 4) == 0) {
+		r->nulls++;
 		return p + 4;
+	}
 	bool yes = memcmp(p, "true", 4) == 0;
 	if ((!yes && memcmp(p, "false", 5) != 0) || b->child[PLACE_BOOL] == NO_CHILD)
 		return NULL;

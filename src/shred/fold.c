@@ -8,6 +8,8 @@
 #define WIDENED_MAX  5000u /* of all groups: bounds the time that hostile input can cost */
 #define RUN_MAX	     SHAPE_OPTIONS_MAX
 #define RUN_WORDS    ((RUN_MAX + 63) / 64)
+#define PLACES_BITS  9
+#define PLACES_SIZE  (1u << PLACES_BITS)
 
 /* The members between two edges that are not folded. */
 struct fold_group {
@@ -18,6 +20,9 @@ struct fold_group {
 	uint32_t members[RUN_MAX];	     /* edges, as they came up */
 	uint64_t behind[RUN_MAX][RUN_WORDS]; /* bit j of behind[i]: member i has stood right behind member j */
 	uint16_t order[RUN_MAX];	     /* the superset's: indexes of members */
+	uint32_t nodes[RUN_MAX];	     /* that the members lead to */
+	uint32_t edges[PLACES_SIZE];	     /* hashed: a member, SHAPE_NONE, */
+	uint16_t at[PLACES_SIZE];	     /* and where it stands in the order */
 };
 
 void fold_free(struct shredder *s)
@@ -35,24 +40,36 @@ void fold_init(struct shredder *s)
 	buf_init(&s->folded, SHRED_SHAPE_MAX);
 }
 
+static struct fold_group *group_find(struct shredder *s, uint32_t prev, uint32_t next)
+{
+	uint32_t ends[2] = { prev, next };
+	uint32_t *guess = &s->group_guess[(prev * 31 + next) % FOLD_GUESSES];
+	if (*guess < s->group_count && s->groups[*guess]->prev == prev && s->groups[*guess]->next == next)
+		return s->groups[*guess];
+	const uintptr_t *known = map_get(&s->group_ids, slice_of(ends, sizeof ends));
+	if (!known)
+		return NULL;
+	*guess = (uint32_t)*known;
+	return s->groups[*known];
+}
+
 static struct fold_group *group_add(struct shredder *s, uint32_t prev, uint32_t next)
 {
 	uint32_t ends[2] = { prev, next };
-	bool new;
-	const uintptr_t *known = map_get(&s->group_ids, slice_of(ends, sizeof ends));
-	if (known)
-		return s->groups[*known];
+	struct fold_group *g = group_find(s, prev, next);
+	if (g)
+		return g;
 	if (s->group_count == GROUPS_MAX)
 		return NULL;
 	if (s->group_count == s->group_cap) {
 		s->group_cap = s->group_cap ? s->group_cap * 2 : 8;
 		s->groups = mem_realloc(s->groups, s->group_cap * sizeof *s->groups);
 	}
-	struct fold_group *g = NEW(struct fold_group);
+	g = NEW(struct fold_group);
 	g->prev = prev;
 	g->next = next;
 	g->edge = SHAPE_NONE;
-	*map_put(&s->group_ids, slice_of(ends, sizeof ends), &new) = s->group_count;
+	*map_put(&s->group_ids, slice_of(ends, sizeof ends), NULL) = s->group_count;
 	s->groups[s->group_count++] = g;
 	return g;
 }
@@ -144,6 +161,26 @@ static bool group_sort(struct fold_group *g)
 	return true;
 }
 
+static uint32_t *place_find(struct fold_group *g, uint32_t edge)
+{
+	uint32_t i = (edge * 0x9e3779b1u) >> (32 - PLACES_BITS);
+	while (g->edges[i] != edge && g->edges[i] != SHAPE_NONE)
+		i = (i + 1) % PLACES_SIZE;
+	return &g->edges[i];
+}
+
+/* The superset as is_foretold wants it. */
+static void group_index(const struct shredder *s, struct fold_group *g)
+{
+	memset(g->edges, 0xff, sizeof g->edges);
+	for (uint32_t i = 0; i < g->count; i++) {
+		uint32_t edge = g->members[g->order[i]], *place = place_find(g, edge);
+		*place = edge;
+		g->at[place - g->edges] = (uint16_t)i;
+		g->nodes[i] = shape_edge_at(s->keys, edge)->to;
+	}
+}
+
 /* A superset that has run's members, too, in an order that all runs so far agree with. A group that has none is given up. */
 static bool group_widen(struct shredder *s, struct fold_group *g, uint32_t node, const uint32_t *run, uint32_t n)
 {
@@ -169,7 +206,30 @@ static bool group_widen(struct shredder *s, struct fold_group *g, uint32_t node,
 		buf_varint(&numbers, g->members[g->order[i]]);
 	if (!numbers.overflow)
 		g->edge = shape_edge_add(s->keys, node, EDGE_OPTIONS, CLASS_SCALAR, buf_slice(&numbers), 0, 0);
+	if (g->edge != SHAPE_NONE)
+		group_index(s, g);
 	return g->edge != SHAPE_NONE;
+}
+
+/* Does the group's newest superset fit the run, as far as can be told without a look at the columns? Where no value of the row is null, the run's
+ * members have theirs; of the others those have none whose nodes were not stepped on in this row. */
+static bool is_foretold(const struct shredder *s, struct fold_group *g, const uint32_t *run, uint32_t n)
+{
+	if (s->row.nulls || g->edge == SHAPE_NONE)
+		return false;
+	uint32_t behind = 0, present = 0;
+	bool fits = true;
+	for (uint32_t i = 0; i < n; i++) {
+		const uint32_t *place = place_find(g, run[i]);
+		uint32_t at = g->at[place - g->edges];
+		fits &= *place == run[i] && at >= behind;
+		behind = at + 1;
+	}
+	if (!fits)
+		return false;
+	for (uint32_t i = 0; i < g->count; i++)
+		present += s->binds[g->nodes[i]].stamp > s->row.since;
+	return present == n;
 }
 
 /* A run of members of node, between the edges prev and next: the OPTIONS edge that stands for it; SHAPE_NONE: none does. */
@@ -177,13 +237,16 @@ static uint32_t fold_run(struct shredder *s, const struct batch *b, uint32_t row
 			 uint32_t n)
 {
 	uint32_t slot, present = 0;
+	struct fold_group *g = group_find(s, prev, next);
+	if (g && is_foretold(s, g, run, n))
+		return g->edge;
 	const struct column *members = members_of(s, b, row, node, &slot);
 	if (!members)
 		return SHAPE_NONE;
 	for (uint32_t i = 0; i < n; i++)
 		if (!has_value(s, members, slot, run[i]))
 			return SHAPE_NONE; /* null: that it is there only the shape tells */
-	struct fold_group *g = group_add(s, prev, next);
+	g = group_add(s, prev, next);
 	if (!g || (!(g->edge != SHAPE_NONE && is_among(g, run, n)) && !group_widen(s, g, node, run, n)))
 		return SHAPE_NONE;
 	for (uint32_t i = 0; i < g->count; i++)

@@ -273,7 +273,7 @@ void row_begin(struct row *r, struct slice payload, uint32_t space)
 	r->tape_full = false;
 	r->p = r->payload = payload.data;
 	r->end = payload.data + payload.len;
-	r->tape_count = r->rest_count = r->lists = r->marks = r->touched_count = 0;
+	r->tape_count = r->rest_count = r->lists = r->marks = r->nulls = r->touched_count = 0;
 	r->conflicts = 0;
 	r->raw = 0;
 	r->time = SLICE_LIT("");
@@ -291,6 +291,7 @@ enum outcome parse_row(struct shredder *s, struct slice payload)
 {
 	struct row *r = &s->row;
 	row_begin(r, payload, s->opt.key_space);
+	r->since = s->instances;
 	uint8_t class = parse_classes[*r->p];
 	struct mark m = mark_here(r);
 	r->prev = class;

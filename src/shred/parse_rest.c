@@ -6,6 +6,7 @@
 #include "json/number.h"
 #include "json/scan.h"
 
+#define REST_FEW     8 /* entries that are compared each with each */
 #define PATHS_FACTOR 4 /* paths of a row's __rest hold at most so many times the payload's bytes */
 
 /* The raw key in a member's literal. */
@@ -25,6 +26,36 @@ static void path_append(const struct shape_keys *keys, uint32_t node, struct buf
 	buf_byte(out, '.');
 }
 
+/* The edge of a member whose literal is `open` bytes at from, a key, and `sep` bytes in front of value. */
+static uint32_t rest_edge(struct shredder *s, uint32_t node, const uint8_t *from, size_t open, const uint8_t *value, size_t sep)
+{
+	struct row *r = &s->row;
+	uint32_t *last = &s->binds[node].rest[*from == '{'];
+	if (*last != SHAPE_NONE) {
+		const struct shape_edge *e = shape_edge_at(s->keys, *last);
+		if (e->len == open && e->sep == sep && memcmp(e->lit, from, open) == 0 && memcmp(e->lit + open, value - sep, sep) == 0)
+			return *last;
+	}
+	buf_reset(&r->scratch);
+	buf_append(&r->scratch, from, open);
+	buf_append(&r->scratch, value - sep, sep);
+	*last = shape_edge_add(s->keys, node, EDGE_REST, CLASS_SCALAR, buf_slice(&r->scratch), sep, 0);
+	return *last;
+}
+
+static uint64_t path_print(struct slice path)
+{
+	uint64_t a = 0, b = 0;
+	if (path.len < 8) {
+		for (size_t i = 0; i < path.len; i++)
+			a = a << 8 | path.data[i];
+		return a;
+	}
+	memcpy(&a, path.data + path.len - 8, 8);
+	memcpy(&b, path.data + path.len / 2 - 4, 8);
+	return a * 0x9e3779b97f4a7c15u + b;
+}
+
 /* The member whose literal is [from, value) and whose value is [value, r->p) goes to __rest. */
 void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, const uint8_t *value)
 {
@@ -36,10 +67,7 @@ void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, cons
 		r->raw |= RAW_OTHER;
 		return;
 	}
-	buf_reset(&r->scratch);
-	buf_append(&r->scratch, from, open);
-	buf_append(&r->scratch, value - sep, sep);
-	parse_emit(r, shape_edge_add(s->keys, node, EDGE_REST, CLASS_SCALAR, buf_slice(&r->scratch), sep, 0));
+	parse_emit(r, rest_edge(s, node, from, open, value, sep));
 	if (r->rest_count == r->rest_cap) {
 		r->rest_cap = r->rest_cap ? r->rest_cap * 2 : 16;
 		r->rest = mem_realloc(r->rest, r->rest_cap * sizeof *r->rest);
@@ -54,6 +82,7 @@ void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, cons
 	}
 	r->rest[r->rest_count++] = (struct rest_entry){ .path_at = at,
 							.path_len = r->paths.len - at,
+							.print = path_print(slice_of(r->paths.data + at, r->paths.len - at)),
 							.text = slice_of(value, (size_t)(r->p - value)) };
 }
 
@@ -128,10 +157,22 @@ enum outcome parse_settle(struct shredder *s, uint32_t node, const struct step *
 	return HOME;
 }
 
+/* Is no path there twice, as far as their prints tell? */
+static bool rest_differs(const struct row *r)
+{
+	uint64_t same = 0;
+	for (uint32_t i = 1; i < r->rest_count; i++)
+		for (uint32_t k = 0; k < i; k++)
+			same |= r->rest[i].print == r->rest[k].print;
+	return !same;
+}
+
 /* A path twice in __rest (a duplicate key, or "a.b" beside {"a":{"b":…}}): maps hold a key once, the last stays. */
 void parse_rest_unique(struct row *r)
 {
 	uint32_t cap = 4, kept = 0;
+	if (r->rest_count <= REST_FEW && rest_differs(r))
+		return;
 	while (cap < r->rest_count * 2)
 		cap *= 2;
 	buf_reset(&r->scratch);

@@ -124,6 +124,7 @@ enum outcome parse_scalar(struct shredder *s, uint32_t node)
 		return parse_string(r, b);
 	if (c == 'n') {
 		r->p += 4;
+		r->nulls++;
 		return HOME;
 	}
 	if (c != 't' && c != 'f')

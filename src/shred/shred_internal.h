@@ -15,6 +15,7 @@
 #define VERIFY_EVERY	  64u
 #define MAP_LIKE_EVERY	  16u
 #define QUIET_MAX	  8u /* calls without an inference for new keys, after one that brought no column */
+#define FOLD_GUESSES	  64u
 #define SHAPES_COUNTED	  65536u
 #define TAPE_MAX	  (2u << 20)				  /* values of one row: 32 MiB of tape */
 #define KEEP_BYTES	  ((size_t)4 << 20)			  /* buffers grown beyond by a huge row are given back */
@@ -46,6 +47,7 @@ struct bind {
 	uint32_t element;	    /* node of the elements; SHAPE_NONE */
 	uint32_t uniform;	    /* EDGE_UNIFORM used last; SHAPE_NONE */
 	uint32_t empty;		    /* EDGE_END of `[]`; SHAPE_NONE */
+	uint32_t rest[2];	    /* EDGE_REST used last, [1] of the object's first member; SHAPE_NONE */
 	uint32_t tape_at, tape_end; /* its entries in the object instance `stamp`: to blank them if the key comes again */
 	uint64_t stamp;
 	uint16_t places, siblings;		 /* bit per place: there is a column; it is a typed sibling */
@@ -62,6 +64,7 @@ enum raw_reason { RAW_NUMBER = 1, RAW_STRING = 2, RAW_DUPLICATE = 4, RAW_SHAPE =
 struct rest_entry {
 	size_t path_at, path_len; /* in row.paths */
 	struct slice text;	  /* in the payload */
+	uint64_t print;		  /* the same for the same path */
 };
 
 /* One row under way; reused from row to row. */
@@ -81,6 +84,8 @@ struct row {
 	uint32_t prev;	/* edge stepped over last, for prediction */
 	uint32_t lists; /* lists around the value */
 	uint32_t marks; /* JSON_MARK_* of the row's strings */
+	uint32_t nulls; /* at least as many as its scalar members and elements that are null */
+	uint64_t since; /* instances before it: what has a later stamp is in this row */
 	uint8_t raw;	/* enum raw_reason bits */
 	uint64_t conflicts;
 	struct slice time; /* text of the event time, empty if there was none */
@@ -124,6 +129,7 @@ struct shredder {
 	bool folding;
 	struct fold_group **groups;
 	uint32_t group_count, group_cap, widened;
+	uint32_t group_guess[FOLD_GUESSES]; /* by the two edges: the group that they may have */
 	struct map group_ids; /* the two edges around -> group */
 	struct buf folded;
 	struct slice stored; /* the row's shape as it was put into the batch */
