@@ -120,21 +120,27 @@ static bool is_among(const struct fold_group *g, const uint32_t *run, uint32_t n
 	return true;
 }
 
-/* The group's index of an edge, made if there is room and no other edge of the same key; RUN_MAX: none. */
-static uint32_t member_add(struct shredder *s, struct fold_group *g, uint32_t edge)
+/* The group's index of an edge; its count: it is none of the group's; RUN_MAX: the group has another edge of the same key, written in another way. */
+static uint32_t member_find(const struct shredder *s, const struct fold_group *g, uint32_t edge)
 {
 	uint32_t to = shape_edge_at(s->keys, edge)->to;
-	for (uint32_t i = 0; i < g->count; i++) {
-		if (g->members[i] == edge)
-			return i;
+	for (uint32_t i = 0; i < g->count; i++)
 		if (shape_edge_at(s->keys, g->members[i])->to == to)
-			return RUN_MAX; /* written in another way */
+			return g->members[i] == edge ? i : RUN_MAX;
+	return g->count;
+}
+
+/* Can all of run be the group's? Asked before anything is added: the group's edge must never lack one of its members. */
+static bool run_joins(const struct shredder *s, const struct fold_group *g, const uint32_t *run, uint32_t n)
+{
+	uint32_t more = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t m = member_find(s, g, run[i]);
+		if (m == RUN_MAX)
+			return false;
+		more += m == g->count;
 	}
-	if (g->count == RUN_MAX)
-		return RUN_MAX;
-	g->order[g->count] = (uint16_t)g->count;
-	g->members[g->count] = edge;
-	return g->count++;
+	return g->count + more <= RUN_MAX;
 }
 
 /* An order in which every member stands behind those that have stood before it; false if there is none. */
@@ -186,11 +192,16 @@ static bool group_widen(struct shredder *s, struct fold_group *g, uint32_t node,
 {
 	if (g->versions++ >= VERSIONS_MAX || s->widened++ >= WIDENED_MAX)
 		return false;
+	if (!run_joins(s, g, run, n))
+		return false;
 	uint32_t prev = RUN_MAX;
 	for (uint32_t i = 0; i < n; i++) {
-		uint32_t m = member_add(s, g, run[i]);
-		if (m == RUN_MAX)
-			return false;
+		uint32_t m = member_find(s, g, run[i]);
+		if (m == g->count) {
+			g->order[m] = (uint16_t)m;
+			g->members[m] = run[i];
+			g->count++;
+		}
 		if (prev != RUN_MAX)
 			g->behind[m][prev >> 6] |= (uint64_t)1 << (prev & 63);
 		prev = m;
