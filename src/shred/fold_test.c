@@ -89,6 +89,35 @@ TEST(whatever_keeps_members_from_being_folded_they_come_back)
 	}
 }
 
+/* Learns runs of m1 to m9; "a" has a column, but has come only beside a null, where nothing is folded. Then "a" comes into a run that cannot join. */
+TEST(a_run_that_cannot_join_a_superset_leaves_it_as_it_was)
+{
+	struct table t;
+	AUTO_BUF struct buf out;
+	buf_init(&out, 1 << 16);
+	table_open(&t);
+	for (uint32_t i = 0; i < 3000; i++) {
+		buf_reset(&out);
+		buf_append_str(&out, "{\"id\":1");
+		bool beside = !pick(5);
+		if (beside)
+			buf_append_str(&out, ",\"z\":null,\"a\":7");
+		for (uint32_t k = 1; k < 10; k++)
+			if (pick(2))
+				buf_printf(&out, ",\"m%u\":%u", k, pick(100));
+		buf_append_str(&out, "}");
+		add_event(&t, PAYLOAD_JSON, buf_slice(&out));
+	}
+	for (uint32_t i = 0; i < 100; i++) {
+		add_event(&t, PAYLOAD_JSON, SLICE_LIT("{\"id\":2,\"a\":8, \"m1\":5}"));
+		add_event(&t, PAYLOAD_JSON, SLICE_LIT("{\"id\":3,\"a\":9}"));
+	}
+	run(&t, 0);
+	CHECK(rows_wrong(&t) == 0);
+	CHECK(shredder_stats(t.s).mismatches == 0);
+	table_close(&t);
+}
+
 TEST(a_forks_supersets_are_renumbered)
 {
 	struct table t, fork;
