@@ -120,8 +120,8 @@ rc_t check_open_locked(struct wal *w, struct err *reterr)
 {
 	if (w->readonly)
 		return err_set(reterr, RC_UNSUPPORTED, "the log in %s is open for reading only", w->opt.dir);
-	if (w->failed && w->error.rc == RC_LIMIT && !w->flushing &&
-	    (!w->failed_at || w->spare_count || clock_mono_us() - w->failed_at >= REOPEN_EVERY_US))
+	bool space = w->error.rc == RC_LIMIT && (!w->failed_at || w->spare_count);
+	if (w->failed && !w->flushing && (space || clock_mono_us() - w->failed_at >= REOPEN_EVERY_US))
 		reopen_locked(w, NULL);
 	if (w->failed) {
 		if (reterr)

@@ -10,6 +10,8 @@
 #include "os/file.h"
 #include "os/random.h"
 
+#define REWRITE_STEP ((size_t)256 << 10)
+
 #define TORN_DUMP ((uint64_t)1 << 20) /* bytes kept aside of a tail whose length is unknown */
 
 struct found {
@@ -477,6 +479,24 @@ static void sweep_void(struct folder *f)
 		}
 }
 
+/* After a failed sync the page cache shows bytes that are not on the disk and that no later sync would write: a process that was started anew reads
+ * them. Written once more they are what they look like. */
+static rc_t write_again(const struct segment *last, struct err *reterr)
+{
+	uint64_t size;
+	TRY(file_size(last->fd, last->path, &size, reterr));
+	uint8_t *step = mem_alloc(REWRITE_STEP);
+	rc_t rc = RC_OK;
+	for (uint64_t at = 0; rc == RC_OK && at < size; at += REWRITE_STEP) {
+		size_t n = size - at < REWRITE_STEP ? (size_t)(size - at) : REWRITE_STEP;
+		rc = file_pread(last->fd, last->path, step, n, at, NULL, reterr);
+		if (rc == RC_OK)
+			rc = file_pwrite(last->fd, last->path, step, n, at, reterr);
+	}
+	free(step);
+	return rc;
+}
+
 static rc_t put_in_order(struct folder *f, struct err *reterr)
 {
 	struct wal *w = f->w;
@@ -486,6 +506,7 @@ static rc_t put_in_order(struct folder *f, struct err *reterr)
 		return RC_OK;
 	/* What was read may still be only in the page cache of a process that was killed. */
 	TRY(file_open(last->path, FILE_WRITE, &last->fd, reterr));
+	TRY(write_again(last, reterr));
 	TRY(file_sync(last->fd, last->path, reterr));
 	TRY(dir_sync(w->opt.dir, reterr));
 	w->file_seg = last;

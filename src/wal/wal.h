@@ -10,8 +10,8 @@
  *   - Nothing is dropped silently: a torn tail goes to a side file and into wal_recovery; damage anywhere else fails wal_open
  *     with its exact place, unless `salvage`, which gives up the damaged records only and lists them.
  *   - A failed sync is never repeated: every waiting ticket fails, the segment is sealed at its last good sync, appends get
- *     RC_IO / 503 until wal_reopen has started a new segment. A full disk or a full log is RC_LIMIT with status 507 or 503, a full
- *     share of a collection RC_LIMIT with 429; what was acked before is not touched by either, and appends go on as soon as
+ *     RC_IO / 503 until a new segment is begun: by the first append a second later, or by wal_reopen. A full disk or a full log is
+ *     RC_LIMIT with status 507 or 503, a full share of a collection RC_LIMIT with 429; what was acked before is not touched by either, and appends go on as soon as
  *     there is space.
  *   - A crash between any two steps of rotation, trimming and recycling is harmless.
  *
@@ -137,8 +137,8 @@ void wal_remove_on_durable(struct wal *w, void (*fn)(void *ctx, uint64_t settled
 rc_t wal_flush(struct wal *w, struct err *reterr);
 /* RC_OK, or why appends are refused (sealed, disk full). */
 rc_t wal_status(struct wal *w, struct err *reterr);
-/* After a failed sync: a new segment after the last durable record. RC_OK if there is nothing to do. A full disk needs no call: appends
- * try again by themselves. */
+/* After a failed sync: a new segment after the last durable record, now. RC_OK if there is nothing to do. Needs no call: appends try again
+ * by themselves, once a second. */
 rc_t wal_reopen(struct wal *w, struct err *reterr);
 
 /* --- Idempotency keys --- */

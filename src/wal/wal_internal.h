@@ -12,7 +12,7 @@
 #define DIRECT_MIN ((size_t)256 << 10) /* records from this size go to the file from the appender's own memory */
 #define LISTENERS_MAX 64
 #define FAILED_RANGES 64
-#define REOPEN_EVERY_US 1000000 /* a full disk is tried again at most this often */
+#define REOPEN_EVERY_US 1000000 /* after a failed sync, or with a full disk, a new segment is tried at most this often */
 
 struct segment {
 	struct seg_header h;
