@@ -8,7 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "os/random.h"
+
+#define DURABLE_FOLDERS 1024
 
 rc_t file_open(const char *path, enum file_mode mode, int *ret_fd, struct err *reterr)
 {
@@ -226,20 +229,50 @@ rc_t dir_sync(const char *path, struct err *reterr)
 	return rc;
 }
 
+/* Folders whose names are known to be on the disk, by a hash of the path: a folder that is there may have been made by a process that was killed, or
+ * whose sync failed, before its name was durable. Each is synced once a process. */
+static uint64_t durable_folders[DURABLE_FOLDERS];
+
+static uint64_t *durable_place(const char *path, uint64_t *ret_hash)
+{
+	*ret_hash = hash64(slice_str(path)) | 1;
+	return &durable_folders[*ret_hash / 2 % DURABLE_FOLDERS];
+}
+
+static bool is_durable(const char *path)
+{
+	uint64_t hash, *place = durable_place(path, &hash);
+	return __atomic_load_n(place, __ATOMIC_RELAXED) == hash;
+}
+
+static void set_durable(const char *path, bool durable)
+{
+	uint64_t hash, *place = durable_place(path, &hash);
+	__atomic_store_n(place, durable ? hash : 0, __ATOMIC_RELAXED);
+}
+
 rc_t dir_make(const char *path, struct err *reterr)
 {
-	bool is_dir = false;
-	if (file_stat(path, NULL, NULL, &is_dir, NULL) == RC_OK) {
-		if (is_dir)
-			return RC_OK;
+	bool is_dir = false, there = file_stat(path, NULL, NULL, &is_dir, NULL) == RC_OK;
+	if (there && !is_dir)
 		return err_set(reterr, RC_INVALID, "%s is a file, a folder is needed there", path);
-	}
+	if (there && is_durable(path))
+		return RC_OK;
 	AUTO_MEM char *parent = parent_of(path);
 	if (strcmp(parent, path) != 0)
 		TRY(dir_make(parent, reterr));
-	if (mkdir(path, 0755) != 0 && errno != EEXIST)
+	if (!there && mkdir(path, 0755) != 0 && errno != EEXIST)
 		return err_errno(reterr, RC_IO, "cannot create folder %s", path);
-	return dir_sync(parent, reterr);
+	struct err e = { 0 };
+	rc_t rc = dir_sync(parent, &e);
+	bool not_ours = there && (e.sys_errno == EACCES || e.sys_errno == EPERM || e.sys_errno == EROFS || e.sys_errno == EINVAL);
+	if (rc != RC_OK && !not_ours) {
+		if (reterr)
+			*reterr = e;
+		return rc;
+	}
+	set_durable(path, true);
+	return RC_OK;
 }
 
 rc_t dir_list(const char *path, rc_t (*each)(void *ctx, const char *name, bool is_dir), void *ctx, struct err *reterr)
@@ -286,6 +319,7 @@ rc_t dir_remove_tree(const char *path, struct err *reterr)
 	rc_t rc = dir_list(path, remove_entry, &ctx, reterr);
 	if (rc == RC_NOT_FOUND)
 		return RC_OK;
+	set_durable(path, false);
 	if (rc == RC_OK && rmdir(path) != 0 && errno != ENOENT)
 		rc = err_errno(reterr, RC_IO, "cannot remove folder %s", path);
 	return rc;

@@ -82,7 +82,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	p->hot_dir = opts->read_only ? mem_printf("%s/hot-%d", p->data_dir, (int)getpid()) : mem_printf("%s/hot", p->data_dir);
 	TRY(lakes_open_first(p, reterr));
 	bool exists = file_stat(p->data_dir, NULL, NULL, NULL, NULL) == RC_OK;
-	if (!opts->read_only && !exists)
+	if (!opts->read_only)
 		TRY(dir_make(p->data_dir, reterr));
 	if (!opts->read_only || (exists && !opts->lake_only))
 		TRY(take_lock(p, reterr));
