@@ -22,7 +22,7 @@ configure = if [ -f $(1)/build.ninja ]; then meson setup --reconfigure $(1) $(2)
 	else rm -rf $(1)/meson-private $(1)/meson-info; mkdir -p $(1); meson setup $(1) $(2) >$(1)/configure.log 2>&1; fi \
 	|| { tail -n 15 $(1)/configure.log; echo "hydrant: meson could not set up $(1): see $(1)/configure.log"; exit 1; }
 
-.PHONY: all tests check asan tsan fuzz fuzz-coverage bench bench-units tidy format demo install clean help
+.PHONY: all tests check asan tsan fuzz fuzz-coverage bench bench-units tidy format demo s3 install clean help
 all: $(BUILD)/build.ninja
 	@if ninja -C $(BUILD) -t query hydrant >/dev/null 2>&1; then $(NINJA) -C $(BUILD) hydrant; else $(NINJA) -C $(BUILD); fi
 	@tools/fetch-duckdb $(BUILD) || true
@@ -54,7 +54,8 @@ build-bench/build.ninja: $(ROOMS) $(wildcard src/*/*_bench.c)
 
 # The order of a check is cheapest first; tools/check adds everything up and prints the closing line.
 check: 
-	@tools/bootstrap build sql check
+	@tools/bootstrap build sql check s3
+	@tests/s3/servers.py prepare
 	@tools/check
 
 asan: build-asan/build.ninja
@@ -92,6 +93,13 @@ bench-units: build-bench/build.ninja
 		case $$b in */wal_bench) $$b "$$dir/wal" ;; *) $$b ;; esac || exit 1; \
 	done
 
+# The laws of a lake over S3, on real servers that the tests start themselves (tests/s3/servers.py): S3_TESTS="name…" picks some.
+s3: all
+	@tools/bootstrap build sql check s3
+	@tools/test-venv
+	@tests/s3/servers.py prepare
+	@HYDRANT=$(abspath $(BUILD)/hydrant) TEST_JOBS=1 TEST_TIMEOUT=1800 tests/run.sh s3_ $(S3_TESTS)
+
 tidy:
 	@tools/tidy
 
@@ -118,4 +126,5 @@ help:
 	@echo "make demo     events in, a lake that answers, in a few minutes"
 	@echo "make check    unit and integration tests, ASan and UBSan, tidy: what CI runs"
 	@echo "make asan|tsan|fuzz|bench|tidy     one of them (FUZZ_SECONDS=10 a target); make fuzz-coverage"
+	@echo "make s3       the tests over real S3 servers on loopback: radosgw and versitygw"
 	@echo "make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"

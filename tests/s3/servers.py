@@ -5,6 +5,7 @@
 
 starts one with its data in a temporary folder, runs the command with the AWS variables and HYDRANT_TEST_LAKE=s3://BUCKET/PREFIX in its
 environment, ends the server by pid, removes the folder, and exits as the command did; 77 with the reason if the server cannot be had here.
+`prepare` alone builds what takes long, and never fails.
 As a module:  with servers.start("radosgw") as s: s.client(s.owner) …
 
 Each server has two accounts, `owner` and `stranger`, and the owner's bucket; radosgw also speaks IAM roles and STS. Without systemd, one
@@ -52,6 +53,7 @@ class S3Server:
         self.url = "http://127.0.0.1:%d" % self.port
         self.processes = []
         self.owner = self.stranger = None
+        self.admin = None  # who may always set the bucket's policy
 
     def run(self, *argv, env=None, check=True):
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -94,7 +96,7 @@ class S3Server:
     def client(self, account, service="s3", url=None, **more):
         import boto3  # tests/requirements.txt
         from botocore.config import Config
-        config = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 3}, **more.pop("config", {}))
+        config = Config(**{"s3": {"addressing_style": "path"}, "retries": {"max_attempts": 3}, **more.pop("config", {})})
         return boto3.client(service, endpoint_url=url or self.url, region_name=REGION, aws_access_key_id=account.access,
                             aws_secret_access_key=account.secret, config=config, **more)
 
@@ -210,6 +212,7 @@ class Radosgw(S3Server):
         self.wait_for("radosgw", self.answers)
         self.owner = self.user("owner", caps="roles=*")
         self.stranger = self.user("stranger", caps="roles=*")
+        self.admin = self.owner
         self.client(self.owner).create_bucket(Bucket=BUCKET)
 
     def user(self, name, caps=None, tenant=None):
@@ -238,7 +241,7 @@ class Versitygw(S3Server):
         for d in ("data", "iam", "sidecar"):
             os.mkdir(os.path.join(self.dir, d))
         self.program = program
-        root = Account("root", "ROOTACCESSKEY0000000", "root-secret-" + uuid.uuid4().hex, "")
+        self.admin = root = Account("root", "ROOTACCESSKEY0000000", "root-secret-" + uuid.uuid4().hex, "")
         self.root_env = {"ROOT_ACCESS_KEY": root.access, "ROOT_SECRET_KEY": root.secret}
         self.spawn("versitygw", program, "--port", "127.0.0.1:%d" % self.port, "--region", REGION, "--iam-dir", self.dir + "/iam", "--quiet", "--keep-alive",
                    "posix", "--sidecar", self.dir + "/sidecar", self.dir + "/data", env=self.root_env)
@@ -286,6 +289,12 @@ def main():
     venv = os.path.join(ROOT, ".cache", "venv", "bin", "python3")
     if os.path.exists(venv) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.dirname(os.path.dirname(venv))):
         os.execv(venv, [venv, *sys.argv])
+    if sys.argv[1:] == ["prepare"]:
+        try:
+            build_versitygw()
+        except Unavailable as why:
+            print("hydrant: %s" % why, file=sys.stderr)
+        return
     if len(sys.argv) < 3 or sys.argv[1] not in KINDS:
         sys.exit("usage: tests/s3/servers.py %s COMMAND [ARGUMENT...]" % "|".join(KINDS))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

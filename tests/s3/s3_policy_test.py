@@ -45,9 +45,11 @@ def uploads(s3, extra):
     return False, denied(lambda: s3.abort_multipart_upload(Bucket=servers.BUCKET, Key=KEY + ".parts", UploadId=made["UploadId"]))
 
 
-def what_fails(s3, extra):
-    """The statements whose lack shows."""
+def what_fails(owner, s3, **extra):
+    """The statements whose lack shows, on objects that are the owner's: who wrote one may read it for that alone."""
     lacking = set()
+    for key in (KEY, KEY + ".other"):
+        owner.put_object(Bucket=servers.BUCKET, Key=key, Body=b"first")
     if denied(lambda: s3.list_objects_v2(Bucket=servers.BUCKET, Prefix="team/lake/")):
         lacking.add("HydrantList")
     if denied(lambda: s3.get_object(Bucket=servers.BUCKET, Key=KEY)):
@@ -73,32 +75,34 @@ def printed(server, *args):
 
 def on_server(server):
     name = server.name
-    owner, s3 = server.client(server.owner), server.client(server.stranger)
-    for key in (KEY, KEY + ".other", "team/other/object"):
-        owner.put_object(Bucket=servers.BUCKET, Key=key, Body=b"first")
-    check(name + ": a stranger may do nothing at first", what_fails(s3, {}) >= {"HydrantList", "HydrantRead", "HydrantWrite", "HydrantDelete"})
+    owner, s3 = server.client(server.admin), server.client(server.stranger)
+    owner.put_object(Bucket=servers.BUCKET, Key="team/other/object", Body=b"first")
+    check(name + ": a stranger may do nothing at first", what_fails(owner, s3) >= {"HydrantList", "HydrantRead", "HydrantWrite", "HydrantDelete"})
 
     def apply(policy):
         owner.put_bucket_policy(Bucket=servers.BUCKET, Policy=json.dumps(policy))
 
     whole = printed(server, "--maintenance")
     apply(whole)
-    equal(name + ": the printed policy is enough", what_fails(s3, {}), set())
+    equal(name + ": the printed policy is enough", what_fails(owner, s3), set())
     equal(name + ": a missing object is told, not refused", absent_is_told(s3), True)
     check(name + ": nothing beside the prefix may be read", denied(lambda: s3.get_object(Bucket=servers.BUCKET, Key="team/other/object")))
     check(name + ": nothing beside the prefix may be written", denied(lambda: s3.put_object(Bucket=servers.BUCKET, Key="team/other/o", Body=b"")))
     check(name + ": nothing beside the prefix may be listed", denied(lambda: s3.list_objects_v2(Bucket=servers.BUCKET, Prefix="team/other/")))
     for one in whole["Statement"]:
         apply(dict(whole, Statement=[s for s in whole["Statement"] if s is not one]))
-        equal("%s: without %s just that fails" % (name, one["Sid"]), what_fails(s3, {}), {one["Sid"]})
+        equal("%s: without %s just that fails" % (name, one["Sid"]), what_fails(owner, s3), {one["Sid"]})
     apply(printed(server))
-    equal(name + ": a writer's policy lets nothing be deleted", what_fails(s3, {}), {"HydrantDelete"})
+    equal(name + ": a writer's policy lets nothing be deleted", what_fails(owner, s3), {"HydrantDelete"})
     apply(printed(server, "--read-only"))
-    equal(name + ": a reader's policy lets nothing be written", what_fails(s3, {}) - {"HydrantAbort"}, {"HydrantWrite", "HydrantDelete"})
-    if name == "radosgw":  # versitygw knows no conditions
-        apply(printed(server, "--maintenance", "--owner-full-control"))
-        equal(name + ": with the owner's control asked for, writes that give it pass", what_fails(s3, {"ACL": "bucket-owner-full-control"}), set())
-        check(name + ": and writes that do not are refused", denied(lambda: s3.put_object(Bucket=servers.BUCKET, Key=KEY, Body=b"x")))
+    equal(name + ": a reader's policy lets nothing be written", what_fails(owner, s3) - {"HydrantAbort"}, {"HydrantWrite", "HydrantDelete"})
+    apply(printed(server, "--maintenance", "--owner-full-control"))
+    # radosgw 16 does not see the ACL of a multipart upload's start, and refuses it under this condition (docs/s3.md).
+    want = {"HydrantWrite"} if name == "radosgw" else set()
+    equal(name + ": with the owner's control asked for, what fails is known", what_fails(owner, s3, ACL="bucket-owner-full-control"), want)
+    put = dict(Bucket=servers.BUCKET, Key=KEY, Body=b"x")
+    check(name + ": writes that give the owner control pass", not denied(lambda: s3.put_object(**put, ACL="bucket-owner-full-control")))
+    check(name + ": and writes that do not are refused", denied(lambda: s3.put_object(**put)))
 
 
 for kind in servers.KINDS:
