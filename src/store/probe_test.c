@@ -1,5 +1,7 @@
 #include "store/probe.h"
 
+#include <unistd.h>
+
 #include "base/test.h"
 
 /* A store of one object that refuses what it is told to refuse: as S3 answers, 403 for whatever is not allowed. */
@@ -169,8 +171,11 @@ TEST(a_folder_has_every_right_and_keeps_nothing)
 		CHECK(p.found[i] == STORE_HAS);
 	uint64_t size;
 	CHECK(store_size(store, STORE_PROBE_KEY, &size, NULL, &err) == RC_NOT_FOUND);
-	AUTO_MEM char *remove = mem_printf("rm -rf '%s'", folder);
-	CHECK(system(remove) == 0);
+	for (int i = 0; i < 4; i++) { /* empty folders are all that is left */
+		static const char *const left[] = { "_hydrant/doctor", "_hydrant/tmp", "_hydrant", "" };
+		AUTO_MEM char *path = mem_printf("%s/%s", folder, left[i]);
+		CHECK(rmdir(path) == 0);
+	}
 }
 
 TEST_MAIN()
