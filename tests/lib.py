@@ -13,6 +13,7 @@ import time
 
 HYDRANT = os.environ["HYDRANT"]
 SHARED = os.environ.get("HYDRANT_SHARED") or None
+TEST_LAKE = os.environ.get("HYDRANT_TEST_LAKE") or None
 failures = 0
 
 
@@ -43,9 +44,24 @@ def done_testing():
     sys.exit(1 if failures else 0)
 
 
+def on_store(args):
+    """The same arguments; with HYDRANT_TEST_LAKE=s3://BUCKET/PREFIX (tests/s3/servers.py) the lake "x" of a test is a prefix of its own there,
+    and its log and cache stay in the folder x.data."""
+    args = [str(a) for a in args]
+    if not TEST_LAKE or "--lake" not in args:
+        return args
+    at = args.index("--lake") + 1
+    lake = args[at]
+    if "://" in lake:
+        return args
+    name = os.path.relpath(lake).replace("..", "up")
+    args[at] = "%s/%s/%s" % (TEST_LAKE, os.path.basename(sys.argv[0]).partition(".")[0], name)
+    return args if "--data" in args else args + ["--data", os.path.abspath(lake) + ".data"]
+
+
 def hydrant(*args, input=None, timeout=120, env=None):
     """Runs a command; returns a CompletedProcess with bytes."""
-    return subprocess.run([HYDRANT, *map(str, args)], input=input, stdin=None if input is not None else subprocess.DEVNULL,
+    return subprocess.run([HYDRANT, *on_store(args)], input=input, stdin=None if input is not None else subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, env=dict(os.environ, **(env or {})))
 
 
@@ -70,7 +86,7 @@ class Server:
         self.port = free_port()
         self.log = "server-%d.log" % self.port
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([*wrap, HYDRANT, "serve", "--lake", str(lake), "--listen", "127.0.0.1:%d" % self.port, *map(str, args)],
+            self.process = subprocess.Popen([*wrap, HYDRANT, *on_store(["serve", "--lake", lake, "--listen", "127.0.0.1:%d" % self.port, *args])],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ, **(env or {})))
         deadline = time.monotonic() + ready
         while True:
