@@ -12,6 +12,8 @@ FUZZ    := --buildtype=debugoptimized -Dwerror=false -Db_lto=false -Db_sanitize=
 COVER   := --buildtype=debugoptimized -Doptimization=1 -Dwerror=false -Db_lto=false -Db_lundef=false -Dfuzz=true \
            -Dc_args='-fprofile-instr-generate -fcoverage-mapping' -Dc_link_args=-fprofile-instr-generate
 BENCH   := $(RELEASE) -Dbench=true
+SIM     := --buildtype=release -Dwerror=false -Db_lto=false -Dsim=true
+SEEDS   ?= 1000
 
 ROOMS := meson.build meson_options.txt $(wildcard src/*/meson.build)
 # On a terminal one line that counts, otherwise only what goes wrong.
@@ -22,7 +24,7 @@ configure = if [ -f $(1)/build.ninja ]; then meson setup --reconfigure $(1) $(2)
 	else rm -rf $(1)/meson-private $(1)/meson-info; mkdir -p $(1); meson setup $(1) $(2) >$(1)/configure.log 2>&1; fi \
 	|| { tail -n 15 $(1)/configure.log; echo "hydrant: meson could not set up $(1): see $(1)/configure.log"; exit 1; }
 
-.PHONY: all tests check asan tsan fuzz fuzz-coverage bench bench-units tidy format demo s3 install clean help
+.PHONY: all tests check asan tsan sim sim-mutants fuzz fuzz-coverage bench bench-units tidy format demo s3 install clean help
 all: $(BUILD)/build.ninja
 	@if ninja -C $(BUILD) -t query hydrant >/dev/null 2>&1; then $(NINJA) -C $(BUILD) hydrant; else $(NINJA) -C $(BUILD); fi
 	@tools/fetch-duckdb $(BUILD) || true
@@ -100,6 +102,19 @@ s3: all
 	@tests/s3/servers.py prepare
 	@HYDRANT=$(abspath $(BUILD)/hydrant) TEST_JOBS=1 TEST_TIMEOUT=1800 tests/run.sh s3_ $(S3_TESTS)
 
+# Whole nodes over a simulated disk, clock and object store: SEEDS=N; a failing seed prints its story (docs/durability.md).
+build-sim/build.ninja: $(ROOMS) tests/sim/meson.build
+	@tools/bootstrap build
+	@$(call configure,build-sim,$(SIM))
+
+sim: build-sim/build.ninja
+	@$(NINJA) -C build-sim tests/sim/hydrant_sim
+	@build-sim/tests/sim/hydrant_sim --seeds $(SEEDS)
+
+# Defects that are put in on purpose (tests/sim/mutants), each found within a minute.
+sim-mutants:
+	@tests/sim/run-mutants
+
 tidy:
 	@tools/tidy
 
@@ -119,7 +134,7 @@ install: all
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/hydrant/LICENSE
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-fuzz-coverage build-bench
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-fuzz-coverage build-bench build-sim
 
 help:
 	@echo "make          build/hydrant, with what it needs installed by package name"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs the tests that cross rooms: every executable tests/{integration,interop,crash,s3}/*_test.{sh,py} against the real
+# Runs the tests that cross rooms: every executable tests/{integration,interop,crash,s3,sim}/*_test.{sh,py} against the real
 # binary. Each prints `ok NAME`, `not ok NAME: WHY` or `skip NAME: REASON` lines (tests/lib.sh, tests/lib.py).
 #   tests/run.sh [--results FILE] [NAME-PART...]      TEST_JOBS=2 at once, TEST_TIMEOUT=300 s each
 # Each runs in an empty folder of its own, in its own session, which is ended with it. In its environment: HYDRANT (the
@@ -71,7 +71,7 @@ run_one() { # FILE NAME: runs one test file; its result lines go to $work/NAME.l
 }
 
 names=()
-for file in "$root"/tests/{integration,interop,crash,s3}/*_test.{sh,py}; do
+for file in "$root"/tests/{integration,interop,crash,s3,sim}/*_test.{sh,py}; do
 	[ -x "$file" ] || continue
 	name=$(basename "${file%.*}")
 	if [ $# -gt 0 ]; then
