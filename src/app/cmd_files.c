@@ -35,12 +35,13 @@ static void print_loaded(const char *path, const char *collection, const struct 
 		fprintf(stderr, "  the quarantined ones: hydrant query 'select reason, count(*) from %s" QUARANTINE_SUFFIX " group by 1'\n", collection);
 }
 
-/* A folder lake that a server holds: a file needs no log, so it is committed beside the server, with a data folder of its own. */
+/* A lake whose data folder a server holds, or a bucket without one: a file needs no log, so it is committed with a data folder of its own. */
 static rc_t open_beside_server(struct pipeline **ret, char **ret_temp, struct err *reterr)
 {
-	AUTO_MEM char *base = pipeline_default_data_dir(settings.lake);
+	const char *temp = getenv("TMPDIR");
+	AUTO_MEM char *base = settings.data ? mem_strdup(settings.data) : pipeline_default_data_dir(settings.lake);
 	if (!base)
-		return err_set(reterr, RC_INVALID, "give ingest a --data folder of its own");
+		base = mem_printf("%s/hydrant", temp && *temp ? temp : "/var/tmp");
 	*ret_temp = mem_printf("%s-ingest-%d", base, (int)getpid());
 	struct pipeline_options po;
 	pipeline_options_from_settings(&po);
@@ -70,8 +71,10 @@ int cmd_ingest(int argc, char **argv)
 	char *server = NULL, *temp = NULL;
 	struct pipeline *p = NULL;
 	struct err err;
-	rc_t rc = lake_open(false, &p, &server, &err);
-	if (rc == RC_OK && server)
+	AUTO_MEM char *own = pipeline_default_data_dir(settings.lake);
+	bool homeless = !own && !settings.data && !settings.server;
+	rc_t rc = homeless ? RC_OK : lake_open(false, &p, &server, &err);
+	if (rc == RC_OK && (server || homeless))
 		rc = open_beside_server(&p, &temp, &err);
 	static char dash[] = "-";
 	char *standard[] = { dash };

@@ -106,10 +106,24 @@ struct place *place_next(const struct pipeline *p, const struct place *after)
 	return __atomic_load_n(after ? &after->next : &p->places, __ATOMIC_ACQUIRE);
 }
 
+/* What a bucket's store keeps on the local disk stands beside the log, unless the settings have another folder. */
+static rc_t place_store(struct pipeline *p, struct place *pl, struct err *reterr)
+{
+	struct store_options so = pl->options;
+	bool has_dir = strcmp(p->data_dir, NO_DATA_DIR) != 0;
+	AUTO_MEM char *cache = mem_printf("%s/cache", p->data_dir);
+	AUTO_MEM char *temp = mem_printf("%s/tmp", p->data_dir);
+	if (has_dir && !so.cache_dir)
+		so.cache_dir = cache;
+	if (has_dir && !so.temp_dir)
+		so.temp_dir = temp;
+	return store_open(pl->url, &so, &pl->store, reterr);
+}
+
 static rc_t open_locked(struct pipeline *p, struct place *pl, struct err *reterr)
 {
 	if (!pl->store)
-		TRY(store_open(pl->url, &pl->options, &pl->store, reterr));
+		TRY(place_store(p, pl, reterr));
 	TRY(lake_check(p, pl, reterr));
 	if (!p->opts.read_only)
 		TRY(store_sweep_temp(pl->store, TEMP_AGE_US, reterr));
@@ -139,7 +153,7 @@ rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct
 
 rc_t lakes_open_first(struct pipeline *p, struct err *reterr)
 {
-	return store_open(p->places->url, &p->places->options, &p->places->store, reterr);
+	return place_store(p, p->places, reterr);
 }
 
 /* ---- rules ---- */

@@ -76,10 +76,13 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	pthread_condattr_destroy(&monotonic);
 	map_init(&p->collections);
 	p->data_dir = opts->data_dir ? mem_strdup(opts->data_dir) : pipeline_default_data_dir(opts->lake);
+	if (!p->data_dir && opts->read_only)
+		p->data_dir = mem_strdup(NO_DATA_DIR);
 	if (!p->data_dir)
 		return err_set(reterr, RC_INVALID, "the lake %s is no folder, so --data DIR (or HYDRANT_DATA) is needed for the log",
 			       opts->lake);
-	p->hot_dir = opts->read_only ? mem_printf("%s/hot-%d", p->data_dir, (int)getpid()) : mem_printf("%s/hot", p->data_dir);
+	if (strcmp(p->data_dir, NO_DATA_DIR) != 0)
+		p->hot_dir = opts->read_only ? mem_printf("%s/hot-%d", p->data_dir, (int)getpid()) : mem_printf("%s/hot", p->data_dir);
 	TRY(lakes_open_first(p, reterr));
 	bool exists = file_stat(p->data_dir, NULL, NULL, NULL, NULL) == RC_OK;
 	if (!opts->read_only)

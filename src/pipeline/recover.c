@@ -8,6 +8,16 @@
 
 #define LAKE_FILE "_hydrant/lake.json"
 
+/* Commits rest on the store's refusing to create what is there. An error that says nothing about that will come again where it matters. */
+static rc_t check_create(struct place *pl, struct slice lake_file, struct err *reterr)
+{
+	struct err e = { 0 };
+	rc_t rc = store_check_create(pl->store, LAKE_FILE, lake_file, &e);
+	if (rc == RC_UNSUPPORTED && reterr)
+		*reterr = e;
+	return rc == RC_UNSUPPORTED ? rc : RC_OK;
+}
+
 rc_t lake_check(struct pipeline *p, struct place *pl, struct err *reterr)
 {
 	AUTO_BUF struct buf text;
@@ -19,7 +29,7 @@ rc_t lake_check(struct pipeline *p, struct place *pl, struct err *reterr)
 		char content[128];
 		snprintf(content, sizeof content, "{\"format\": %d, \"made_by\": \"hydrant %s\"}\n", LAKE_FORMAT, HYDRANT_VERSION);
 		rc = store_put(pl->store, LAKE_FILE, slice_str(content), STORE_CREATE, reterr);
-		return rc == RC_CONFLICT ? RC_OK : rc;
+		return rc == RC_CONFLICT ? RC_OK : rc == RC_OK ? check_create(pl, slice_str(content), reterr) : rc;
 	}
 	TRY(rc);
 	json_error_t je;
@@ -32,7 +42,7 @@ rc_t lake_check(struct pipeline *p, struct place *pl, struct err *reterr)
 	if (format > LAKE_FORMAT)
 		return err_set(reterr, RC_UNSUPPORTED, "the lake %s has format %lld, this hydrant %s knows up to %d; use a newer hydrant",
 			       pl->url, (long long)format, HYDRANT_VERSION, LAKE_FORMAT);
-	return RC_OK;
+	return p->opts.read_only ? RC_OK : check_create(pl, buf_slice(&text), reterr);
 }
 
 struct check {
@@ -130,6 +140,8 @@ static rc_t open_lake(struct pipeline *p, struct err *reterr)
 rc_t pipeline_recover(struct pipeline *p, struct err *reterr)
 {
 	TRY(open_lake(p, reterr));
+	if (!p->hot_dir) /* a bucket is read without a data folder: there is no log */
+		return RC_OK;
 	TRY(dir_remove_tree(p->hot_dir, reterr));
 	if (!p->opts.lake_only)
 		TRY(open_log(p, reterr));

@@ -147,6 +147,22 @@ static rc_t metrics_one(void *ctx, const struct pipeline_state *st)
 	return RC_OK;
 }
 
+/* What the bucket was asked; a folder is asked nothing. */
+static void store_metrics(struct buf *b, struct store *store)
+{
+	struct store_stats st;
+	store_get_stats(store, &st);
+	buf_append_str(b, "# HELP hydrant_store_requests_total requests to the object store\n# TYPE hydrant_store_requests_total counter\n");
+	for (int i = 0; i < STORE_KINDS; i++)
+		buf_printf(b, "hydrant_store_requests_total{kind=\"%s\"} %llu\n", store_kind_names[i], (unsigned long long)st.requests[i]);
+	metric(b, "store_retries_total", "counter", "of them, tries after a failed one", (double)st.retries);
+	metric(b, "store_errors_total", "counter", "requests given up or refused", (double)st.errors);
+	metric(b, "store_sent_bytes_total", "counter", "to the object store", (double)st.bytes_up);
+	metric(b, "store_received_bytes_total", "counter", "from the object store", (double)st.bytes_down);
+	metric(b, "store_cache_hits_total", "counter", "reads answered by the local cache", (double)st.cache_hits);
+	metric(b, "store_cache_misses_total", "counter", "reads that asked the object store", (double)st.cache_misses);
+}
+
 void metrics_handle(struct server *s, struct http_request *req)
 {
 	struct ready r = { 0 };
@@ -177,6 +193,7 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "queries_total", "counter", "SQL statements", (double)count_of(&s->queries));
 	metric(b, "searches_total", "counter", "searches", (double)count_of(&s->searches));
 	metric(b, "query_errors_total", "counter", "of queries, searches, replays", (double)count_of(&s->query_errors));
+	store_metrics(b, pipeline_store(s->pipeline));
 	pipeline_states(s->pipeline, metrics_one, &r);
 	http_respond_buf(req, 200, "text/plain; version=0.0.4", b, NULL, 0);
 	buf_free(b);

@@ -18,6 +18,7 @@ struct query_tables {
 	struct slice sql;
 	struct sql_table *tables;
 	struct view **views;
+	size_t *fetched; /* a table: its first so many files are copies that the store holds */
 	size_t count, cap;
 	struct buf note;
 };
@@ -33,20 +34,52 @@ static rc_t add_path(void *ctx, const struct data_file *f, struct err *reterr)
 	return RC_OK;
 }
 
-/* Relative paths of data files become absolute; hot files follow them. */
-static rc_t fill_table(struct sql_table *t, struct view *v, struct err *reterr)
+struct wants {
+	struct table *table;
+	struct store_want *items;
+	size_t count, cap;
+};
+
+static rc_t add_want(void *ctx, const struct data_file *f, struct err *reterr)
+{
+	struct wants *w = ctx;
+	(void)reterr;
+	if (w->count == w->cap) {
+		w->cap = w->cap ? w->cap * 2 : 16;
+		w->items = mem_realloc(w->items, w->cap * sizeof *w->items);
+	}
+	w->items[w->count++] = (struct store_want){ table_key(w->table, f->path), (uint64_t)f->file_size };
+	return RC_OK;
+}
+
+/* The table's data files as whole local files. */
+static rc_t fetch_files(struct sql_table *t, struct table *table, size_t *ret_fetched, struct err *reterr)
+{
+	struct wants w = { .table = table };
+	rc_t rc = table_files(table, INT32_MIN, INT32_MAX, add_want, &w, reterr);
+	char **paths = mem_zalloc(w.count + 1, sizeof *paths);
+	if (rc == RC_OK)
+		rc = store_fetch(table_store(table), w.items, w.count, paths, reterr);
+	for (size_t i = 0; i < w.count; i++) {
+		struct data_file file = { .path = paths[i] };
+		if (rc == RC_OK)
+			add_path(t, &file, reterr);
+		if (rc == RC_OK)
+			free(paths[i]); /* add_path keeps its own */
+		free((void *)w.items[i].key);
+	}
+	*ret_fetched = t->n;
+	free(w.items);
+	free(paths);
+	return rc;
+}
+
+/* Hot files follow the committed ones. */
+static rc_t fill_table(struct sql_table *t, struct view *v, size_t *ret_fetched, struct err *reterr)
 {
 	t->schema = v->schema;
 	if (v->table)
-		TRY(table_files(v->table, INT32_MIN, INT32_MAX, add_path, t, reterr));
-	for (size_t i = 0; i < t->n; i++) {
-		AUTO_MEM char *key = table_key(v->table, t->files[i]);
-		char *local = store_local_path(table_store(v->table), key);
-		free((void *)t->files[i]);
-		((const char **)t->files)[i] = local;
-		if (!local)
-			return err_set(reterr, RC_UNSUPPORTED, "SQL over a lake that is no folder comes with a later version");
-	}
+		TRY(fetch_files(t, v->table, ret_fetched, reterr));
 	for (size_t i = 0; i < v->hot_count; i++) {
 		struct data_file hot = { .path = v->hot[i] };
 		TRY(add_path(t, &hot, reterr));
@@ -61,9 +94,11 @@ static rc_t add_collection(void *ctx, const char *collection, struct err *reterr
 		q->cap = q->cap ? q->cap * 2 : 16;
 		q->tables = mem_realloc(q->tables, q->cap * sizeof *q->tables);
 		q->views = mem_realloc(q->views, q->cap * sizeof *q->views);
+		q->fetched = mem_realloc(q->fetched, q->cap * sizeof *q->fetched);
 	}
 	struct sql_table *t = &q->tables[q->count];
 	*t = (struct sql_table){ .name = mem_strdup(collection) };
+	q->fetched[q->count] = 0;
 	q->views[q->count++] = NULL;
 	if (!sql_mentions(q->sql, collection))
 		return RC_OK;
@@ -75,7 +110,7 @@ static rc_t add_collection(void *ctx, const char *collection, struct err *reterr
 	}
 	TRY(rc);
 	q->views[q->count - 1] = v;
-	TRY(fill_table(t, v, reterr));
+	TRY(fill_table(t, v, &q->fetched[q->count - 1], reterr));
 	buf_printf(&q->note, "%s%s: ", q->note.len ? "; " : "", collection);
 	if (v->table && table_snapshot_id(v->table) >= 0)
 		buf_printf(&q->note, "table version %lld", (long long)table_version(v->table));
@@ -96,14 +131,19 @@ static bool is_listed(const struct query_tables *q, const char *name)
 static void query_tables_free(struct query_tables *q)
 {
 	for (size_t i = 0; i < q->count; i++) {
-		for (size_t f = 0; f < q->tables[i].n; f++)
-			free((void *)q->tables[i].files[f]);
+		for (size_t f = 0; f < q->tables[i].n; f++) {
+			if (f < q->fetched[i])
+				store_release(table_store(q->views[i]->table), (char *)q->tables[i].files[f]);
+			else
+				free((void *)q->tables[i].files[f]);
+		}
 		free((void *)q->tables[i].files);
 		free((void *)q->tables[i].name);
 		view_close(q->views[i]);
 	}
 	free(q->tables);
 	free(q->views);
+	free(q->fetched);
 	buf_free(&q->note);
 }
 
