@@ -24,7 +24,7 @@ configure = if [ -f $(1)/build.ninja ]; then meson setup --reconfigure $(1) $(2)
 	else rm -rf $(1)/meson-private $(1)/meson-info; mkdir -p $(1); meson setup $(1) $(2) >$(1)/configure.log 2>&1; fi \
 	|| { tail -n 15 $(1)/configure.log; echo "hydrant: meson could not set up $(1): see $(1)/configure.log"; exit 1; }
 
-.PHONY: all tests check asan tsan sim sim-mutants fuzz fuzz-coverage bench bench-units tidy format demo s3 install clean help
+.PHONY: all tests check asan tsan sim sim-mutants fuzz fuzz-coverage bench bench-units tidy format demo s3 deb install clean help
 all: $(BUILD)/build.ninja
 	@if ninja -C $(BUILD) -t query hydrant >/dev/null 2>&1; then $(NINJA) -C $(BUILD) hydrant; else $(NINJA) -C $(BUILD); fi
 	@tools/fetch-duckdb $(BUILD) || true
@@ -131,7 +131,13 @@ demo:
 install: all
 	install -D -m 755 $(BUILD)/hydrant $(DESTDIR)$(PREFIX)/bin/hydrant
 	[ ! -f $(BUILD)/libduckdb.so ] || install -D -m 644 $(BUILD)/libduckdb.so $(DESTDIR)$(PREFIX)/lib/hydrant/libduckdb.so
+	install -D -m 644 packaging/hydrant.yaml $(DESTDIR)$(PREFIX)/share/doc/hydrant/hydrant.yaml
+	install -D -m 644 packaging/hydrant.service $(DESTDIR)$(PREFIX)/share/doc/hydrant/hydrant.service
 	install -D -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/hydrant/LICENSE
+
+# build/deb/hydrant_VERSION_ARCH.deb: program, DuckDB's library, systemd unit, /etc/hydrant/hydrant.yaml.
+deb: all
+	@tools/deb $(BUILD)
 
 clean:
 	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-fuzz-coverage build-bench build-sim
@@ -142,4 +148,5 @@ help:
 	@echo "make check    unit and integration tests, ASan and UBSan, tidy: what CI runs"
 	@echo "make asan|tsan|fuzz|bench|tidy     one of them (FUZZ_SECONDS=10 a target); make fuzz-coverage"
 	@echo "make s3       the tests over real S3 servers on loopback: radosgw and versitygw"
+	@echo "make deb      a Debian package in $(BUILD)/deb"
 	@echo "make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"

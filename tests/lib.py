@@ -80,13 +80,17 @@ def free_port():
 
 
 class Server:
-    """`hydrant serve` on a lake, ready when made. with Server("lake") as s: s.post("c", b"{}")"""
+    """`hydrant serve` on a lake, ready when made. with Server("lake") as s: s.post("c", b"{}")
 
-    def __init__(self, lake, *args, env=None, wrap=(), ready=10.0):
+    lake None: the config file says it. tls: an ssl.SSLContext, where the server speaks https."""
+
+    def __init__(self, lake, *args, env=None, wrap=(), ready=10.0, tls=None):
+        self.tls = tls
         self.port = free_port()
         self.log = "server-%d.log" % self.port
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([*wrap, HYDRANT, *on_store(["serve", "--lake", lake, "--listen", "127.0.0.1:%d" % self.port, *args])],
+            where = ["--lake", lake] if lake else []
+            self.process = subprocess.Popen([*wrap, HYDRANT, *on_store(["serve", *where, "--listen", "127.0.0.1:%d" % self.port, *args])],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ, **(env or {})))
         deadline = time.monotonic() + ready
         while True:
@@ -108,7 +112,8 @@ class Server:
 
     def request(self, method, path, body=None, headers=None, timeout=60):
         """(status, body bytes, headers)"""
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        c = (http.client.HTTPSConnection("localhost", self.port, timeout=timeout, context=self.tls) if self.tls else
+             http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout))
         try:
             c.request(method, path, body, headers or {})
             r = c.getresponse()

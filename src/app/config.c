@@ -8,6 +8,7 @@
 #include "os/file.h"
 
 #define CONFIG_MAX ((size_t)1 << 20)
+#define DEPTH_MAX 64
 
 static void read_root(struct config_reader *r, yaml_node_t *root)
 {
@@ -50,11 +51,27 @@ static void read_root(struct config_reader *r, yaml_node_t *root)
 		config_problem(c, c->tls_line, "tls needs both cert: FILE and key: FILE");
 }
 
+/* libyaml takes its time over brackets in brackets, and settings need few. Those in quotes and comments are counted, too: near enough. */
+static bool too_deep(struct slice text)
+{
+	int depth = 0;
+	for (size_t i = 0; i < text.len; i++) {
+		uint8_t c = text.data[i];
+		depth += c == '[' || c == '{';
+		depth -= (c == ']' || c == '}') && depth > 0;
+		if (depth > DEPTH_MAX)
+			return true;
+	}
+	return false;
+}
+
 rc_t config_read(const char *path, struct config **ret, struct err *reterr)
 {
 	AUTO_BUF struct buf text;
 	buf_init(&text, CONFIG_MAX);
 	TRY(file_read_all(path, &text, reterr));
+	if (too_deep(buf_slice(&text)))
+		return err_set(reterr, RC_INVALID, "%s: brackets stand in brackets more than %d deep", path, DEPTH_MAX);
 	yaml_parser_t parser;
 	yaml_document_t doc;
 	yaml_parser_initialize(&parser);

@@ -241,9 +241,20 @@ static struct rule *rules_make(struct pipeline *p, const struct collection_rule 
 	return rules;
 }
 
+static void note_shortest(struct pipeline *p, const struct collection_rule *rules, size_t count)
+{
+	int64_t least = INT64_MAX;
+	for (size_t i = 0; i < count; i++) {
+		least = rules[i].commit_busy_us && rules[i].commit_busy_us < least ? rules[i].commit_busy_us : least;
+		least = rules[i].commit_idle_us && rules[i].commit_idle_us < least ? rules[i].commit_idle_us : least;
+	}
+	__atomic_store_n(&p->shortest_us, least, __ATOMIC_RELAXED);
+}
+
 void lakes_init(struct pipeline *p)
 {
 	pthread_mutex_init(&p->rules_lock, NULL);
+	note_shortest(p, p->opts.rules, p->opts.rule_count);
 	place_get(p, p->opts.lake, p->opts.store);
 	p->opts.store = NULL; /* the caller's */
 	p->rules = rules_make(p, p->opts.rules, p->opts.rule_count);
@@ -288,6 +299,7 @@ rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *from, 
 	struct rule *old = moved ? rules : p->rules;
 	size_t old_count = moved ? count : p->rule_count;
 	if (!moved) {
+		note_shortest(p, from, count);
 		p->rules = rules;
 		p->rule_count = count;
 	}

@@ -64,6 +64,7 @@ struct pipeline {
 	struct rule *rules;   /* under rules_lock, with their number */
 	size_t rule_count;
 	pthread_mutex_t rules_lock; /* innermost */
+	int64_t shortest_us;  /* the shortest interval that a rule asks for; INT64_MAX: none. Atomic */
 	char *data_dir;
 	char *hot_dir;  /* hot.c's files; emptied at start, removed at the end */
 	int lock_fd;

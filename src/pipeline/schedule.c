@@ -121,13 +121,23 @@ static void on_durable(void *ctx, uint64_t settled)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* What comes in meanwhile may have a shorter interval than all that waits now. */
+static int64_t soonest(const struct pipeline *p, int64_t next)
+{
+	int64_t shortest = __atomic_load_n(&p->shortest_us, __ATOMIC_RELAXED);
+	if (next == INT64_MAX || shortest == INT64_MAX)
+		return next;
+	int64_t look = clock_mono_us() + shortest;
+	return look < next ? look : next;
+}
+
 static void *scheduler_thread(void *arg)
 {
 	struct pipeline *p = arg;
 	while (!pipeline_stopping(p)) {
 		struct schedule s = { .p = p, .next = INT64_MAX };
 		wal_collections(p->wal, schedule_one, &s);
-		sleep_until(p, s.next, s.bytes);
+		sleep_until(p, soonest(p, s.next), s.bytes);
 	}
 	return NULL;
 }
