@@ -395,9 +395,11 @@ bool aws_credentials_expired(struct aws_credentials *c, const char *access_key)
 	if (!c->count)
 		return false;
 	enum kind kind = c->sources[c->count - 1].kind;
+	if (kind == FROM_KEYS || kind == FROM_ENVIRONMENT)
+		return false;
 	pthread_mutex_lock(&c->lock);
 	bool changed = !c->now.access_key || strcmp(c->now.access_key, access_key) != 0;
-	if (!changed && kind != FROM_KEYS && kind != FROM_ENVIRONMENT) {
+	if (!changed) {
 		aws_keys_clear(&c->now);
 		changed = true;
 	}

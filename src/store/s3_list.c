@@ -111,10 +111,12 @@ static bool decode(char *s)
 /* Hands the items on, without the lake's prefix; what no key could name is not ours. */
 static rc_t hand_on(struct s3 *s, struct page *p, store_each each, void *ctx, struct err *reterr)
 {
-	size_t skip = *s->prefix ? strlen(s->prefix) + 1 : 0;
+	size_t len = strlen(s->prefix), skip = len ? len + 1 : 0;
 	for (size_t i = 0; i < p->count; i++) {
 		char *key = p->items[i].key;
-		if ((p->encoded && !decode(key)) || strlen(key) <= skip)
+		if (p->encoded && !decode(key))
+			continue;
+		if (strlen(key) <= skip || (len && (strncmp(key, s->prefix, len) != 0 || key[len] != '/')))
 			continue;
 		key += skip;
 		size_t n = strlen(key);

@@ -17,6 +17,7 @@
 #include "store/s3_internal.h"
 
 #define TRIES 8
+#define TRIES_CORRUPT 3 /* bytes that were damaged on the way; stored ones stay so */
 #define FIXES 2
 #define PAUSE_FIRST_US ((int64_t)100000)
 #define PAUSE_MAX_US ((int64_t)5000000)
@@ -336,7 +337,7 @@ static bool fix(struct s3 *s, enum s3_verdict v, const struct s3_answer *a, cons
 
 static bool worth_again(struct s3 *s, rc_t rc, enum s3_verdict v, const struct s3_answer *a, const struct err *e, int tries)
 {
-	bool can = rc == RC_OK ? v == S3_AGAIN : rc == RC_CORRUPT || (rc == RC_IO && e->retryable) || (rc == RC_IO && a->status / 100 == 2);
+	bool can = rc == RC_OK ? v == S3_AGAIN : (rc == RC_CORRUPT && tries < TRIES_CORRUPT) || (rc == RC_IO && e->retryable) || (rc == RC_IO && a->status / 100 == 2);
 	return can && tries < TRIES && a->retry_after <= RETRY_AFTER_MAX_US && take_budget(s);
 }
 
@@ -369,7 +370,7 @@ rc_t s3_request(struct s3 *s, const struct s3_call *c, struct s3_answer *a, stru
 		}
 		if (rc == RC_OK && c->quiet_404 && a->status == 404 && strcmp(a->code, "NoSuchBucket") != 0)
 			return RC_NOT_FOUND;
-		count(&s->stats.errors, rc != RC_OK || a->status != 404);
+		count(&s->stats.errors, rc != RC_OK || (a->status != 404 && a->status != 412 && a->status != 416));
 		if (rc == RC_OK)
 			return s3_fail(s, c, a, reterr);
 		if (reterr)
