@@ -154,7 +154,8 @@ int cmd_schema(int argc, char **argv)
 		rc = schema_text(p, argv[1], format, &text, &err);
 	else if (rc == RC_OK)
 		rc = print_schema_plain(p, argv[1], &err);
-	fwrite(text.data, 1, text.len, stdout);
+	if (text.len)
+		fwrite(text.data, 1, text.len, stdout);
 	free(server);
 	return rc == RC_OK ? EXIT_DONE : fail(&err);
 }

@@ -135,8 +135,9 @@ static void peer_name(struct tls_client *c, char out[64])
 static size_t count_of(const struct buf *b, const char *what)
 {
 	size_t n = 0;
-	for (const char *at = (const char *)b->data; (at = strstr(at, what)); at += strlen(what))
-		n++;
+	struct slice rest = buf_slice(b);
+	for (const uint8_t *at; rest.len && (at = memmem(rest.data, rest.len, what, strlen(what))); n++)
+		rest = slice_skip(rest, (size_t)(at - rest.data) + strlen(what));
 	return n;
 }
 
