@@ -50,6 +50,8 @@ extern struct settings settings;
 int settings_take(int *argc, char **argv);
 /* Remembers the config file in the data folder, for commands that are told of the lake only; path NULL: forgets it. */
 rc_t config_note(const char *data_dir, const char *path, struct err *reterr);
+/* What the config file says of reaching this place; NULL: nothing. */
+const struct store_options *settings_store(const char *url);
 void pipeline_options_from_settings(struct pipeline_options *ret);
 
 /* Parses a command's options: those of `defs` (ends with a NULL name) anywhere in argv; the rest stays as arguments, between min and max

@@ -151,7 +151,7 @@ int cmd_doctor(int argc, char **argv)
 	struct err err = { 0 };
 	AUTO(store) *s = NULL;
 	struct store_probe p;
-	if (store_open(settings.lake, NULL, &s, &err) != RC_OK)
+	if (store_open(settings.lake, settings_store(settings.lake), &s, &err) != RC_OK)
 		return fail(&err);
 	printf("%s\n", store_url(s));
 	rc_t rc = store_probe(s, &p, &err);

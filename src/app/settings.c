@@ -139,13 +139,24 @@ int settings_take(int *argc, char **argv)
 	return code;
 }
 
+const struct store_options *settings_store(const char *url)
+{
+	const struct config *c = settings.file;
+	for (size_t i = 0; c && i < c->lake_count; i++)
+		if (c->lakes[i].place.url && !strcmp(c->lakes[i].place.url, url))
+			return &c->lakes[i].place.store;
+	for (size_t i = 0; c && i < c->rule_count; i++)
+		if (c->rules[i].url && !strcmp(c->rules[i].url, url))
+			return c->rules[i].store;
+	return NULL;
+}
+
 void pipeline_options_from_settings(struct pipeline_options *ret)
 {
 	pipeline_options_default(ret);
 	const struct config *c = settings.file;
 	ret->lake = settings.lake;
-	if (c && c->lake && !strcmp(c->lake->place.url ? c->lake->place.url : "", settings.lake))
-		ret->store = &c->lake->place.store;
+	ret->store = settings_store(settings.lake);
 	ret->rules = c ? c->rules : NULL;
 	ret->rule_count = c ? c->rule_count : 0;
 	ret->data_dir = settings.data;
