@@ -125,6 +125,8 @@ static rc_t open_locked(struct pipeline *p, struct place *pl, struct err *reterr
 	if (!pl->store)
 		TRY(place_store(p, pl, reterr));
 	TRY(lake_check(p, pl, reterr));
+	if (pl == p->places)
+		TRY(declared_load(p, pl->store, reterr));
 	if (!p->opts.read_only)
 		TRY(store_sweep_temp(pl->store, TEMP_AGE_US, reterr));
 	__atomic_store_n(&pl->open, true, __ATOMIC_RELEASE);
@@ -175,6 +177,11 @@ static const struct rule *rule_of(const struct rule *rules, size_t count, const 
 	return NULL;
 }
 
+static int64_t first_said(bool named, int64_t rule, int64_t declared, int64_t all)
+{
+	return named && rule ? rule : declared ? declared : rule ? rule : all;
+}
+
 void collection_settings_get(struct pipeline *p, const char *name, struct collection_settings *ret)
 {
 	size_t n = strlen(name), suffix = sizeof QUARANTINE_SUFFIX - 1;
@@ -183,12 +190,18 @@ void collection_settings_get(struct pipeline *p, const char *name, struct collec
 	const struct pipeline_options *o = &p->opts;
 	pthread_mutex_lock(&p->rules_lock);
 	const struct rule *r = rule_of(p->rules, p->rule_count, base);
+	const struct declared *d = declared_of(p, base);
+	static const struct rule no_rule;
+	static const struct declared nothing;
+	r = r ? r : &no_rule;
+	d = d ? d : &nothing;
+	bool named = r->pattern && !strpbrk(r->pattern, "*?"); /* the file's word on this very name comes first, on patterns last */
 	*ret = (struct collection_settings){
-		.place = r && r->place ? r->place : p->places,
-		.time_field = copy(r && r->time_field ? r->time_field : o->time_field),
-		.file_bytes = r && r->file_bytes ? r->file_bytes : o->file_bytes,
-		.commit_busy_us = r && r->commit_busy_us ? r->commit_busy_us : o->commit_busy_us,
-		.commit_idle_us = r && r->commit_idle_us ? r->commit_idle_us : o->commit_idle_us,
+		.place = r->place ? r->place : p->places,
+		.time_field = copy(named && r->time_field ? r->time_field : d->time_field ? d->time_field : r->time_field ? r->time_field : o->time_field),
+		.file_bytes = (uint64_t)first_said(named, (int64_t)r->file_bytes, (int64_t)d->file_bytes, (int64_t)o->file_bytes),
+		.commit_busy_us = first_said(named, r->commit_busy_us, d->commit_busy_us, o->commit_busy_us),
+		.commit_idle_us = first_said(named, r->commit_idle_us, d->commit_idle_us, o->commit_idle_us),
 	};
 	pthread_mutex_unlock(&p->rules_lock);
 }
@@ -265,6 +278,7 @@ void lakes_init(struct pipeline *p)
 void lakes_free(struct pipeline *p)
 {
 	rules_free(p->rules, p->rule_count);
+	declared_free(p);
 	for (struct place *pl = p->places, *next; pl; pl = next) {
 		next = pl->next;
 		place_free(pl);

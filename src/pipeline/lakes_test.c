@@ -191,4 +191,42 @@ TEST(rules_change_while_running_but_do_not_move_tables)
 	end();
 }
 
+TEST(declared_settings_are_kept_in_the_lake)
+{
+	begin();
+	struct collection_rule d = { .pattern = "a", .time_field = "then", .file_bytes = 1 << 20, .commit_busy_us = 2500000 };
+	CHECK_OK(pipeline_declare(f.p, &d, &err), err);
+	d.pattern = "y"; /* whose time field is in the rules: the name there counts more */
+	CHECK_OK(pipeline_declare(f.p, &d, &err), err);
+	d.pattern = "a__quarantine";
+	CHECK_RC(pipeline_declare(f.p, &d, &err), RC_INVALID);
+	AUTO_MEM char *bad = mem_printf("%s/_hydrant/collections/bad.json", f.dir);
+	CHECK_OK(file_create_atomic(bad, SLICE_LIT("{"), &err), err);
+	pipeline_close(f.p);
+	f.p = NULL;
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	struct collection_settings s;
+	collection_settings_get(f.p, "a__quarantine", &s);
+	CHECK_STR(s.time_field, "then");
+	CHECK_INT(s.file_bytes, 1 << 20);
+	CHECK_INT(s.commit_busy_us, 2500000);
+	CHECK_INT(s.commit_idle_us, f.opts.commit_idle_us);
+	collection_settings_clear(&s);
+	collection_settings_get(f.p, "y", &s);
+	CHECK_STR(s.time_field, "at");
+	CHECK_INT(s.file_bytes, 1 << 20);
+	collection_settings_clear(&s);
+	check_names(""); /* no table is made for it */
+	CHECK_OK(post(&f, "a", "{\"n\":1,\"then\":\"2020-01-01T00:00:00Z\"}\n", &err), err);
+	CHECK_OK(pipeline_flush(f.p, "a", &err), err);
+	AUTO_MEM char *day = mem_printf("%s/a/data/year=2020/month=01/day=01", f.dir), *object = mem_printf("%s/_hydrant/collections/a.json", f.dir);
+	CHECK_INT(access(day, F_OK), 0);
+	CHECK_INT(access(object, F_OK), 0);
+	CHECK_OK(pipeline_drop(f.p, "a", true, &err), err);
+	CHECK(access(object, F_OK) != 0);
+	CHECK_OK(pipeline_drop(f.p, "y", false, &err), err); /* nothing but its settings */
+	CHECK_RC(pipeline_drop(f.p, "y", false, &err), RC_NOT_FOUND);
+	end();
+}
+
 TEST_MAIN()

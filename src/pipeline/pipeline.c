@@ -323,7 +323,7 @@ static rc_t drop_table(struct pipeline *p, const char *name, bool purge, bool *a
 rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr)
 {
 	AUTO_MEM char *quarantine = mem_printf("%s%s", collection, QUARANTINE_SUFFIX);
-	if (!purge && !collection_exists(p, collection, collection) && !collection_exists(p, collection, quarantine))
+	if (!purge && !collection_exists(p, collection, collection) && !collection_exists(p, collection, quarantine) && !declared_is(p, collection))
 		return err_set(reterr, RC_NOT_FOUND, "there is no collection '%s'; `hydrant collections` lists those there are", collection);
 	struct collection *c = collection_get(p, collection);
 	pthread_mutex_lock(&c->commit);
@@ -339,7 +339,10 @@ rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struc
 		rc = drop_table(p, quarantine, purge, &any, reterr);
 	if (rc == RC_OK)
 		rc = drop_table(p, collection, purge, &any, reterr);
-	if (rc == RC_OK && !any)
+	bool declared = false;
+	if (rc == RC_OK)
+		rc = declared_drop(p, collection, &declared, reterr);
+	if (rc == RC_OK && !any && !declared)
 		rc = err_set(reterr, RC_NOT_FOUND, "there is no collection '%s'; `hydrant collections` lists those there are", collection);
 	pthread_mutex_unlock(&c->lock);
 	pthread_mutex_unlock(&c->commit);

@@ -64,6 +64,9 @@ struct store *pipeline_store(struct pipeline *p); /* the lake's */
 rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store **ret, struct err *reterr);
 /* Other rules, at once. RC_CONFLICT: a collection in use would move to another place; nothing is changed. */
 rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *rules, size_t count, struct err *reterr);
+/* Settings of one collection (rule->pattern is its name; url is not looked at), kept in the lake in the place of earlier ones. What the rules
+ * say of the same name counts more, what they say of patterns less. */
+rc_t pipeline_declare(struct pipeline *p, const struct collection_rule *rule, struct err *reterr);
 bool collection_pattern_matches(const char *pattern, const char *name);
 /* The lake and the places that rules name. error: why it could not be opened; NULL = fine, or not asked for yet. */
 void pipeline_lakes(struct pipeline *p, void (*each)(void *ctx, const char *url, const char *error), void *ctx);

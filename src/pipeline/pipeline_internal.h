@@ -58,8 +58,17 @@ struct place {
 	struct err error;     /* of the last try */
 };
 
+/* declared.c: what the API said of a collection. */
+struct declared {
+	char *name, *time_field;
+	uint64_t file_bytes;
+	int64_t commit_busy_us, commit_idle_us;
+};
+
 struct pipeline {
 	struct pipeline_options opts;
+	struct declared *declared; /* under rules_lock */
+	size_t declared_count;
 	struct place *places; /* the first is the lake; only appended to */
 	struct rule *rules;   /* under rules_lock, with their number */
 	size_t rule_count;
@@ -89,6 +98,12 @@ rc_t lakes_open_first(struct pipeline *p, struct err *reterr); /* without a look
 struct place *place_next(const struct pipeline *p, const struct place *after); /* after NULL: the lake */
 rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr);
 bool place_holds(struct pipeline *p, const struct place *pl, const char *collection); /* do the rules say so? */
+/* All that the lake holds of them; on opening it. Called again they are read again. */
+rc_t declared_load(struct pipeline *p, struct store *store, struct err *reterr);
+const struct declared *declared_of(const struct pipeline *p, const char *name); /* under rules_lock */
+bool declared_is(struct pipeline *p, const char *name);
+rc_t declared_drop(struct pipeline *p, const char *name, bool *ret_any, struct err *reterr);
+void declared_free(struct pipeline *p);
 /* The collections of a place that the rules call by name. */
 void rules_names(struct pipeline *p, const struct place *pl, void (*each)(void *ctx, const char *collection), void *ctx);
 /* lake.json of a place, made if it is not there. RC_UNSUPPORTED: a newer hydrant's. */

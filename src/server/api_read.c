@@ -45,8 +45,7 @@ static void answer_end(struct answer *a, rc_t rc, const struct err *err)
 		respond_err(a->req, err);
 }
 
-/* The body as a JSON object, or NULL after a 400. */
-static json_t *body_object(struct http_request *req)
+json_t *body_object(struct http_request *req)
 {
 	struct slice body = http_request_body(req);
 	json_error_t je;

@@ -1,5 +1,6 @@
 /* Collections, schemas, health, metrics. */
 #include <stdio.h>
+#include <string.h>
 
 #include "os/clock.h"
 #include "server/server_internal.h"
@@ -40,6 +41,63 @@ void api_collection(struct server *s, struct http_request *req)
 		respond_json(req, 200, one);
 	else
 		respond_err(req, &err);
+}
+
+/* One member of a declaration into the rule. */
+static rc_t take_setting(struct collection_rule *rule, const char *key, json_t *value, struct err *reterr)
+{
+	const struct {
+		const char *key;
+		int64_t *target;
+		double unit;
+	} numbers[] = { { "commit_interval", &rule->commit_busy_us, 1e6 },
+			{ "commit_interval_idle", &rule->commit_idle_us, 1e6 },
+			{ "file_size", (int64_t *)&rule->file_bytes, 1 } };
+	if (!strcmp(key, "time_field")) {
+		rule->time_field = json_string_value(value);
+		return rule->time_field && *rule->time_field && strlen(rule->time_field) < 256
+			       ? RC_OK
+			       : err_set(reterr, RC_INVALID, "\"time_field\" wants where the event's time stands, such as \"meta.ts\"");
+	}
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		if (strcmp(key, numbers[i].key) != 0)
+			continue;
+		double v = json_number_value(value) * numbers[i].unit;
+		if (!json_is_number(value) || !(v >= 1) || !(v < 9e15))
+			return err_set(reterr, RC_INVALID, "\"%s\" wants a number of %s", key, numbers[i].unit == 1 ? "bytes" : "seconds");
+		*numbers[i].target = (int64_t)v;
+		return RC_OK;
+	}
+	if (!strcmp(key, "lake") || !strcmp(key, "id_field") || !strcmp(key, "retention"))
+		return err_set(reterr, RC_UNSUPPORTED, "\"%s\" cannot be set through the API yet%s", key,
+			       !strcmp(key, "lake") ? ": say it in the config file" : "");
+	return err_set(reterr, RC_INVALID, "\"%.64s\" is no setting: time_field, file_size, commit_interval, commit_interval_idle are", key);
+}
+
+/* PUT: all settings of the collection at once; what is not named is as for all. */
+void api_collection_put(struct server *s, struct http_request *req)
+{
+	char name[128];
+	struct err err = { 0 };
+	json_t *o = body_object(req), *value;
+	const char *key;
+	if (!o)
+		return;
+	segment_name(req, name);
+	struct collection_rule rule = { .pattern = name };
+	rc_t rc = RC_OK;
+	json_object_foreach(o, key, value)
+	{
+		if (rc == RC_OK)
+			rc = take_setting(&rule, key, value, &err);
+	}
+	if (rc == RC_OK)
+		rc = pipeline_declare(s->pipeline, &rule, &err);
+	if (rc == RC_OK)
+		respond_json(req, 200, json_pack("{s:s,s:O}", "name", name, "settings", o));
+	else
+		respond_err(req, &err);
+	json_decref(o);
 }
 
 void api_collection_drop(struct server *s, struct http_request *req)

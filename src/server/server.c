@@ -156,8 +156,10 @@ static void handle_collections(struct server *s, struct http_request *req)
 		get ? server_work(s, req, api_collections) : respond_method(req, "GET");
 	else if (n == 3 && m == HTTP_DELETE)
 		server_work(s, req, api_collection_drop);
+	else if (n == 3 && m == HTTP_PUT)
+		server_work(s, req, api_collection_put);
 	else if (n == 3)
-		get ? server_work(s, req, api_collection) : respond_method(req, "GET, DELETE");
+		get ? server_work(s, req, api_collection) : respond_method(req, "GET, PUT, DELETE");
 	else if (n == 4 && segment_is(req, 3, "schema"))
 		get ? server_work(s, req, api_schema) : respond_method(req, "GET");
 	else if (n == 4 && segment_is(req, 3, "flush"))

@@ -122,6 +122,8 @@ void api_query(struct server *s, struct http_request *req);
 void api_search(struct server *s, struct http_request *req);
 void api_collections(struct server *s, struct http_request *req);
 void api_collection(struct server *s, struct http_request *req);
+void api_collection_put(struct server *s, struct http_request *req);
+json_t *body_object(struct http_request *req); /* or NULL after a 400 */
 void api_collection_drop(struct server *s, struct http_request *req);
 void api_schema(struct server *s, struct http_request *req);
 void api_flush(struct server *s, struct http_request *req);

@@ -74,6 +74,12 @@ def test_scopes(s):
         ("replayer does not query", REPLAY, "POST", "/v1/query", {"sql": "select 1"}, 403),
         ("keeper does all on its own", ADMIN, "POST", "/v1/collections/cust_b/flush", None, 200),
         ("… not on others", ADMIN, "POST", "/v1/collections/public/flush", None, 403),
+        ("sender sets nothing", INGEST, "PUT", "/v1/collections/cust_a", {"time_field": "at"}, 403),
+        ("keeper sets", ADMIN, "PUT", "/v1/collections/cust_b", {"time_field": "at", "commit_interval": 5, "file_size": 1 << 27}, 200),
+        ("… what there is to set", ADMIN, "PUT", "/v1/collections/cust_b", {"time_feild": "at"}, 400),
+        ("… of the right kind", ADMIN, "PUT", "/v1/collections/cust_b", {"commit_interval": "soon"}, 400),
+        ("… and what is built", ADMIN, "PUT", "/v1/collections/cust_b", {"retention": 30}, 501),
+        ("… for its own", ADMIN, "PUT", "/v1/collections/public", {}, 403),
         ("what is not there needs a token, too", None, "GET", "/v1/nothing", None, 401), ("health does not", None, "GET", "/healthz", None, 200),
     ]
     for name, token, method, path, body, want in table:
