@@ -595,6 +595,24 @@ static rc_t put_keys(struct builder *b, struct table *t, struct err *reterr)
 	return rc == RC_CONFLICT ? RC_OK : rc;
 }
 
+/* Stores the finished files; those that are there have lost their local name, whatever became of the others. */
+static rc_t put_files(struct builder *b, struct table *t, struct err *reterr)
+{
+	struct store_upload *uploads = mem_zalloc(b->file_count + 1, sizeof *uploads);
+	for (size_t i = 0; i < b->file_count; i++)
+		uploads[i] = (struct store_upload){ .key = table_key(t, b->files[i]->key), .local = b->files[i]->temp };
+	rc_t rc = store_put_files(b->opts.store, uploads, b->file_count, STORE_REPLACE, reterr);
+	for (size_t i = 0; i < b->file_count; i++) {
+		if (uploads[i].done) {
+			free(b->files[i]->temp);
+			b->files[i]->temp = NULL;
+		}
+		free((void *)uploads[i].key);
+	}
+	free(uploads);
+	return rc;
+}
+
 rc_t builder_publish(struct builder *b, struct table *t, const struct data_file **ret_files, size_t *ret_n, struct err *reterr)
 {
 	TRY(table_evolve(t, shredder_schema_mutable(b->shredder), reterr));
@@ -605,12 +623,9 @@ rc_t builder_publish(struct builder *b, struct table *t, const struct data_file 
 		struct part_file *f = b->files[i];
 		file_notes(b, f);
 		TRY(parquet_writer_finish(f->writer, shredder_schema(b->shredder), &f->info, reterr));
-		AUTO_MEM char *key = table_key(t, f->key);
-		TRY(store_put_file(b->opts.store, key, f->temp, STORE_REPLACE, reterr));
-		free(f->temp);
-		f->temp = NULL;
 		describe_file(f, &b->result[i]);
 	}
+	TRY(put_files(b, t, reterr));
 	*ret_files = b->result;
 	*ret_n = b->file_count;
 	return RC_OK;

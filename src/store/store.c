@@ -1,6 +1,10 @@
 #include "store/store.h"
 
+#include <pthread.h>
+
 #include "store/store_internal.h"
+
+#define PARALLEL_MAX 16
 
 struct store {
 	const struct store_ops *ops;
@@ -163,6 +167,58 @@ rc_t store_put_file(struct store *s, const char *key, const char *local, enum st
 {
 	TRY(store_key_check(key, reterr));
 	return s->ops->put_file(s->self, key, local, mode, reterr);
+}
+
+struct uploads {
+	struct store *store;
+	struct store_upload *items;
+	size_t count;
+	enum store_put_mode mode;
+	pthread_mutex_t lock; /* of what follows */
+	size_t next;
+	rc_t rc;
+	struct err err;
+};
+
+static void *upload(void *arg)
+{
+	struct uploads *u = arg;
+	for (;;) {
+		pthread_mutex_lock(&u->lock);
+		size_t i = u->rc == RC_OK ? u->next++ : u->count;
+		pthread_mutex_unlock(&u->lock);
+		if (i >= u->count)
+			return NULL;
+		struct err e = { 0 };
+		rc_t rc = store_put_file(u->store, u->items[i].key, u->items[i].local, u->mode, &e);
+		pthread_mutex_lock(&u->lock);
+		u->items[i].done = rc == RC_OK;
+		if (rc != RC_OK && u->rc == RC_OK) {
+			u->rc = rc;
+			u->err = e;
+		}
+		pthread_mutex_unlock(&u->lock);
+	}
+}
+
+rc_t store_put_files(struct store *s, struct store_upload *uploads, size_t n, enum store_put_mode mode, struct err *reterr)
+{
+	struct uploads u = { .store = s, .items = uploads, .count = n, .mode = mode };
+	pthread_t threads[PARALLEL_MAX];
+	size_t started = 0;
+	pthread_mutex_init(&u.lock, NULL);
+	while (started + 1 < n && started + 1 < s->ops->parallel && started < PARALLEL_MAX)
+		if (pthread_create(&threads[started++], NULL, upload, &u) != 0) {
+			started--;
+			break;
+		}
+	upload(&u); /* this thread, too */
+	for (size_t i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	pthread_mutex_destroy(&u.lock);
+	if (u.rc != RC_OK && reterr)
+		*reterr = u.err;
+	return u.rc;
 }
 
 rc_t store_temp_path(struct store *s, const char *key, char **ret, struct err *reterr)

@@ -85,6 +85,13 @@ rc_t store_put(struct store *s, const char *key, struct slice content, enum stor
 /* A finished local file becomes the key: synced, then linked or renamed (copied only across file systems). On RC_OK the local name is
  * gone; on failure it is still there. Build it at store_temp_path, so that nothing is copied. */
 rc_t store_put_file(struct store *s, const char *key, const char *local, enum store_put_mode mode, struct err *reterr);
+/* The same of many, each RC_OK or not by itself; where a request takes its time, several at once. The first failure is returned, what is `done` is
+ * stored all the same. */
+struct store_upload {
+	const char *key, *local;
+	bool done;
+};
+rc_t store_put_files(struct store *s, struct store_upload *uploads, size_t n, enum store_put_mode mode, struct err *reterr);
 /* A unique, unused local path, its folder made, that suits store_put_file(key). Caller frees *ret and removes the file it abandons. */
 rc_t store_temp_path(struct store *s, const char *key, char **ret, struct err *reterr);
 /* Removes files older than min_age µs from the place of store_temp_path: what crashed processes left. Give it a day. */
@@ -135,6 +142,7 @@ rc_t store_key_check(const char *key, struct err *reterr); /* RC_INVALID, naming
 /* ---- The seam: what a backend provides. Keys and folders arrive checked. ---- */
 struct store_ops {
 	const char *scheme; /* "file", "s3" */
+	unsigned parallel;  /* puts that are worth making at once; 0: one after the other */
 	void (*free)(void *self);
 	char *(*local_path)(void *self, const char *key); /* NULL: none */
 	rc_t (*get)(void *self, const char *key, struct buf *ret, struct err *reterr);

@@ -164,6 +164,7 @@ static void s3_free_auto(struct s3 **s)
 
 static const struct store_ops s3_ops = {
 	.scheme = "s3",
+	.parallel = 8,
 	.free = s3_free,
 	.get = s3_get,
 	.read = s3_read,

@@ -70,7 +70,7 @@ static int64_t bent_now(void *self) { return store_now(self) + fx.clock_offset; 
 static void bent_pause(void *self, int64_t us) { store_pause(self, us / 20); }
 static void bent_random(void *self, void *out, size_t len) { store_random(self, out, len); }
 
-static const struct store_ops bent_ops = { "file", bent_free, bent_path, bent_get, bent_read, bent_size, bent_put, bent_put_file, bent_temp,
+static const struct store_ops bent_ops = { "file", 0, bent_free, bent_path, bent_get, bent_read, bent_size, bent_put, bent_put_file, bent_temp,
 					   bent_sweep, bent_delete, bent_delete_folder, bent_list, NULL, NULL, NULL, bent_now, bent_pause, bent_random };
 
 static inline bool setup(void)
