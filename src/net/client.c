@@ -16,6 +16,7 @@ struct net_client {
 	CURL *curl;
 	char error[CURL_ERROR_SIZE];
 	uint64_t up, down;
+	bool used;               /* it may have a connection already */
 	struct net_client *next; /* in its pool */
 };
 
@@ -295,8 +296,13 @@ rc_t net_request(struct net_client *c, const struct net_call *call, int *ret_sta
 	CURLcode code = curl_easy_perform(c->curl);
 	curl_slist_free_all(headers);
 	count_bytes(c);
-	long status = 0;
+	long status = 0, connects = 0;
 	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+	/* curl sends again by itself, on a new connection, when a kept one ends without an answer */
+	curl_easy_getinfo(c->curl, CURLINFO_NUM_CONNECTS, &connects);
+	if (call->ret_twice)
+		*call->ret_twice = c->used && connects > 0;
+	c->used = true;
 	if (t.rc != RC_OK)
 		return t.rc;
 	/* A server that refuses a body answers, and then may not read the rest of it: the answer is what counts. */

@@ -45,6 +45,7 @@ struct net_call {
 	void (*on_header)(void *ctx, struct slice line); /* "Name: value" lines; may be NULL */
 	void *ctx;
 	bool *ret_sent;               /* after a failure: the server may have seen the request; may be NULL */
+	bool *ret_twice;              /* after an answer: the server may have seen it once before, on a kept connection that broke; may be NULL */
 };
 /* RC_OK for any status; an answer other than 2xx leaves its body's first 64 KiB in *ret_error_body (may be NULL).
  * RC_IO: no answer, or half of one (retryable, unless the certificate or the URL is what is wrong). */

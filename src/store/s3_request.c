@@ -5,7 +5,8 @@
  * nothing but time, an outage is not answered with eight times the load. What an answer names as the cause (region, clock, expired
  * credentials) is put right and tried at once, twice at most.
  *
- * A try of which it is not known whether it was applied (no answer after it was sent, or a 5xx) sets answer.unknown: who creates looks then. */
+ * A try of which it is not known whether it was applied (no answer after it was sent, a 5xx, or a kept connection that broke under it) sets
+ * answer.unknown: who creates looks then. */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -182,7 +183,7 @@ static void try_end(struct try *t)
 	free(t->host);
 }
 
-static rc_t perform(struct try *t, struct buf *error_body, bool *ret_sent, struct err *reterr)
+static rc_t perform(struct try *t, struct buf *error_body, bool *ret_unknown, struct err *reterr)
 {
 	struct s3 *s = t->s;
 	const struct s3_call *c = t->call;
@@ -203,7 +204,8 @@ static rc_t perform(struct try *t, struct buf *error_body, bool *ret_sent, struc
 		.on_body = on_body,
 		.on_header = on_header,
 		.ctx = t,
-		.ret_sent = ret_sent,
+		.ret_sent = ret_unknown,
+		.ret_twice = ret_unknown,
 	};
 	rc_t rc = net_request(client, &call, &t->answer->status, error_body, reterr);
 	uint64_t up, down;
@@ -271,15 +273,13 @@ static rc_t try_once(struct try *t, struct err *reterr)
 		c->ret_body->len = t->body_start;
 	AUTO_BUF struct buf error;
 	buf_init(&error, (size_t)1 << 20);
-	bool sent = false;
-	bool unknown = t->answer->unknown;
-	*t->answer = (struct s3_answer){ .unknown = unknown, .total = UINT64_MAX };
+	bool before = t->answer->unknown, unknown = false;
+	*t->answer = (struct s3_answer){ .unknown = before, .total = UINT64_MAX };
 	count(&s->stats.requests[c->kind], 1);
-	rc = perform(t, &error, &sent, reterr);
-	if (rc != RC_OK) {
-		t->answer->unknown |= sent;
+	rc = perform(t, &error, &unknown, reterr);
+	t->answer->unknown |= unknown;
+	if (rc != RC_OK)
 		return rc;
-	}
 	if (t->answer->status / 100 != 2)
 		s3_answer_error(t->answer, buf_slice(&error));
 	else if (c->xml_in_200)

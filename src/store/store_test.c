@@ -293,9 +293,10 @@ TEST(store_create_has_one_winner_among_processes)
 		(void)!read(gate[0], &go, 1);
 		int wins = 0;
 		for (int i = 0; i < ROUNDS; i++) {
-			char key[32];
+			char key[32], mine[32]; /* each its own bytes: by them a winner who did not hear it knows */
 			snprintf(key, sizeof key, "race/%d", i);
-			wins += store_put(lake, key, slice_str(key), STORE_CREATE, NULL) == RC_OK;
+			snprintf(mine, sizeof mine, "%d of writer %d", i, w);
+			wins += store_put(lake, key, slice_str(mine), STORE_CREATE, NULL) == RC_OK;
 		}
 		_exit(wins);
 	}
