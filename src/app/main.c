@@ -40,7 +40,7 @@ static void help(FILE *to)
 	for (const struct command *c = commands; c->name; c++)
 		fprintf(to, "  %-12s %s\n", c->name, c->summary);
 	fprintf(to, "\nglobal options\n"
-		    "  --lake DIR      the lake's folder (default ./lake, or HYDRANT_LAKE)\n"
+		    "  --lake LAKE     a folder or s3://BUCKET/PREFIX (default ./lake, or HYDRANT_LAKE)\n"
 		    "  --data DIR      log and cache (default LAKE/_hydrant/local, or HYDRANT_DATA)\n"
 		    "  --config FILE   settings in YAML; never needed (or HYDRANT_CONFIG)\n"
 		    "  --server URL    ask this server instead of the one found through the lake\n\n"
