@@ -166,7 +166,8 @@ static void make_room(struct s3_cache *c, uint64_t need)
 {
 	struct listing l = { .cache = c };
 	dir_list(c->dir, list_one, &l, NULL);
-	qsort(l.files, l.count, sizeof *l.files, oldest_first);
+	if (l.count)
+		qsort(l.files, l.count, sizeof *l.files, oldest_first);
 	for (size_t i = 0; i < l.count; i++) {
 		if (l.total + need > c->max && unlink(l.files[i].path) == 0)
 			l.total -= l.files[i].size;
