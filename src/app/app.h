@@ -37,7 +37,7 @@ struct settings {
 	const char *server;  /* URL of a running server, NULL: found through the data folder */
 	const char *listen;
 	const char *token;
-	const char *time_field;
+	const char *time_field, *id_field;
 	int64_t commit_busy_us, commit_idle_us, file_bytes, log_bytes, collection_bytes, memory_bytes;
 	bool insecure;
 	struct config *file;  /* NULL: none */

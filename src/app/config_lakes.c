@@ -167,7 +167,7 @@ static void add_collection(struct config_reader *r, const char *pattern, yaml_no
 		{ "file_size", CONFIG_BYTES, &bytes },
 		{ "commit_interval", CONFIG_SECONDS, &rule.commit_busy_us },
 		{ "commit_interval_idle", CONFIG_SECONDS, &rule.commit_idle_us },
-		{ "id_field", CONFIG_LATER, NULL },
+		{ "id_field", CONFIG_TEXT, &rule.id_field },
 		{ "retention", CONFIG_LATER, NULL },
 	};
 	struct config_def defs[sizeof own / sizeof *own + PLACE_DEFS];

@@ -82,6 +82,7 @@ static rc_t apply_rules(struct pipeline *p, const struct config *c, struct err *
 		memcpy(rules, c->rules, c->rule_count * sizeof *rules);
 	rules[c->rule_count] = (struct collection_rule){ .pattern = "*",
 							 .time_field = c->flat.time_field,
+							 .id_field = c->flat.id_field,
 							 .file_bytes = (uint64_t)c->flat.file_bytes,
 							 .commit_busy_us = c->flat.commit_busy_us,
 							 .commit_idle_us = c->flat.commit_idle_us };

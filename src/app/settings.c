@@ -19,7 +19,8 @@ static void merge(struct settings *s, const struct settings *file)
 		const char **to;
 		const char *from;
 	} texts[] = { { &s->lake, file->lake },	  { &s->data, file->data },	  { &s->listen, file->listen },
-		      { &s->token, file->token }, { &s->time_field, file->time_field } };
+		      { &s->token, file->token }, { &s->time_field, file->time_field },
+		      { &s->id_field, file->id_field } };
 	const struct {
 		int64_t *to;
 		int64_t from;
@@ -161,6 +162,7 @@ void pipeline_options_from_settings(struct pipeline_options *ret)
 	ret->rule_count = c ? c->rule_count : 0;
 	ret->data_dir = settings.data;
 	ret->time_field = settings.time_field;
+	ret->id_field = settings.id_field;
 	if (settings.commit_busy_us)
 		ret->commit_busy_us = settings.commit_busy_us;
 	if (settings.commit_idle_us)

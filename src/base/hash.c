@@ -37,6 +37,12 @@ struct hash128 hash128(struct slice s)
 	return (struct hash128){ h.low64, h.high64 };
 }
 
+struct hash128 hash128_seed(struct slice s, uint64_t seed)
+{
+	XXH128_hash_t h = XXH3_128bits_withSeed(s.data, s.len, seed);
+	return (struct hash128){ h.low64, h.high64 };
+}
+
 struct hash128_stream {
 	XXH3_state_t *xxh;
 	void *wide; /* instead of it */

@@ -12,6 +12,7 @@ struct hash128 {
 uint64_t hash64(struct slice s);
 uint64_t hash64_seed(struct slice s, uint64_t seed);
 struct hash128 hash128(struct slice s);
+struct hash128 hash128_seed(struct slice s, uint64_t seed);
 /* hash128 of bytes that come in pieces. */
 struct hash128_stream;
 struct hash128_stream *hash128_stream_new(void);

@@ -1,6 +1,6 @@
 /* Settings of a collection that came through the API: kept in the lake, one object a collection, so that every server of the lake has them:
  *
- *   LAKE/_hydrant/collections/NAME.json     {"time_field": "meta.ts", "file_size": bytes, "commit_interval": seconds, "commit_interval_idle": seconds}
+ *   LAKE/_hydrant/collections/NAME.json     {"time_field": "meta.ts", "id_field": "id", "file_size": bytes, "commit_interval": seconds, "commit_interval_idle": seconds}
  *
  * Every member may be absent; one that is unknown is a newer hydrant's, and is passed over. They are read when the lake is opened: another
  * server of the same lake sees a change with its next start. The last writer wins, each object is replaced as a whole. */
@@ -14,12 +14,17 @@
 #define DECLARED_MAX 65536 /* collections */
 #define OBJECT_MAX ((size_t)64 << 10)
 
+static void clear(struct declared *d)
+{
+	free(d->name);
+	free(d->time_field);
+	free(d->id_field);
+}
+
 void declared_free(struct pipeline *p)
 {
-	for (size_t i = 0; i < p->declared_count; i++) {
-		free(p->declared[i].name);
-		free(p->declared[i].time_field);
-	}
+	for (size_t i = 0; i < p->declared_count; i++)
+		clear(&p->declared[i]);
 	free(p->declared);
 }
 
@@ -36,9 +41,10 @@ static void put(struct pipeline *p, struct declared d)
 {
 	pthread_mutex_lock(&p->rules_lock);
 	struct declared *at = (struct declared *)(uintptr_t)declared_of(p, d.name);
+	if (d.id_field)
+		__atomic_store_n(&p->ids_declared, true, __ATOMIC_RELAXED);
 	if (at) {
-		free(at->name);
-		free(at->time_field);
+		clear(at);
 		*at = d;
 	} else {
 		p->declared = mem_realloc(p->declared, (p->declared_count + 1) * sizeof *p->declared);
@@ -55,8 +61,7 @@ static void forget(struct pipeline *p, const char *name)
 	pthread_mutex_lock(&p->rules_lock);
 	struct declared *at = (struct declared *)(uintptr_t)declared_of(p, name);
 	if (at) {
-		free(at->name);
-		free(at->time_field);
+		clear(at);
 		*at = p->declared[--p->declared_count];
 	}
 	pthread_mutex_unlock(&p->rules_lock);
@@ -68,12 +73,18 @@ static int64_t amount(json_t *o, const char *key, double unit)
 	return v > 0 && v < 9e15 ? (int64_t)v : 0;
 }
 
+static char *text(json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	return s && *s ? mem_strdup(s) : NULL;
+}
+
 static struct declared parse(const char *name, json_t *o)
 {
-	const char *time_field = json_string_value(json_object_get(o, "time_field"));
 	return (struct declared){
 		.name = mem_strdup(name),
-		.time_field = time_field && *time_field ? mem_strdup(time_field) : NULL,
+		.time_field = text(o, "time_field"),
+		.id_field = text(o, "id_field"),
 		.file_bytes = (uint64_t)amount(o, "file_size", 1),
 		.commit_busy_us = amount(o, "commit_interval", 1e6),
 		.commit_idle_us = amount(o, "commit_interval_idle", 1e6),
@@ -123,18 +134,20 @@ rc_t pipeline_declare(struct pipeline *p, const struct collection_rule *rule, st
 	json_t *o = json_object();
 	if (rule->time_field)
 		json_object_set_new(o, "time_field", json_string(rule->time_field));
+	if (rule->id_field)
+		json_object_set_new(o, "id_field", json_string(rule->id_field));
 	if (rule->file_bytes)
 		json_object_set_new(o, "file_size", json_integer((json_int_t)rule->file_bytes));
 	if (rule->commit_busy_us)
 		json_object_set_new(o, "commit_interval", json_real((double)rule->commit_busy_us / 1e6));
 	if (rule->commit_idle_us)
 		json_object_set_new(o, "commit_interval_idle", json_real((double)rule->commit_idle_us / 1e6));
-	char *text = json_dumps(o, JSON_COMPACT);
+	char *json = json_dumps(o, JSON_COMPACT);
 	AUTO_MEM char *key = mem_printf(DECLARED_FOLDER "/%s.json", name);
-	rc_t rc = text ? store_put(store, key, slice_str(text), STORE_REPLACE, reterr) : err_set(reterr, RC_INVALID, "time_field is not UTF-8");
+	rc_t rc = json ? store_put(store, key, slice_str(json), STORE_REPLACE, reterr) : err_set(reterr, RC_INVALID, "a field's name is not UTF-8");
 	if (rc == RC_OK)
 		put(p, parse(name, o));
-	free(text);
+	free(json);
 	json_decref(o);
 	TRY(rc);
 	struct collection *c = collection_get(p, name);

@@ -4,7 +4,7 @@
 #include "os/clock.h"
 #include "pipeline/pipeline_internal.h"
 
-#define KEY_TRIES 3
+#define CONFLICT_TRIES 16
 
 struct gather {
 	struct ingest_reply *reply;
@@ -12,6 +12,7 @@ struct gather {
 	struct event *events;
 	size_t count, cap;
 	struct arena arena;
+	bool unique; /* their ids count once */
 };
 
 static rc_t gather_event(void *ctx, const struct frame_event *e, struct err *reterr)
@@ -43,12 +44,13 @@ static rc_t gather_event(void *ctx, const struct frame_event *e, struct err *ret
 	return RC_OK;
 }
 
-/* A remembered reply: the four numbers that a repeated send is answered with. */
+/* A remembered reply: the numbers that a repeated send is answered with. */
 static void reply_encode(const struct ingest_reply *r, struct buf *out)
 {
 	buf_varint(out, r->accepted);
 	buf_varint(out, r->quarantined);
 	buf_varint(out, (uint64_t)r->format);
+	buf_varint(out, r->deduplicated);
 }
 
 static rc_t reply_decode(const struct wal_key_found *found, struct ingest_reply *ret, struct err *reterr)
@@ -58,6 +60,8 @@ static rc_t reply_decode(const struct wal_key_found *found, struct ingest_reply 
 	struct slice s = buf_slice(&found->reply);
 	if (!slice_varint(s, &pos, &accepted) || !slice_varint(s, &pos, &quarantined) || !slice_varint(s, &pos, &format))
 		return err_set(reterr, RC_CORRUPT, "the log's remembered answer to an Idempotency-Key cannot be read");
+	ret->deduplicated = 0;
+	slice_varint(s, &pos, &ret->deduplicated); /* older logs have none */
 	ret->accepted = accepted;
 	ret->quarantined = quarantined;
 	ret->format = (enum frame_format)format;
@@ -100,11 +104,42 @@ static rc_t invalid_body(const struct ingest_reply *r, size_t events, struct err
 	return rc;
 }
 
+static void find_ids(struct pipeline *p, struct gather *g)
+{
+	struct collection_settings settings;
+	char name[64];
+	if (!__atomic_load_n(&p->ids_declared, __ATOMIC_RELAXED) || !collection_name_valid(g->req->collection))
+		return;
+	snprintf(name, sizeof name, "%.*s", SLICE_ARG(g->req->collection));
+	collection_settings_get(p, name, &settings);
+	g->unique = settings.id_field != NULL;
+	for (size_t i = 0; g->unique && i < g->count; i++)
+		if (g->events[i].kind == PAYLOAD_JSON && !g->events[i].reason.len)
+			g->events[i].id = event_id(g->events[i].payload, settings.id_field, &g->arena);
+	collection_settings_clear(&settings);
+}
+
+/* Events whose id the log holds go: they were kept before. */
+static void drop_known(struct pipeline *p, struct gather *g)
+{
+	AUTO_MEM bool *known = mem_alloc((g->count + 1) * sizeof *known);
+	size_t kept = 0, n = wal_ids_known(p->wal, g->req->collection, g->events, g->count, known, &g->reply->ticket);
+	for (size_t i = 0; n && i < g->count; i++)
+		if (!known[i])
+			g->events[kept++] = g->events[i];
+	g->count -= n;
+	g->reply->deduplicated += n;
+}
+
 static rc_t append(struct pipeline *p, const struct ingest_request *req, struct gather *g, struct hash128 body, struct err *reterr)
 {
 	uint8_t space[32];
 	struct buf reply = { .data = space, .cap = sizeof space, .max = sizeof space };
 	reply_encode(g->reply, &reply);
+	if (!g->count) { /* all of them are there: before this position */
+		g->reply->position = wal_next_position(p->wal) - 1;
+		return RC_OK;
+	}
 	struct wal_events record = {
 		.collection = req->collection,
 		.received = clock_wall_us(),
@@ -114,11 +149,22 @@ static rc_t append(struct pipeline *p, const struct ingest_request *req, struct 
 		.request_key = req->key,
 		.body_hash = body,
 		.reply = req->key.len ? buf_slice(&reply) : (struct slice){ 0 },
+		.unique_ids = g->unique,
 	};
 	uint64_t first;
 	TRY(wal_append(p->wal, &record, &first, &g->reply->ticket, reterr));
 	g->reply->position = first + g->count - 1;
 	return RC_OK;
+}
+
+static rc_t busy(struct err *reterr)
+{
+	rc_t rc = err_set(reterr, RC_LIMIT, "others send events with the same key or ids at this moment; send again");
+	if (reterr) {
+		reterr->status = 503;
+		reterr->retryable = true;
+	}
+	return rc;
 }
 
 rc_t pipeline_ingest(struct pipeline *p, const struct ingest_request *req, struct ingest_reply *ret, struct err *reterr)
@@ -143,14 +189,19 @@ rc_t pipeline_ingest(struct pipeline *p, const struct ingest_request *req, struc
 		if (counts.invalid == counts.events || (counts.invalid && req->reject))
 			rc = invalid_body(ret, g.count, reterr);
 	}
-	for (int i = 0; rc == RC_OK || (rc == RC_NOT_FOUND && i < KEY_TRIES); i++) {
+	if (rc == RC_OK)
+		find_ids(p, &g);
+	for (int tries = 0; rc == RC_OK; tries++) {
+		if (g.unique)
+			drop_known(p, &g);
 		rc = append(p, req, &g, body, reterr);
-		if (rc != RC_CONFLICT || !req->key.len)
+		if (rc != RC_CONFLICT)
 			break;
-		/* the same key came in on another connection just now; RC_NOT_FOUND: and was not kept */
-		rc = look_up_key(p, req, body, ret, reterr);
+		/* the same key, or an id, came in on another connection just now; RC_NOT_FOUND: and was not kept */
+		rc = req->key.len ? look_up_key(p, req, body, ret, reterr) : RC_NOT_FOUND;
 		if (rc != RC_NOT_FOUND)
 			break;
+		rc = tries < CONFLICT_TRIES ? RC_OK : busy(reterr);
 	}
 	arena_free(&g.arena);
 	free(g.events);

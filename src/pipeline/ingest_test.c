@@ -72,6 +72,115 @@ TEST(ingest_with_a_key_counts_once)
 	fixture_free(&f);
 }
 
+static struct slice id_of(const char *payload, const char *path, struct arena *a)
+{
+	return event_id(slice_str(payload), path, a);
+}
+
+TEST(ingest_finds_an_id_where_its_path_leads)
+{
+	struct arena a;
+	arena_init(&a);
+	CHECK_SLICE(id_of("{\"id\":\"x1\"}", "id", &a), SLICE_LIT("x1"));
+	CHECK_SLICE(id_of(" { \"a\" : [1,{\"id\":2}] , \"id\" : -12.50e3 } ", "id", &a), SLICE_LIT("-12.50e3"));
+	CHECK_SLICE(id_of("{\"id\":1,\"id\":\"last\"}", "id", &a), SLICE_LIT("last"));
+	CHECK_SLICE(id_of("{\"m\":{\"n\":{\"id\":\"d\\u00e9\\n\"}}}", "m.n.id", &a), SLICE_LIT("d\xc3\xa9\n"));
+	CHECK_SLICE(id_of("{\"m.n\":{\"id\":7}}", "m.n.id", &a), SLICE_LIT("7"));
+	CHECK_SLICE(id_of("{\"\\u0069d\":\"escaped key\"}", "id", &a), SLICE_LIT("escaped key"));
+	CHECK_SLICE(id_of("{\"m\":3,\"m\":{\"id\":4}}", "m.id", &a), SLICE_LIT("4"));
+	static const char *const without[] = { "{}", "[]", "3", "\"id\"", "{\"i\":1}", "{\"idx\":1}", "{\"id\":null}", "{\"id\":true}", "{\"id\":[1]}",
+					       "{\"id\":{}}", "{\"id\":\"\"}", "{\"id\":\"\\ud800\"}", "[{\"id\":1}]", "{\"m\":{\"id\":1}}" };
+	for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+		CHECK_SLICE(id_of(without[i], "id", &a), SLICE_LIT(""));
+	arena_free(&a);
+}
+
+TEST(ingest_keeps_an_event_once_whose_id_is_declared)
+{
+	begin();
+	struct collection_rule rule = { .pattern = "x", .id_field = "id" };
+	uint64_t rows;
+	CHECK_OK(send_body("{\"id\":0}\n", "", false), err);
+	CHECK_OK(send_body("{\"id\":0}\n", "", false), err); /* not declared yet */
+	CHECK_INT(reply.deduplicated, 0);
+	CHECK_OK(pipeline_set_rules(f.p, &rule, 1, &err), err);
+	CHECK_OK(send_body("{\"id\":1}\n{\"id\":\"2\"}\n{\"id\":1,\"again\":true}\n{\"no\":1}\n{\"no\":1}\n{bad\n", "", false), err);
+	CHECK_INT(reply.accepted, 6);
+	CHECK_INT(reply.deduplicated, 1);
+	CHECK_INT(reply.quarantined, 1);
+	CHECK_INT(waiting(), 7);
+	uint64_t position = reply.position;
+	for (int i = 0; i < 2; i++) {
+		CHECK_OK(send_body("{\"id\":2}\n{\"id\":1}\n", "", false), err); /* the number 2 is the text "2" */
+		CHECK_INT(reply.accepted, 2);
+		CHECK_INT(reply.deduplicated, 2);
+		CHECK_INT(reply.position, position);
+		CHECK_OK(send_body("{\"id\":2}\n{\"id\":3}\n", "k", false), err);
+		CHECK_INT(reply.accepted, 2);
+		CHECK_INT(reply.deduplicated, 1);
+		CHECK_INT(reply.repeated, i > 0);
+		position = reply.position;
+		if (i == 0) { /* the window outlives a restart, and the commit of its events */
+			CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+			pipeline_close(f.p);
+			f.p = NULL;
+			f.opts.rules = &rule;
+			f.opts.rule_count = 1;
+			CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+			position = wal_next_position(pipeline_wal(f.p)) - 1;
+		}
+	}
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 7); /* 0, 0, 1, 2, two without, 3 */
+	f.opts.rules = NULL;
+	f.opts.rule_count = 0;
+	fixture_free(&f);
+}
+
+struct sender {
+	pthread_t thread;
+	uint64_t kept;
+	bool failed;
+};
+
+#define RACE_IDS 3000
+static void *send_all_ids(void *arg)
+{
+	struct sender *s = arg;
+	AUTO_BUF struct buf body;
+	buf_init(&body, BUF_MAX_DEFAULT);
+	for (int i = 0; i < RACE_IDS && !s->failed; i += 30) {
+		struct ingest_reply r;
+		struct err error;
+		buf_reset(&body);
+		for (int j = 0; j < 30; j++)
+			buf_printf(&body, "{\"id\":%d}\n", i + j);
+		struct ingest_request request = { .collection = SLICE_LIT("x"), .body = buf_slice(&body), .format = FRAME_NDJSON };
+		s->failed = pipeline_ingest(f.p, &request, &r, &error) != RC_OK || (r.ticket && wal_wait(pipeline_wal(f.p), r.ticket, &error) != RC_OK);
+		s->kept += r.accepted - r.deduplicated;
+	}
+	return NULL;
+}
+
+TEST(ingest_of_the_same_ids_by_many_at_once_keeps_each_once)
+{
+	begin();
+	struct collection_rule rule = { .pattern = "*", .id_field = "id" };
+	struct sender senders[4] = { 0 };
+	uint64_t kept = 0;
+	CHECK_OK(pipeline_set_rules(f.p, &rule, 1, &err), err);
+	for (int i = 0; i < 4; i++)
+		CHECK_INT(pthread_create(&senders[i].thread, NULL, send_all_ids, &senders[i]), 0);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(senders[i].thread, NULL);
+		CHECK(!senders[i].failed);
+		kept += senders[i].kept;
+	}
+	CHECK_INT(kept, RACE_IDS);
+	CHECK_INT(waiting(), RACE_IDS);
+	fixture_free(&f);
+}
+
 TEST(ingest_messages_are_JSON_strings_as_they_are)
 {
 	begin();

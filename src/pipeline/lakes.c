@@ -12,7 +12,7 @@
 #define TEMP_AGE_US ((int64_t)86400 * 1000000) /* another writer's unfinished file is younger than this */
 
 struct rule {
-	char *pattern, *time_field;
+	char *pattern, *time_field, *id_field;
 	struct place *place;
 	uint64_t file_bytes;
 	int64_t commit_busy_us, commit_idle_us;
@@ -165,6 +165,7 @@ static void rules_free(struct rule *rules, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		free(rules[i].pattern);
 		free(rules[i].time_field);
+		free(rules[i].id_field);
 	}
 	free(rules);
 }
@@ -175,6 +176,11 @@ static const struct rule *rule_of(const struct rule *rules, size_t count, const 
 		if (collection_pattern_matches(rules[i].pattern, name))
 			return &rules[i];
 	return NULL;
+}
+
+static char *text_said(bool named, const char *rule, const char *declared, const char *all)
+{
+	return copy(named && rule ? rule : declared ? declared : rule ? rule : all);
 }
 
 static int64_t first_said(bool named, int64_t rule, int64_t declared, int64_t all)
@@ -198,7 +204,8 @@ void collection_settings_get(struct pipeline *p, const char *name, struct collec
 	bool named = r->pattern && !strpbrk(r->pattern, "*?"); /* the file's word on this very name comes first, on patterns last */
 	*ret = (struct collection_settings){
 		.place = r->place ? r->place : p->places,
-		.time_field = copy(named && r->time_field ? r->time_field : d->time_field ? d->time_field : r->time_field ? r->time_field : o->time_field),
+		.time_field = text_said(named, r->time_field, d->time_field, o->time_field),
+		.id_field = text_said(named, r->id_field, d->id_field, o->id_field),
 		.file_bytes = (uint64_t)first_said(named, (int64_t)r->file_bytes, (int64_t)d->file_bytes, (int64_t)o->file_bytes),
 		.commit_busy_us = first_said(named, r->commit_busy_us, d->commit_busy_us, o->commit_busy_us),
 		.commit_idle_us = first_said(named, r->commit_idle_us, d->commit_idle_us, o->commit_idle_us),
@@ -209,7 +216,8 @@ void collection_settings_get(struct pipeline *p, const char *name, struct collec
 void collection_settings_clear(struct collection_settings *s)
 {
 	free(s->time_field);
-	s->time_field = NULL;
+	free(s->id_field);
+	s->time_field = s->id_field = NULL;
 }
 
 static struct place *place_of(struct pipeline *p, const char *collection)
@@ -243,9 +251,13 @@ static struct rule *rules_make(struct pipeline *p, const struct collection_rule 
 {
 	struct rule *rules = mem_zalloc(count, sizeof *rules);
 	for (size_t i = 0; i < count; i++)
+		if (from[i].id_field)
+			__atomic_store_n(&p->ids_declared, true, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < count; i++)
 		rules[i] = (struct rule){
 			.pattern = mem_strdup(from[i].pattern),
 			.time_field = copy(from[i].time_field),
+			.id_field = copy(from[i].id_field),
 			.place = from[i].url ? place_get(p, from[i].url, from[i].store) : NULL,
 			.file_bytes = from[i].file_bytes,
 			.commit_busy_us = from[i].commit_busy_us,
@@ -267,6 +279,7 @@ static void note_shortest(struct pipeline *p, const struct collection_rule *rule
 void lakes_init(struct pipeline *p)
 {
 	pthread_mutex_init(&p->rules_lock, NULL);
+	p->ids_declared = p->opts.id_field != NULL;
 	note_shortest(p, p->opts.rules, p->opts.rule_count);
 	place_get(p, p->opts.lake, p->opts.store);
 	p->opts.store = NULL; /* the caller's */

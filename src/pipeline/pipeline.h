@@ -24,6 +24,7 @@ struct collection_rule {
 	const char *url;          /* where its table lives (URL/NAME), its quarantine beside it; NULL: the lake */
 	const struct store_options *store; /* of url */
 	const char *time_field;
+	const char *id_field;
 	uint64_t file_bytes;
 	int64_t commit_busy_us, commit_idle_us;
 };
@@ -36,6 +37,7 @@ struct pipeline_options {
 	bool lake_only;           /* with read_only: neither lock nor log, also while a server holds them; hot events are not seen */
 	const char *holder;       /* text for whoever finds the data folder locked: "hydrant serve (pid 7) on http://…" */
 	const char *time_field;   /* declared event time for all collections, or NULL */
+	const char *id_field;     /* declared: events with an id there that was seen within the key window are not kept again; or NULL */
 	size_t memory_bytes;      /* for columns being filled by the hydrate loop; 0: 128 MiB */
 	uint64_t file_bytes;      /* target size of a data file; 0: 128 MiB */
 	enum parquet_codec codec; /* with codec_level; CODEC default: see pipeline_options_default */
@@ -46,7 +48,7 @@ struct pipeline_options {
 	uint64_t log_bytes;       /* cap of the log; 0: its default */
 	uint64_t collection_bytes; /* share of one collection; 0: half of it */
 	bool salvage;             /* open a damaged log, giving up the damaged records */
-	int64_t key_window_us;    /* idempotency keys; 0: 10 minutes */
+	int64_t key_window_us;    /* idempotency keys and ids; 0: 10 minutes */
 	const struct collection_rule *rules; /* looked at by pipeline_open only */
 	size_t rule_count;
 };
@@ -94,7 +96,8 @@ struct ingest_error {
 };
 
 struct ingest_reply {
-	uint64_t accepted, quarantined; /* accepted counts both */
+	uint64_t accepted, quarantined; /* accepted counts all */
+	uint64_t deduplicated;          /* not kept: their id was seen */
 	uint64_t position;              /* of the last event */
 	enum frame_format format;
 	struct ingest_error errors[INGEST_ERRORS_MAX];

@@ -60,7 +60,7 @@ struct place {
 
 /* declared.c: what the API said of a collection. */
 struct declared {
-	char *name, *time_field;
+	char *name, *time_field, *id_field;
 	uint64_t file_bytes;
 	int64_t commit_busy_us, commit_idle_us;
 };
@@ -73,6 +73,7 @@ struct pipeline {
 	struct rule *rules;   /* under rules_lock, with their number */
 	size_t rule_count;
 	pthread_mutex_t rules_lock; /* innermost */
+	bool ids_declared;    /* some collection may have an id_field. Atomic, never unset */
 	int64_t shortest_us;  /* the shortest interval that a rule asks for; INT64_MAX: none. Atomic */
 	char *data_dir;
 	char *hot_dir;  /* hot.c's files; emptied at start, removed at the end */
@@ -112,11 +113,15 @@ rc_t lake_check(struct pipeline *p, struct place *pl, struct err *reterr);
 struct collection_settings {
 	struct place *place;
 	char *time_field; /* owned; NULL: detected */
+	char *id_field;   /* owned; NULL: none */
 	uint64_t file_bytes;
 	int64_t commit_busy_us, commit_idle_us;
 };
 void collection_settings_get(struct pipeline *p, const char *name, struct collection_settings *ret);
 void collection_settings_clear(struct collection_settings *s);
+
+/* ids.c: the string or number at the dotted path of a valid JSON object, as text (in it, or in `a`); empty if there is none. */
+struct slice event_id(struct slice payload, const char *path, struct arena *a);
 
 /* The collection's entry, made if absent; lives as long as the pipeline. */
 struct collection *collection_get(struct pipeline *p, const char *name);

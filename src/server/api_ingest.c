@@ -34,6 +34,8 @@ static void reply_body(const struct ingest_reply *r, struct buf *out)
 {
 	buf_printf(out, "{\"accepted\":%llu,\"quarantined\":%llu,\"position\":\"%s:%llu\",\"format\":\"%s\"", (unsigned long long)r->accepted,
 		   (unsigned long long)r->quarantined, r->log, (unsigned long long)r->position, frame_format_name(r->format));
+	if (r->deduplicated)
+		buf_printf(out, ",\"deduplicated\":%llu", (unsigned long long)r->deduplicated);
 	if (r->repeated)
 		buf_append_str(out, ",\"repeated\":true");
 	for (unsigned i = 0; i < r->error_count; i++)
@@ -49,6 +51,7 @@ static void respond_accepted(struct server *s, struct http_request *req, const s
 	} else {
 		__atomic_add_fetch(&s->accepted_events, r->accepted, __ATOMIC_RELAXED);
 		__atomic_add_fetch(&s->quarantined_events, r->quarantined, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&s->deduplicated_events, r->deduplicated, __ATOMIC_RELAXED);
 		__atomic_add_fetch(&s->accepted_bytes, http_request_body(req).len, __ATOMIC_RELAXED);
 	}
 	uint8_t space[4096];

@@ -53,11 +53,13 @@ static rc_t take_setting(struct collection_rule *rule, const char *key, json_t *
 	} numbers[] = { { "commit_interval", &rule->commit_busy_us, 1e6 },
 			{ "commit_interval_idle", &rule->commit_idle_us, 1e6 },
 			{ "file_size", (int64_t *)&rule->file_bytes, 1 } };
-	if (!strcmp(key, "time_field")) {
-		rule->time_field = json_string_value(value);
-		return rule->time_field && *rule->time_field && strlen(rule->time_field) < 256
+	const char **field = !strcmp(key, "time_field") ? &rule->time_field : !strcmp(key, "id_field") ? &rule->id_field : NULL;
+	if (field) {
+		*field = json_string_value(value);
+		return *field && **field && strlen(*field) < 256
 			       ? RC_OK
-			       : err_set(reterr, RC_INVALID, "\"time_field\" wants where the event's time stands, such as \"meta.ts\"");
+			       : err_set(reterr, RC_INVALID, "\"%s\" wants where it stands in an event, such as \"meta.%s\"", key,
+					 field == &rule->time_field ? "ts" : "id");
 	}
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
 		if (strcmp(key, numbers[i].key) != 0)
@@ -68,10 +70,10 @@ static rc_t take_setting(struct collection_rule *rule, const char *key, json_t *
 		*numbers[i].target = (int64_t)v;
 		return RC_OK;
 	}
-	if (!strcmp(key, "lake") || !strcmp(key, "id_field") || !strcmp(key, "retention"))
+	if (!strcmp(key, "lake") || !strcmp(key, "retention"))
 		return err_set(reterr, RC_UNSUPPORTED, "\"%s\" cannot be set through the API yet%s", key,
 			       !strcmp(key, "lake") ? ": say it in the config file" : "");
-	return err_set(reterr, RC_INVALID, "\"%.64s\" is no setting: time_field, file_size, commit_interval, commit_interval_idle are", key);
+	return err_set(reterr, RC_INVALID, "\"%.64s\" is no setting: time_field, id_field, file_size, commit_interval, commit_interval_idle are", key);
 }
 
 /* PUT: all settings of the collection at once; what is not named is as for all. */
@@ -236,6 +238,7 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "accepted_events_total", "counter", "events answered with 200, quarantined ones included", (double)count_of(&s->accepted_events));
 	metric(b, "accepted_bytes_total", "counter", "their bodies, inflated", (double)count_of(&s->accepted_bytes));
 	metric(b, "quarantined_events_total", "counter", "of them, in quarantine", (double)count_of(&s->quarantined_events));
+	metric(b, "deduplicated_events_total", "counter", "of them, not kept again: their id was seen", (double)count_of(&s->deduplicated_events));
 	metric(b, "repeated_requests_total", "counter", "requests whose Idempotency-Key was seen", (double)count_of(&s->repeated_requests));
 	metric(b, "delayed_acks_total", "counter", "acks that waited because their collection's backlog is long", (double)s->delayed_acks);
 	metric(b, "http_requests_total", "counter", "requests read", (double)h.requests);

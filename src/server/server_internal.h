@@ -64,7 +64,7 @@ struct server {
 	pthread_mutex_t lock;
 	struct waiting *queue; /* ring */
 	size_t queue_head, queue_count, queue_cap;
-	uint64_t accepted_events, accepted_bytes, quarantined_events, repeated_requests;
+	uint64_t accepted_events, accepted_bytes, quarantined_events, deduplicated_events, repeated_requests;
 	struct pace pace;
 	uint64_t delayed_acks;
 	struct repeats repeats;

@@ -96,7 +96,8 @@ static void put_tables(struct buf *b, const struct wal_events *e, uint32_t flags
 static void draft_events(struct draft *d, const struct wal_events *e, const struct survey *survey)
 {
 	*d = (struct draft){ .type = WAL_EVENTS, .count = (uint32_t)e->count, .received = e->received, .name = e->collection,
-			     .flags = e->request_key.len ? REC_FLAG_KEY : 0, .body_len = survey->body_len };
+			     .flags = (e->request_key.len ? REC_FLAG_KEY : 0) | (e->unique_ids && survey->flags & EVENTS_IDS ? REC_FLAG_IDS : 0),
+			     .body_len = survey->body_len };
 	bool big = rec_size((uint16_t)e->collection.len, d->body_len) >= DIRECT_MIN;
 	buf_init(&d->bytes, BUF_MAX_DEFAULT);
 	buf_reserve(&d->bytes, big ? EVENTS_SUB + 21 * e->count + e->meta.len : pad8(d->body_len));
@@ -281,17 +282,32 @@ static rc_t wait_file_locked(struct wal *w, uint64_t size, struct err *reterr)
 	return RC_AGAIN;
 }
 
+/* The keys that a record brings along, of all that count: its own and its events' ids. NULL: none. */
+static struct hash128 *keys_of(const struct wal_events *e, uint32_t flags, size_t *ret_count)
+{
+	size_t n = 0, most = (flags & REC_FLAG_IDS ? e->count : 0) + 1;
+	struct hash128 *keys = flags ? mem_alloc(most * sizeof *keys) : NULL;
+	if (flags & REC_FLAG_KEY)
+		keys[n++] = key_hash(KEY_REQUEST, e->collection, e->request_key);
+	for (size_t i = 0; flags & REC_FLAG_IDS && i < e->count; i++)
+		if (key_counts(e->events[i].id))
+			keys[n++] = key_hash(KEY_EVENT, e->collection, e->events[i].id);
+	*ret_count = n;
+	return keys;
+}
+
 /* All that can refuse or delay the append; RC_OK with nothing unlocked since the last check. */
-static rc_t prepare_locked(struct wal *w, const struct wal_events *e, uint64_t size, bool big, struct err *reterr)
+static rc_t prepare_locked(struct wal *w, const struct wal_events *e, const struct hash128 *keys, size_t key_count, uint64_t size, bool big,
+			   struct err *reterr)
 {
 	for (;;) {
 		TRY(check_open_locked(w, reterr));
 		TRY(check_share_locked(w, e->collection, size, reterr));
-		if (e->request_key.len) {
+		if (key_count)
 			keys_expire_locked(w, e->received);
-			if (keys_maybe_locked(w, key_hash(e->collection, e->request_key), e->received))
-				return err_set(reterr, RC_CONFLICT, "this idempotency key was used already");
-		}
+		for (size_t i = 0; i < key_count; i++)
+			if (keys_has_locked(w, keys[i], e->received))
+				return err_set(reterr, RC_CONFLICT, "this %s was used already", i || !e->request_key.len ? "id" : "idempotency key");
 		rc_t rc = big ? wait_file_locked(w, size, reterr) : wait_room_locked(w, size);
 		if (rc == RC_OK && !big && active(w)->append_end + size > active(w)->capacity)
 			rc = rotate_locked(w, size, 0, false, reterr);
@@ -398,12 +414,14 @@ rc_t wal_append(struct wal *w, const struct wal_events *e, uint64_t *ret_first_p
 	draft_events(&d, e, &survey);
 	uint64_t size = rec_size((uint16_t)e->collection.len, d.body_len), offset = 0, ticket = 0;
 	bool big = d.events != NULL;
+	size_t key_count;
+	AUTO_MEM struct hash128 *keys = keys_of(e, d.flags, &key_count);
 	pthread_mutex_lock(&w->lock);
-	rc_t rc = prepare_locked(w, e, size, big, reterr);
+	rc_t rc = prepare_locked(w, e, keys, key_count, size, big, reterr);
 	if (rc == RC_OK) {
 		uint64_t first = w->next_position;
-		if (e->request_key.len)
-			keys_insert_locked(w, key_hash(e->collection, e->request_key), active(w)->h.seq, active(w)->append_end, e->received);
+		for (size_t i = 0; i < key_count; i++)
+			keys_insert_locked(w, keys[i], active(w)->h.seq, active(w)->append_end, e->received);
 		if (big)
 			rc = put_big_locked(w, &d, survey.flags, &offset, &ticket, reterr);
 		else

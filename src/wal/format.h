@@ -26,7 +26,7 @@
  *   8  u64 first position       16 u32 count         20 u16 type              22 u16 name length
  *   24 u32 body length          28 u32 crc32c of the padded body              32 i64 received, µs
  *   40 u64 offset in this segment up to which records were durable when this one was appended
- *   48 u32 flags (1: has an idempotency key)         52 u32 0
+ *   48 u32 flags (1: has an idempotency key; 2: its events' ids count once)      52 u32 0
  * The head's checksum is seeded with salt, sequence and offset: no byte of an earlier use of the file, of another place or of a
  * payload ever passes as a record.
  *
@@ -41,8 +41,8 @@
  *              u32 reply length, 16 bytes body hash; meta, key, reply; u32 payload length each; u32 id length each (if 8); u32 key
  *              length each (16); u32 reason length each (32); u8 kind each (4); payloads; ids; keys; reasons
  *   CUT        u64 after, u64 upto, plan            COMMITTED, DROP  u64 upto
- *   KEYS       entries: u32 collection, key, reply length, u32 0, u64 first, u64 count, i64 received, 16 bytes body hash; the
- *              three texts; padded to 8
+ *   KEYS       entries: u32 collection, key, reply length, u32 kind (0 idempotency key, 1 id of an event), u64 first, u64 count,
+ *              i64 received, 16 bytes body hash; the three texts; padded to 8
  *   TRIM       u64 oldest sequence still needed     SEAL  empty: closed in order
  *   DAMAGE     entries: u64 segment, offset, end, first, last
  */
@@ -60,6 +60,7 @@
 #define REC_HEAD 56
 #define REC_NAME_MAX 80
 #define REC_FLAG_KEY 1u
+#define REC_FLAG_IDS 2u
 #define EVENTS_SUB 32 /* fixed part of an EVENTS body */
 #define EVENTS_KINDS 4u
 #define EVENTS_IDS 8u

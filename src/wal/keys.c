@@ -1,5 +1,5 @@
-/* Idempotency keys of the window: in memory a hash and a place, 24 bytes and two 4-byte slots each; key and reply are read back from the
- * log. A ring in order of insertion, indexed by a linear-probing table. Segments with young keys are kept while the log is small;
+/* Idempotency keys and ids of events of the window: in memory a hash and a place, 32 bytes and two 4-byte slots each; key and reply are read
+ * back from the log. A ring in order of insertion, indexed by a linear-probing table. Segments with young keys are kept while the log is small;
  * beyond, what is young is copied forward into KEYS records before the segment goes. */
 #include "wal/wal_internal.h"
 
@@ -8,14 +8,24 @@
 
 #define KEYS_BODY ((size_t)128 << 10) /* of one KEYS record, about */
 
-uint64_t key_hash(struct slice collection, struct slice key)
+struct hash128 key_hash(enum key_kind kind, struct slice collection, struct slice key)
 {
-	return hash64_seed(key, hash64(collection));
+	return hash128_seed(key, hash64_seed(collection, kind));
 }
 
-static size_t slot_of(const struct keys *k, uint64_t hash)
+bool key_counts(struct slice id)
 {
-	return hash & (2 * k->cap - 1);
+	return id.len && id.len <= WAL_KEY_MAX;
+}
+
+static bool same_hash(struct hash128 a, struct hash128 b)
+{
+	return a.lo == b.lo && a.hi == b.hi;
+}
+
+static size_t slot_of(const struct keys *k, struct hash128 hash)
+{
+	return hash.lo & (2 * k->cap - 1);
 }
 
 static struct key_entry *entry_at(const struct keys *k, uint32_t slot_value)
@@ -81,7 +91,7 @@ static void note_segment(struct wal *w, uint64_t seq, int64_t received)
 		s->key_last = received;
 }
 
-void keys_insert_locked(struct wal *w, uint64_t hash, uint64_t seq, uint64_t offset, int64_t received)
+void keys_insert_locked(struct wal *w, struct hash128 hash, uint64_t seq, uint64_t offset, int64_t received)
 {
 	struct keys *k = &w->keys;
 	if (k->tail - k->head == k->cap) {
@@ -117,14 +127,14 @@ void keys_rollback_locked(struct wal *w, uint64_t seq, uint64_t offset)
 }
 
 /* The entry of this hash that is young enough; at a place if seq is not 0. */
-static struct key_entry *find_entry(struct wal *w, uint64_t hash, int64_t now, uint64_t seq, uint64_t offset)
+static struct key_entry *find_entry(struct wal *w, struct hash128 hash, int64_t now, uint64_t seq, uint64_t offset)
 {
 	struct keys *k = &w->keys;
 	if (!k->cap)
 		return NULL;
 	for (size_t i = slot_of(k, hash); k->slots[i]; i = (i + 1) & (2 * k->cap - 1)) {
 		struct key_entry *e = entry_at(k, k->slots[i]);
-		if (e->hash != hash || e->received + w->opt.key_window_us < now)
+		if (!same_hash(e->hash, hash) || e->received + w->opt.key_window_us < now)
 			continue;
 		if (!seq || (e->seq == (uint32_t)seq && e->offset8 == (uint32_t)(offset / 8)))
 			return e;
@@ -132,7 +142,7 @@ static struct key_entry *find_entry(struct wal *w, uint64_t hash, int64_t now, u
 	return NULL;
 }
 
-bool keys_maybe_locked(struct wal *w, uint64_t hash, int64_t now)
+bool keys_has_locked(struct wal *w, struct hash128 hash, int64_t now)
 {
 	return find_entry(w, hash, now, 0, 0) != NULL;
 }
@@ -140,6 +150,7 @@ bool keys_maybe_locked(struct wal *w, uint64_t hash, int64_t now)
 /* --- what stands in records --- */
 
 struct key_text {
+	enum key_kind kind;
 	struct slice collection, key, reply;
 	uint64_t first, count;
 	int64_t received;
@@ -169,10 +180,10 @@ static bool parse_keys_entry(struct slice body, size_t *pos, struct key_text *re
 	const uint8_t *p = body.data + *pos;
 	uint64_t coll = get_u32(p), key = get_u32(p + 4), reply = get_u32(p + 8);
 	uint64_t len = KEYS_SUB + pad8(coll + key + reply);
-	if (coll > REC_NAME_MAX || key > WAL_KEY_MAX || reply > WAL_REPLY_MAX || *pos + len > body.len)
+	if (get_u32(p + 12) > KEY_EVENT || coll > REC_NAME_MAX || key > WAL_KEY_MAX || reply > WAL_REPLY_MAX || *pos + len > body.len)
 		return false;
-	*ret = (struct key_text){ .first = get_u64(p + 16), .count = get_u64(p + 24), .received = (int64_t)get_u64(p + 32),
-				  .collection = slice_of(p + KEYS_SUB, coll), .key = slice_of(p + KEYS_SUB + coll, key),
+	*ret = (struct key_text){ .kind = (enum key_kind)get_u32(p + 12), .first = get_u64(p + 16), .count = get_u64(p + 24),
+				  .received = (int64_t)get_u64(p + 32), .collection = slice_of(p + KEYS_SUB, coll), .key = slice_of(p + KEYS_SUB + coll, key),
 				  .reply = slice_of(p + KEYS_SUB + coll + key, reply) };
 	memcpy(&ret->body_hash, p + 40, 16);
 	*pos += len;
@@ -186,7 +197,7 @@ static void put_keys_entry(struct buf *b, const struct key_text *t)
 	buf_u32(b, (uint32_t)t->collection.len);
 	buf_u32(b, (uint32_t)t->key.len);
 	buf_u32(b, (uint32_t)t->reply.len);
-	buf_u32(b, 0);
+	buf_u32(b, t->kind);
 	buf_u64(b, t->first);
 	buf_u64(b, t->count);
 	buf_u64(b, (uint64_t)t->received);
@@ -195,6 +206,49 @@ static void put_keys_entry(struct buf *b, const struct key_text *t)
 	buf_append_slice(b, t->key);
 	buf_append_slice(b, t->reply);
 	buf_append(b, zeros, pad8(len) - len);
+}
+
+static rc_t bytes_at(struct window *win, const struct rec_head *r, uint64_t at, uint64_t len, const uint8_t **ret, struct err *reterr)
+{
+	size_t got = 0;
+	if (at > r->body_len || len > r->body_len - at)
+		return err_set(reterr, RC_CORRUPT, "%s: the record at byte %llu has no readable ids", win->path, (unsigned long long)r->offset);
+	TRY(window_get(win, r->body + at, len, ret, &got, reterr));
+	return got == len ? RC_OK : err_set(reterr, RC_CORRUPT, "%s: the record at byte %llu ends too soon", win->path, (unsigned long long)r->offset);
+}
+
+#define IDS_AT_ONCE 65536u
+
+/* Each id that counts of an EVENTS record whose checksum holds. */
+static rc_t each_id(struct window *win, const struct rec_head *r, void (*fn)(void *ctx, struct slice id), void *ctx, struct err *reterr)
+{
+	const uint8_t *p = NULL;
+	uint64_t n = r->count, sum = 0;
+	TRY(bytes_at(win, r, 0, EVENTS_SUB, &p, reterr));
+	uint32_t flags = get_u32(p);
+	if (!(flags & EVENTS_IDS))
+		return RC_OK;
+	uint64_t payloads = EVENTS_SUB + (uint64_t)get_u32(p + 4) + get_u32(p + 8) + get_u32(p + 12), ids = payloads + 4 * n;
+	uint64_t at = ids + 4 * n * (1 + !!(flags & EVENTS_KEYS) + !!(flags & EVENTS_REASONS)) + (flags & EVENTS_KINDS ? n : 0);
+	AUTO_MEM uint32_t *lengths = mem_alloc(IDS_AT_ONCE * sizeof *lengths);
+	for (uint64_t i = 0, k; i < n; i += k) {
+		k = n - i < IDS_AT_ONCE ? n - i : IDS_AT_ONCE;
+		TRY(bytes_at(win, r, payloads + 4 * i, 4 * k, &p, reterr));
+		for (uint64_t j = 0; j < k; j++)
+			sum += get_u32(p + 4 * j);
+	}
+	at += sum;
+	for (uint64_t i = 0, k; i < n; i += k) {
+		k = n - i < IDS_AT_ONCE ? n - i : IDS_AT_ONCE;
+		TRY(bytes_at(win, r, ids + 4 * i, 4 * k, &p, reterr));
+		memcpy(lengths, p, 4 * k);
+		for (uint64_t j = 0; j < k; at += lengths[j++]) {
+			TRY(bytes_at(win, r, at, lengths[j], &p, reterr));
+			if (key_counts(slice_of(p, lengths[j])))
+				fn(ctx, slice_of(p, lengths[j]));
+		}
+	}
+	return RC_OK;
 }
 
 /* The body as far as keys need it, valid until the window is used again. */
@@ -214,7 +268,7 @@ static rc_t read_key_body(struct window *win, const struct rec_head *r, struct s
 
 static void recover_one(struct wal *w, struct segment *s, const struct rec_head *r, const struct key_text *t)
 {
-	uint64_t hash = key_hash(t->collection, t->key);
+	struct hash128 hash = key_hash(t->kind, t->collection, t->key);
 	if (t->received + w->opt.key_window_us < clock_wall_us())
 		return;
 	struct key_entry *e = find_entry(w, hash, t->received, 0, 0);
@@ -242,6 +296,27 @@ rc_t keys_recover(struct wal *w, struct segment *s, const struct rec_head *r, st
 	return RC_OK;
 }
 
+struct recovering {
+	struct wal *w;
+	struct segment *s;
+	const struct rec_head *r;
+};
+
+static void recover_id(void *ctx, struct slice id)
+{
+	struct recovering *v = ctx;
+	struct key_text t = { .kind = KEY_EVENT, .collection = slice_of(v->r->name, v->r->name_len), .key = id, .received = v->r->received };
+	recover_one(v->w, v->s, v->r, &t);
+}
+
+rc_t keys_recover_ids(struct wal *w, struct segment *s, struct window *win, const struct rec_head *r, struct err *reterr)
+{
+	struct recovering v = { w, s, r };
+	if (r->received + w->opt.key_window_us < clock_wall_us())
+		return RC_OK;
+	return each_id(win, r, recover_id, &v, reterr);
+}
+
 /* --- asking --- */
 
 static rc_t read_key(const struct segment *s, uint64_t offset, uint64_t limit, struct slice collection, struct slice key,
@@ -267,7 +342,7 @@ static rc_t read_key(const struct segment *s, uint64_t offset, uint64_t limit, s
 		found = parse_events_key(&r, body, &t) && slice_eq(t.key, key) && slice_eq(t.collection, collection);
 	} else if (rc == RC_OK && r.type == WAL_KEYS) {
 		for (size_t pos = 0; !found && parse_keys_entry(body, &pos, &t);)
-			found = slice_eq(t.key, key) && slice_eq(t.collection, collection);
+			found = t.kind == KEY_REQUEST && slice_eq(t.key, key) && slice_eq(t.collection, collection);
 	}
 	if (found) {
 		*ret = (struct wal_key_found){ .body_hash = t.body_hash, .first = t.first, .count = t.count };
@@ -281,7 +356,7 @@ static rc_t read_key(const struct segment *s, uint64_t offset, uint64_t limit, s
 
 rc_t keys_find_locked(struct wal *w, struct slice collection, struct slice key, struct wal_key_found *ret, struct err *reterr)
 {
-	struct key_entry *e = find_entry(w, key_hash(collection, key), clock_wall_us(), 0, 0);
+	struct key_entry *e = find_entry(w, key_hash(KEY_REQUEST, collection, key), clock_wall_us(), 0, 0);
 	struct segment *s = e ? segment_by_seq(w, e->seq) : NULL;
 	if (!s)
 		return RC_NOT_FOUND;
@@ -307,10 +382,54 @@ rc_t wal_key_lookup(struct wal *w, struct slice collection, struct slice key, st
 	return rc;
 }
 
+/* Marks those whose hash stands in the array before. */
+static void mark_repeated(const struct hash128 *hashes, const struct event *events, size_t n, bool *known)
+{
+	size_t cap = 16;
+	while (cap < 2 * n)
+		cap *= 2;
+	AUTO_MEM uint32_t *slots = mem_zalloc(cap, sizeof *slots); /* index + 1 */
+	for (size_t i = 0; i < n; i++) {
+		if (!key_counts(events[i].id))
+			continue;
+		size_t at = hashes[i].lo & (cap - 1);
+		while (slots[at] && !same_hash(hashes[slots[at] - 1], hashes[i]))
+			at = (at + 1) & (cap - 1);
+		known[i] = slots[at] != 0;
+		if (!slots[at])
+			slots[at] = (uint32_t)i + 1;
+	}
+}
+
+size_t wal_ids_known(struct wal *w, struct slice collection, const struct event *events, size_t count, bool *ret_known, uint64_t *ret_ticket)
+{
+	size_t known = 0;
+	int64_t now = clock_wall_us();
+	AUTO_MEM struct hash128 *hashes = mem_alloc((count + 1) * sizeof *hashes);
+	memset(ret_known, 0, count * sizeof *ret_known);
+	for (size_t i = 0; i < count; i++)
+		if (key_counts(events[i].id))
+			hashes[i] = key_hash(KEY_EVENT, collection, events[i].id);
+	mark_repeated(hashes, events, count, ret_known);
+	*ret_ticket = 0;
+	pthread_mutex_lock(&w->lock);
+	for (size_t i = 0; i < count; i++) {
+		const struct key_entry *e = key_counts(events[i].id) ? find_entry(w, hashes[i], now, 0, 0) : NULL;
+		const struct segment *s = e ? segment_by_seq(w, e->seq) : NULL;
+		if (s && (uint64_t)e->offset8 * 8 >= s->durable_end)
+			*ret_ticket = w->last_ticket;
+		ret_known[i] = ret_known[i] || e;
+		known += ret_known[i];
+	}
+	pthread_mutex_unlock(&w->lock);
+	return known;
+}
+
 /* --- copying forward --- */
 
 struct key_place {
-	uint64_t hash, offset;
+	struct hash128 hash;
+	uint64_t offset;
 	size_t from, len; /* in the gathered bytes */
 };
 struct gathered {
@@ -323,9 +442,21 @@ static void gather_one(struct gathered *g, const struct rec_head *r, const struc
 {
 	ARRAY_ROOM(g->places, g->count, g->cap);
 	struct key_place *p = &g->places[g->count++];
-	*p = (struct key_place){ .hash = key_hash(t->collection, t->key), .offset = r->offset, .from = g->bytes.len };
+	*p = (struct key_place){ .hash = key_hash(t->kind, t->collection, t->key), .offset = r->offset, .from = g->bytes.len };
 	put_keys_entry(&g->bytes, t);
 	p->len = g->bytes.len - p->from;
+}
+
+struct gathered_from {
+	struct gathered *g;
+	const struct rec_head *r;
+};
+
+static void gather_id(void *ctx, struct slice id)
+{
+	struct gathered_from *f = ctx;
+	struct key_text t = { .kind = KEY_EVENT, .collection = slice_of(f->r->name, f->r->name_len), .key = id, .received = f->r->received };
+	gather_one(f->g, f->r, &t);
 }
 
 /* All keys of a segment that are younger than `since`. */
@@ -349,7 +480,10 @@ static rc_t gather(const struct segment *s, int64_t since, struct gathered *g, s
 		if (rc != RC_OK)
 			break;
 		off += r.size;
-		if (r.type != WAL_KEYS && !(r.type == WAL_EVENTS && (r.flags & REC_FLAG_KEY)))
+		struct gathered_from from = { g, &r };
+		if (r.type == WAL_EVENTS && r.flags & REC_FLAG_IDS && r.received >= since)
+			rc = each_id(&win, &r, gather_id, &from, reterr);
+		if (rc != RC_OK || (r.type != WAL_KEYS && !(r.type == WAL_EVENTS && (r.flags & REC_FLAG_KEY))))
 			continue;
 		rc = read_key_body(&win, &r, &body, reterr);
 		if (rc == RC_OK && r.type == WAL_EVENTS && r.received >= since && parse_events_key(&r, body, &t))

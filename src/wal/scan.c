@@ -39,7 +39,11 @@ static rc_t visit_events(struct scan *sc, const struct rec_head *r, struct err *
 {
 	struct wal *w = sc->w;
 	index_add(w, index_collection(w, slice_of(r->name, r->name_len), true), sc->s, r->offset, r->size, r->first, r->count, r->received);
-	if (!(r->flags & REC_FLAG_KEY) || w->readonly)
+	if (w->readonly)
+		return RC_OK;
+	if (r->flags & REC_FLAG_IDS)
+		TRY(keys_recover_ids(w, sc->s, &sc->win, r, reterr));
+	if (!(r->flags & REC_FLAG_KEY))
 		return RC_OK;
 	const uint8_t *p;
 	size_t got, want = r->body_len < EVENTS_SUB ? r->body_len : EVENTS_SUB;

@@ -24,7 +24,7 @@
  *
  * Ownership: names, payloads and plans given in are copied (appended bytes are no longer needed when wal_append returns).
  * Threads: every function of an open struct wal may be called from any thread; a struct wal_cursor belongs to one at a time.
- * Memory: bounded by write_buffer_bytes * 2, about 32 B an idempotency key (options.key_max), index_max * 48 B, a few MiB a cursor.
+ * Memory: bounded by write_buffer_bytes * 2, about 40 B an idempotency key or id (options.key_max), index_max * 48 B, a few MiB a cursor.
  */
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
@@ -54,8 +54,8 @@ struct wal_options {
 	uint64_t spare_bytes;          /* recycled files kept for reuse; default max_bytes / 8, at least 4 segments: what one commit lets go */
 	size_t write_buffer_bytes;     /* 8 MiB: appended and not yet written; a full buffer makes wal_append wait for the sync thread */
 	size_t index_max;              /* 256 K extents: memory bound of the per-collection index, which gets coarser beyond it */
-	int64_t key_window_us;         /* 10 minutes: how long an idempotency key is remembered */
-	size_t key_max;                /* 4 M keys; the oldest go first */
+	int64_t key_window_us;         /* 10 minutes: how long an idempotency key or an id that counts once is remembered */
+	size_t key_max;                /* 4 M of both; the oldest go first */
 	uint64_t key_hold_bytes;       /* default max_bytes / 4, at most 1 GiB (a start reads the log): segments needed only for young keys
 					* stay until the log is this big; beyond, the keys are copied forward compactly and the segment is trimmed */
 	bool salvage;                  /* go on past damage, giving up the damaged records */
@@ -114,12 +114,13 @@ struct wal_events {
 	struct hash128 body_hash;   /* with request_key */
 	struct slice reply;         /* with request_key: what the caller needs to build the same answer again (the position it can
 				     * get from wal_key_lookup) */
+	bool unique_ids;            /* an event's id counts once in this collection: see wal_ids_known */
 };
 
 /* Copies the record into the log; not durable yet: wait for *ret_ticket. Blocks only for a full write buffer, or (records from 256 KiB)
  * while a segment is changed. Errors: RC_LIMIT (413 record too big, 429 share full, 503 log full, 507 disk full; retryable but the
  * first), RC_IO (503: the log is sealed after a failed sync), RC_INVALID (name), RC_CONFLICT: request_key is already there, ask
- * wal_key_lookup. */
+ * wal_key_lookup; or one of unique ids is, ask wal_ids_known. */
 rc_t wal_append(struct wal *w, const struct wal_events *e, uint64_t *ret_first_position, uint64_t *ret_ticket, struct err *reterr);
 /* The same checks without appending, so that a body can be refused before it is read: bytes may be 0 or an estimate. */
 rc_t wal_check(struct wal *w, struct slice collection, uint64_t bytes, struct err *reterr);
@@ -152,6 +153,11 @@ struct wal_key_found {
 /* RC_OK: found and durable. RC_NOT_FOUND. RC_AGAIN: the first send is not durable yet, wait for ret->ticket and ask again (only ticket is
  * set). The window is restored from the log on start. */
 rc_t wal_key_lookup(struct wal *w, struct slice collection, struct slice key, struct wal_key_found *ret, struct err *reterr);
+
+/* Which of these events have an id that the window holds, or that an event before them in the array has: ret_known, one each; returns how
+ * many. An event without an id, or with one of over WAL_KEY_MAX bytes, is none of them. *ret_ticket: when it is settled, those before them are
+ * durable or none of them is known any more; 0: they are durable. Ids are compared by 128 bits of a hash. */
+size_t wal_ids_known(struct wal *w, struct slice collection, const struct event *events, size_t count, bool *ret_known, uint64_t *ret_ticket);
 
 /* --- Reading --- */
 

@@ -88,8 +88,10 @@ struct ticket_range {
 	struct err error;
 };
 
+enum key_kind { KEY_REQUEST, KEY_EVENT }; /* an idempotency key; the id of an event */
+
 struct key_entry {
-	uint64_t hash;
+	struct hash128 hash;
 	uint32_t seq;     /* where the record stands: segment, offset / 8 */
 	uint32_t offset8;
 	int64_t received; /* µs */
@@ -245,8 +247,9 @@ void index_sweep(struct wal *w); /* frees collections with nothing pending */
 void index_free(struct wal *w);
 
 /* keys.c */
-uint64_t key_hash(struct slice collection, struct slice key);
-void keys_insert_locked(struct wal *w, uint64_t hash, uint64_t seq, uint64_t offset, int64_t received);
+struct hash128 key_hash(enum key_kind kind, struct slice collection, struct slice key);
+bool key_counts(struct slice id); /* an event's, once */
+void keys_insert_locked(struct wal *w, struct hash128 hash, uint64_t seq, uint64_t offset, int64_t received);
 void keys_expire_locked(struct wal *w, int64_t now);
 /* Forget the keys that stand at or behind this place (records that were never durable). */
 void keys_rollback_locked(struct wal *w, uint64_t seq, uint64_t offset);
@@ -255,7 +258,8 @@ rc_t keys_move_locked(struct wal *w, struct segment *s, bool *ret_any, struct er
 void keys_moves_settled_locked(struct wal *w, bool durable);
 /* body: of an EVENTS record at least up to its reply, of a KEYS record all. */
 rc_t keys_recover(struct wal *w, struct segment *s, const struct rec_head *r, struct slice body, struct err *reterr);
-bool keys_maybe_locked(struct wal *w, uint64_t hash, int64_t now); /* false: certainly not there */
+rc_t keys_recover_ids(struct wal *w, struct segment *s, struct window *win, const struct rec_head *r, struct err *reterr);
+bool keys_has_locked(struct wal *w, struct hash128 hash, int64_t now);
 rc_t keys_find_locked(struct wal *w, struct slice collection, struct slice key, struct wal_key_found *ret, struct err *reterr);
 void keys_free(struct wal *w);
 

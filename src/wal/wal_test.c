@@ -474,4 +474,120 @@ TEST(wal_keys_are_forgotten_after_the_window_and_over_the_maximum)
 	CHECK_OK(wal_close(w, &err), err);
 }
 
+/* --- ids that count once --- */
+
+/* Events with the ids "i<number>", number counted up from `from`, and payloads of `pad` bytes. */
+static rc_t append_ids(struct wal *w, const char *collection, uint64_t from, size_t n, size_t pad, struct err *reterr)
+{
+	struct event *events = mem_zalloc(n, sizeof *events);
+	char (*ids)[24] = mem_zalloc(n, sizeof *ids), *payload = mem_zalloc(pad + 1, 1);
+	memset(payload, 'x', pad);
+	for (size_t i = 0; i < n; i++) {
+		snprintf(ids[i], sizeof ids[i], "i%llu", (unsigned long long)(from + i));
+		events[i] = (struct event){ .payload = slice_of(payload, pad), .id = slice_str(ids[i]) };
+	}
+	struct wal_events e = { .collection = slice_str(collection), .received = clock_wall_us(), .events = events, .count = n, .unique_ids = true };
+	uint64_t first, ticket;
+	rc_t rc = wal_append(w, &e, &first, &ticket, reterr);
+	free(events);
+	free(ids);
+	free(payload);
+	return rc;
+}
+
+static bool id_known(struct wal *w, const char *collection, const char *id, uint64_t *ret_ticket)
+{
+	struct event e = { .id = slice_str(id) };
+	uint64_t ticket;
+	bool known;
+	return wal_ids_known(w, slice_str(collection), &e, 1, &known, ret_ticket ? ret_ticket : &ticket) == 1 && known;
+}
+
+TEST(wal_id_counts_once_across_restarts_trimming_and_big_records)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	char id[32];
+	uint64_t number = 0, ticket = 0;
+	o.key_hold_bytes = 128 << 10; /* so that ids are copied forward soon */
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (int round = 0; round < 8; round++) {
+		for (int i = 0; i < 20; i++, number += 10)
+			CHECK_OK(append_ids(w, "a", number, 10, 200, &err), err);
+		CHECK_OK(append_ids(w, "a", number, 3, 300 << 10, &err), err); /* big: written by its appender, read back in pieces */
+		number += 3;
+		CHECK_RC(append_ids(w, "a", number - 1, 2, 10, &err), RC_CONFLICT);
+		CHECK(!id_known(w, "b", "i0", NULL)); /* an id is a collection's */
+		snprintf(id, sizeof id, "i%llu", (unsigned long long)number - 1);
+		CHECK(id_known(w, "a", id, &ticket));
+		CHECK(ticket > 0);
+		CHECK_OK(wal_flush(w, &err), err);
+		CHECK_OK(wal_ticket(w, ticket, &err), err);
+		CHECK(id_known(w, "a", id, &ticket));
+		CHECK_INT(ticket, 0);
+		CHECK_OK(wal_committed(w, SLICE_LIT("a"), wal_durable_position(w), &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		if (round & 1) {
+			wal_free(w);
+			w = NULL;
+			CHECK_OK(wal_open(&o, &w, &err), err);
+		}
+		for (uint64_t k = 0; k < number; k++) {
+			snprintf(id, sizeof id, "i%llu", (unsigned long long)k);
+			CHECK(id_known(w, "a", id, NULL));
+		}
+	}
+	struct wal_key_found found = { 0 };
+	CHECK_RC(wal_key_lookup(w, SLICE_LIT("a"), SLICE_LIT("i1"), &found, &err), RC_NOT_FOUND); /* an id is no idempotency key */
+	buf_free(&found.reply);
+	struct wal_stats st;
+	wal_stats(w, &st);
+	CHECK_INT(st.keys, number);
+	CHECK(st.bytes < 4 << 20); /* of 7.5 MB */
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_ids_known_marks_repeats_in_the_array_and_passes_over_events_without_one)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	char longest[WAL_KEY_MAX + 2];
+	memset(longest, 'y', sizeof longest);
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_ids(w, "a", 7, 1, 10, &err), err);
+	struct event events[] = { { .id = SLICE_LIT("i1") }, { .id = SLICE_LIT("") }, { .id = SLICE_LIT("i7") }, { .id = SLICE_LIT("i1") },
+				  { .id = SLICE_LIT("") }, { .id = slice_of(longest, WAL_KEY_MAX + 1) }, { .id = slice_of(longest, WAL_KEY_MAX + 1) },
+				  { .id = slice_of(longest, WAL_KEY_MAX) }, { .id = slice_of(longest, WAL_KEY_MAX) }, { .id = SLICE_LIT("i2") } };
+	const bool want[] = { false, false, true, true, false, false, false, false, true, false };
+	bool known[10];
+	uint64_t ticket;
+	CHECK_INT(wal_ids_known(w, SLICE_LIT("a"), events, 10, known, &ticket), 3);
+	for (int i = 0; i < 10; i++)
+		CHECK_INT(known[i], want[i]);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_ids_are_forgotten_after_the_window)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	o.key_window_us = 200000;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_ids(w, "a", 0, 10, 10, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK(id_known(w, "a", "i3", NULL));
+	clock_sleep_us(250000);
+	CHECK(!id_known(w, "a", "i3", NULL));
+	CHECK_OK(append_ids(w, "a", 0, 10, 10, &err), err);
+	CHECK(id_known(w, "a", "i3", NULL));
+	wal_free(w);
+	w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK(id_known(w, "a", "i3", NULL));
+	CHECK_OK(wal_close(w, &err), err);
+}
+
 TEST_MAIN()
