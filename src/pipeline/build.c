@@ -24,8 +24,9 @@
 
 struct part_file {
 	char *temp; /* local path while it is being written; NULL once it is stored */
-	char *key;  /* relative to the table's folder */
+	char *key;  /* relative to the table's folder; its last part, the content's hash, comes with the footer */
 	uint64_t offset;
+	struct hash128_stream *content;
 	struct parquet_writer *writer;
 	uint64_t events;
 	struct hash128 hash;
@@ -81,7 +82,7 @@ rc_t builder_new(const struct build_options *opts, const struct schema *start, s
 {
 	struct builder *b = NEW(struct builder);
 	b->opts = *opts;
-	uint32_t space = 0;
+	uint32_t space = (uint32_t)opts->key_seed;
 	while (!space)
 		random_bytes(&space, sizeof space);
 	struct shred_options so = {
@@ -102,6 +103,7 @@ rc_t builder_new(const struct build_options *opts, const struct schema *start, s
 static void part_file_free(struct part_file *f)
 {
 	parquet_writer_free(f->writer);
+	hash128_stream_free(f->content);
 	parquet_file_info_clear(&f->info);
 	if (f->temp)
 		file_remove(f->temp, NULL);
@@ -181,8 +183,10 @@ static rc_t sink_write(void *ctx, const void *data, size_t len, struct err *rete
 	TRY(file_open(f->temp, FILE_CREATE, &fd, reterr));
 	rc_t rc = file_pwrite(fd, f->temp, data, len, f->offset, reterr);
 	file_close(fd);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		f->offset += len;
+		hash128_stream_add(f->content, data, len);
+	}
 	return rc;
 }
 
@@ -192,7 +196,8 @@ static rc_t file_begin(struct builder *b, struct part *p, struct err *reterr)
 	int y, m, d;
 	date_from_days(p->day, &y, &m, &d);
 	f->day = p->day;
-	f->key = mem_printf("data/year=%04d/month=%02d/day=%02d/%s-%u.parquet", y, m, d, b->stem, p->file_count);
+	f->content = hash128_stream_new();
+	f->key = mem_printf("data/year=%04d/month=%02d/day=%02d/%s-%u", y, m, d, b->stem, p->file_count);
 	struct parquet_sink sink = { f, sink_write };
 	struct parquet_writer_options wo;
 	parquet_writer_options_default(&wo);
@@ -554,6 +559,15 @@ static void file_notes(struct builder *b, struct part_file *f)
 	parquet_writer_metadata(f->writer, BUILD_COUNT_KEY, buf_slice(&notes));
 }
 
+/* A put that nobody waits for any more (its sender died, or gave up) may come through at any time. Under the name of what it holds it replaces
+ * nothing but itself. */
+static void name_file(struct part_file *f)
+{
+	char *key = mem_printf("%s-%08x.parquet", f->key, (unsigned)hash128_stream_value(f->content).lo);
+	free(f->key);
+	f->key = key;
+}
+
 static void describe_file(struct part_file *f, struct data_file *ret)
 {
 	f->columns = mem_zalloc(f->info.leaf_count, sizeof *f->columns);
@@ -623,6 +637,7 @@ rc_t builder_publish(struct builder *b, struct table *t, const struct data_file 
 		struct part_file *f = b->files[i];
 		file_notes(b, f);
 		TRY(parquet_writer_finish(f->writer, shredder_schema(b->shredder), &f->info, reterr));
+		name_file(f);
 		describe_file(f, &b->result[i]);
 	}
 	TRY(put_files(b, t, reterr));

@@ -4,7 +4,8 @@
  * Promise: every event that the source gives is in exactly one file. Memory stays within options.memory_bytes (plus the schema and file
  *   footers) however many partitions a cut has and however its times are shuffled: row groups are sealed early; partitions too small for
  *   that are dropped from memory and shredded again from the source, some at a time. At most one file a partition and file_bytes.
- * Not promised: that files not committed are cleaned up after a crash (they carry deterministic names: the repeated cut replaces them).
+ * Not promised: that files not committed are cleaned up after a crash (their names tell the cut and the content: a cut that is
+ *   repeated with other bytes, because the table has other columns by now, does not replace them; a sweep that is told to (table_keep.data) takes them).
  * Ownership: the builder borrows store, table and options' strings. Threads: one thread a builder.
  */
 #ifndef PIPELINE_BUILD_H
@@ -40,6 +41,7 @@ struct build_options {
 	uint64_t file_bytes;      /* a file of about this size is closed, the next begun */
 	size_t memory_bytes;      /* for columns being filled */
 	uint64_t after;           /* events at or before this position are left out */
+	uint64_t key_seed;        /* not 0: from the same seed, events and schema come the same bytes. Others must not have it: it names the key table */
 	bool quarantine;          /* true: only events that have a reason; false: only those that have none */
 };
 
@@ -49,7 +51,8 @@ rc_t builder_new(const struct build_options *opts, const struct schema *start, s
 void builder_free(struct builder *b);
 AUTO_DEFINE(builder, builder_free)
 
-/* Step 1: reads the source and builds temporary files. `stem` names the cut: files become <stem>-<n>.parquet. */
+/* Step 1: reads the source and builds temporary files. `stem` names the cut: files become <stem>-<n>-<hash of their
+ * bytes>.parquet. */
 rc_t builder_run(struct builder *b, const struct build_source *source, const char *stem, struct err *reterr);
 uint64_t builder_events(const struct builder *b);          /* of the last run */
 uint64_t builder_left_out(const struct builder *b);        /* events of the source that were of the other kind */

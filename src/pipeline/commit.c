@@ -73,6 +73,18 @@ static rc_t append_built(struct commit *c, struct builder *b, const char *name, 
 	return RC_OK;
 }
 
+/* A commit that fails again and again (a store that takes files and no commits) shall put the same file again, not one more each time: all that
+ * decides its bytes is in the seed. Not for a loaded file, which may change, and not over a restart, which may be another program. */
+static uint64_t key_seed(const struct commit *c, const char *name, struct table *t, uint64_t after)
+{
+	if (c->measured)
+		return 0;
+	AUTO_MEM char *text = mem_printf("%016llx %s %s %llu %llu %s %d %d %s", (unsigned long long)c->p->random, c->log, name, (unsigned long long)after,
+					 (unsigned long long)c->upto, t ? table_uuid(t) : "", t ? table_schema(t)->schema_id : -1,
+					 t ? table_schema(t)->last_id : -1, c->settings.time_field ? c->settings.time_field : "");
+	return hash64(slice_str(text));
+}
+
 static rc_t new_builder(struct commit *c, const char *name, bool quarantine, struct table *t, uint64_t after, struct builder **ret,
 			struct err *reterr)
 {
@@ -88,11 +100,12 @@ static rc_t new_builder(struct commit *c, const char *name, bool quarantine, str
 		.memory_bytes = po->memory_bytes,
 		.quarantine = quarantine,
 		.after = after,
+		.key_seed = key_seed(c, name, t, after),
 	};
 	return builder_new(&bo, t ? table_schema(t) : NULL, ret, reterr);
 }
 
-/* A cut's files are named after where it starts (behind which position), so that a repeated cut replaces its own files. */
+/* A cut's files are named after where it starts (behind which position). */
 static void stem_of(const struct commit *c, uint64_t after, char out[96])
 {
 	snprintf(out, 96, "%s-%012llx", c->log, (unsigned long long)after);

@@ -1,7 +1,7 @@
 /* The hydrate loop: wal.read → shred → parquet → cut → store.put* → table.commit(positions) → wal.trim. Its order is what makes a crash at
  * any step harmless:
  *
- *   1 the cut (a range of positions) is durable in the log      a restart makes the same rows under the same file names
+ *   1 the cut (a range of positions) is durable in the log      a restart makes the same rows
  *   2 new columns are committed to the table                    no file ever uses a column that the table does not know
  *   3 files are stored                                          not yet visible: no table names them
  *   4 one table commit: the files and the position, together    exactly-once; requires the position that the cut started from

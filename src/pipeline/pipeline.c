@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/random.h"
 #include "pipeline/pipeline_internal.h"
 
 #define LOG_BYTES ((uint64_t)16 << 30) /* the log's own default */
@@ -66,6 +67,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	p->opts.commit_bytes = commit_bytes(opts);
 	lakes_init(p);
 	p->lock_fd = -1;
+	random_bytes(&p->random, sizeof p->random);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_mutex_init(&p->build, NULL);
 	pthread_cond_init(&p->due_some, NULL);

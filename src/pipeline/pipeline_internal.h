@@ -67,6 +67,7 @@ struct declared {
 
 struct pipeline {
 	struct pipeline_options opts;
+	uint64_t random;      /* drawn at open (commit.c) */
 	struct declared *declared; /* under rules_lock */
 	size_t declared_count;
 	struct place *places; /* the first is the lake; only appended to */
