@@ -1,4 +1,5 @@
-/* An object store as S3 is one: whole objects, durable at once, no folders, a conditional create; and what it does on a bad day. */
+/* An object store as S3 is one: whole objects, durable at once, no folders, a conditional create; and what it does on a bad day. A put whose sender
+ * died, or was told nothing, may still come through later. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,8 @@ static rc_t unknown(const char *key, struct err *reterr)
 static rc_t request(const char *what, const char *key, struct err *reterr)
 {
 	door(what, key, 0);
+	if (sim_latency)
+		task_sleep(1 + (int64_t)chance_below(CHANCE_STORE, (uint64_t)sim_latency));
 	if (fault_now(FAULT_SLOW))
 		task_sleep(100000 + (int64_t)chance_below(CHANCE_STORE, 5000000));
 	if (fault_now(FAULT_DENIED)) {
@@ -132,15 +135,81 @@ static void apply(const char *key, struct slice content)
 	o->mtime = clock_wall_us() / 1000000 * 1000000; /* as S3: whole seconds */
 }
 
+/* ---- puts on their way ---- */
+
+struct put {
+	const char *key;
+	struct slice content;
+	enum store_put_mode mode;
+	int node;
+};
+static struct put *flights[64];
+unsigned bucket_late;
+
+static bool land(const struct put *p)
+{
+	if (p->mode == STORE_CREATE && find(p->key))
+		return false;
+	apply(p->key, p->content);
+	return true;
+}
+
+static void *land_late(void *arg)
+{
+	const struct put *p = arg;
+	task_sleep(1 + (int64_t)chance_below(CHANCE_STORE, chance_of(CHANCE_STORE, 70) ? 300000 : 5000000));
+	bool done = land(p);
+	trace("late PUT", p->key, done);
+	story("a put that node %d was told nothing about %s: %s", p->node, done ? "comes through" : "finds the name taken", p->key);
+	bucket_late--;
+	return NULL;
+}
+
+static void come_later(const struct put *p)
+{
+	struct put *later = NEW(struct put);
+	uint8_t *bytes = mem_alloc(p->content.len + 1);
+	memcpy(bytes, p->content.data, p->content.len);
+	*later = (struct put){ mem_strdup(p->key), { bytes, p->content.len }, p->mode, p->node };
+	bucket_late++;
+	task_start(WORLD, land_late, later);
+}
+
+void bucket_lost(int node)
+{
+	for (size_t i = 0; i < sizeof flights / sizeof *flights; i++) {
+		if (!flights[i] || flights[i]->node != node)
+			continue;
+		if (chance_of(CHANCE_STORE, 60))
+			come_later(flights[i]);
+		flights[i] = NULL;
+	}
+}
+
+static rc_t travel(struct put *p, const char *what, struct err *reterr)
+{
+	size_t i = 0;
+	while (flights[i])
+		if (++i == sizeof flights / sizeof *flights)
+			violated("too many puts at a time");
+	flights[i] = p;
+	rc_t rc = request(what, p->key, reterr);
+	flights[i] = NULL;
+	return rc;
+}
+
 static rc_t b_put(void *self, const char *key, struct slice content, enum store_put_mode mode, struct err *reterr)
 {
 	(void)self;
-	TRY(request(mode == STORE_CREATE ? "PUT if absent" : "PUT", key, reterr));
-	if (fault_now(FAULT_RESET) && chance_of(CHANCE_STORE, 30))
-		return unknown(key, reterr); /* and was not applied */
-	if (mode == STORE_CREATE && find(key))
+	struct put p = { key, content, mode, task_node() };
+	TRY(travel(&p, mode == STORE_CREATE ? "PUT if absent" : "PUT", reterr));
+	if (fault_now(FAULT_RESET) && chance_of(CHANCE_STORE, 50)) {
+		if (chance_of(CHANCE_STORE, 50))
+			come_later(&p);
+		return unknown(key, reterr); /* and was not applied yet */
+	}
+	if (!land(&p))
 		return err_set(reterr, RC_CONFLICT, "%s is there already", key);
-	apply(key, content);
 	return answered(key, reterr);
 }
 

@@ -205,6 +205,34 @@ void disk_power_cut(const char *prefix)
 			set(&seen, kept.list[i].path, kept.list[i].ino);
 }
 
+const uint8_t *disk_bytes(const char *path, size_t *ret_len)
+{
+	const struct name *have = find(&seen, path);
+	*ret_len = have ? have->ino->size : 0;
+	return have ? have->ino->cur : NULL;
+}
+
+void disk_flip(const char *path, size_t at, uint8_t bit)
+{
+	struct inode *f = find(&seen, path)->ino;
+	f->cur[at] ^= bit;
+	f->dur[at] ^= bit;
+}
+
+void disk_each(const char *prefix, void (*each)(void *ctx, const char *path), void *ctx)
+{
+	for (size_t i = 0; i < seen.count; i++)
+		if (starts(seen.list[i].path, prefix))
+			each(ctx, seen.list[i].path);
+}
+
+/* What takes time on a real disk, and lets others in between. */
+static void busy(void)
+{
+	if (sim_latency > 3 && task_node() >= 0)
+		task_sleep(1 + (int64_t)chance_below(CHANCE_DISK, (uint64_t)sim_latency / 4));
+}
+
 static void release(int fd)
 {
 	if (fds[fd].ino && fds[fd].ino->lock_fd == fd + 1)
@@ -361,6 +389,7 @@ ssize_t MAKE(pwrite64)(int fd, const void *data, size_t len, off_t at)
 int MAKE(fdatasync)(int fd)
 {
 	door("sync", path_of(fd), 0);
+	busy();
 	struct inode *f = of(fd);
 	if (fault_now(FAULT_SYNC)) {
 		settle(f, (unsigned)chance_below(CHANCE_DISK, 90));
@@ -430,6 +459,7 @@ int MAKE(lstat64)(const char *path, struct stat *st)
 int MAKE(link)(const char *from, const char *to)
 {
 	door("link", to, 0);
+	busy();
 	struct name *have = find(&seen, from);
 	AUTO_MEM char *dir = parent(to);
 	if (!have || !is_dir(&seen, dir))

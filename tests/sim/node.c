@@ -1,4 +1,4 @@
-/* Nodes, their clients, and the plan of what goes wrong. */
+/* Nodes and their clients. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,43 +7,17 @@
 #include "pipeline/pipeline.h"
 #include "sim.h"
 
-#define EVENTS_TARGET 1200
 #define CLIENTS 3
-#define DRAIN_US ((int64_t)3600 * 1000000)
-#define PLAN_MAX 64
-#define CRASHES_MIN 3
-#define FAULTS_MIN 5
 
-enum step_kind { STEP_FAULT, STEP_KILL, STEP_POWER, STEP_FOREIGN, STEP_EXPIRE };
-struct step {
-	enum step_kind kind;
-	int64_t wait;    /* µs behind the step before */
-	int node;
-	enum fault fault;
-	int64_t length;  /* of a fault, µs */
-	unsigned after;  /* a crash comes with this effect from now on */
-	unsigned nested; /* and so often again in the starts behind it */
-};
-static struct step plan[PLAN_MAX];
-
-static struct node {
-	struct pipeline *p;
-	unsigned life, users; /* users: tasks with `p` in hand */
-	bool up, closed;
-	unsigned crash_after, nested;
-	bool power;
-	int64_t fault_until[FAULT_COUNT];
-	unsigned fault_percent[FAULT_COUNT];
-} nodes[NODES];
-
-bool sim_folder;
+struct node nodes[NODES];
+bool sim_folder, sim_draining;
 struct sent sim_sent[SENT_MAX];
 size_t sim_sent_count;
 uint64_t sim_faults_met, sim_crashes;
+unsigned sim_power_cuts;
 static uint64_t next_number;
-static bool draining;
 
-static const char *const fault_names[] = { "syncs fail", "writes fail", "the disk is full", "no file handle is left", "the store says 503",
+const char *const fault_names[] = { "syncs fail", "writes fail", "the disk is full", "no file handle is left", "the store says 503",
 					   "the store's answers are lost", "the store denies access", "the store is slow" };
 
 const char *sim_lake(void)
@@ -65,6 +39,11 @@ bool fault_now(enum fault f)
 
 static void *life(void *arg);
 
+void node_start(int n)
+{
+	task_start(n, life, &nodes[n]);
+}
+
 /* The process is gone. Its memory stays where it is, nobody looks at it again. */
 static bool end_process(int n)
 {
@@ -72,16 +51,19 @@ static bool end_process(int n)
 	nodes[n].up = false;
 	nodes[n].users = 0;
 	nodes[n].life++;
+	nodes[n].point = NULL;
+	bucket_lost(n);
 	bool self = task_kill_node(n);
 	disk_close_all(n);
 	return self;
 }
 
-static void crash(int n, bool power)
+void node_crash(int n, bool power)
 {
 	bool self = false;
 	char prefix[8];
 	sim_crashes++;
+	sim_power_cuts += power;
 	story("node %d: %s", n, power ? sim_folder ? "power cut (all nodes)" : "power cut" : "killed");
 	for (int i = 0; i < NODES; i++)
 		if (i == n || (power && sim_folder))
@@ -95,7 +77,7 @@ static void crash(int n, bool power)
 		nodes[i].crash_after = nodes[i].nested ? 1 + (unsigned)chance_below(CHANCE_PLAN, 150) : 0;
 		nodes[i].power = chance_of(CHANCE_PLAN, 60);
 		nodes[i].nested -= nodes[i].nested > 0;
-		task_start(i, life, &nodes[i]);
+		node_start(i);
 	}
 	if (self)
 		task_leave_for_good();
@@ -104,8 +86,15 @@ static void crash(int n, bool power)
 void nodes_door(void)
 {
 	int n = task_node();
-	if (n >= 0 && nodes[n].crash_after && --nodes[n].crash_after == 0)
-		crash(n, nodes[n].power);
+	if (n >= 0 && !nodes[n].point && nodes[n].crash_after && --nodes[n].crash_after == 0)
+		node_crash(n, nodes[n].power);
+}
+
+void nodes_point(const char *name)
+{
+	int n = task_node();
+	if (n >= 0 && nodes[n].point && !strcmp(nodes[n].point, name))
+		nodes[n].point = NULL;
 }
 
 /* ---- clients ---- */
@@ -117,12 +106,13 @@ static struct sent *to_send(int n)
 		if (s->node == n && s->keyed && !s->acked && s->life != nodes[n].life)
 			return s;
 	}
-	if (draining || next_number >= EVENTS_TARGET || sim_sent_count == SENT_MAX)
+	if (sim_draining || sim_sent_count == SENT_MAX || next_number > FOREIGN_FIRST - 100)
 		return NULL;
 	struct sent *s = &sim_sent[sim_sent_count++];
 	*s = (struct sent){ .node = n, .collection = (int)chance_below(CHANCE_CLIENT, 2), .first = next_number,
-			    .count = chance_of(CHANCE_CLIENT, 10) ? 60 : 1 + chance_below(CHANCE_CLIENT, 20), .keyed = chance_of(CHANCE_CLIENT, 40),
+			    .count = chance_of(CHANCE_CLIENT, 12) ? 80 : 1 + chance_below(CHANCE_CLIENT, 20), .keyed = chance_of(CHANCE_CLIENT, 40),
 			    .bad = chance_of(CHANCE_CLIENT, 10) };
+	s->begun = clock_wall_us();
 	next_number += s->count;
 	return s;
 }
@@ -139,6 +129,13 @@ static rc_t post_once(struct pipeline *p, struct sent *s, const char *body, cons
 	}
 	if (rc == RC_OK && reply.ticket)
 		rc = wal_wait(pipeline_wal(p), reply.ticket, err);
+	if (rc != RC_OK)
+		return rc;
+	s->position = reply.position;
+	memcpy(s->log, reply.log, sizeof s->log);
+	if (reply.accepted != s->count + s->bad || reply.quarantined != s->bad)
+		violated("a request of %llu events and %u bad ones was answered with %llu and %llu", (unsigned long long)s->count, s->bad,
+			 (unsigned long long)reply.accepted, (unsigned long long)reply.quarantined);
 	return rc;
 }
 
@@ -170,7 +167,7 @@ static void mend(int n, struct pipeline *p)
 	if (chance_of(CHANCE_CLIENT, 50))
 		wal_reopen(pipeline_wal(p), NULL);
 	else
-		crash(n, false);
+		node_crash(n, false);
 }
 
 static void *client(void *arg)
@@ -185,6 +182,7 @@ static void *client(void *arg)
 		trace("reply", rc_name(rc), s->first);
 		if (rc == RC_OK) {
 			s->acked = true;
+			s->ended = clock_wall_us();
 			sim_acked += s->count;
 		} else {
 			story("node %d: not acked %llu: %s", n, (unsigned long long)s->first, err.text);
@@ -194,7 +192,7 @@ static void *client(void *arg)
 			s->dead = !s->keyed;
 			mend(n, p);
 		}
-		task_sleep(1000 + (int64_t)chance_below(CHANCE_CLIENT, 1000000));
+		task_sleep(1000 + (int64_t)chance_below(CHANCE_CLIENT, 700000));
 	}
 	node->users--;
 	return NULL;
@@ -203,7 +201,7 @@ static void *client(void *arg)
 static void *flusher(void *arg)
 {
 	struct pipeline *p = ((struct node *)arg)->p;
-	while (!draining) {
+	while (!sim_draining) {
 		task_sleep(500000 + (int64_t)chance_below(CHANCE_CLIENT, 4000000));
 		pipeline_flush(p, chance_of(CHANCE_CLIENT, 50) ? collection_name((int)chance_below(CHANCE_CLIENT, 2)) : NULL, NULL);
 	}
@@ -224,6 +222,8 @@ static void *life(void *arg)
 	pipeline_options_default(&o);
 	o.lake = sim_lake();
 	o.data_dir = dir;
+	o.codec = PARQUET_UNCOMPRESSED; /* time is better spent on more seeds */
+	o.salvage = node->salvage;
 	o.memory_bytes = 4 << 20;
 	o.log_bytes = 4 << 20;
 	o.commit_idle_us = o.commit_busy_us = 2000000;
@@ -232,12 +232,16 @@ static void *life(void *arg)
 		rc = pipeline_start(p, &err);
 	if (rc != RC_OK) {
 		story("node %d: does not start: %s", n, err.text);
-		if (rc == RC_CORRUPT || rc == RC_INVALID || rc == RC_UNSUPPORTED)
+		if (rc == RC_CORRUPT && node->rotten) /* somebody reads that and does as it says */
+			node->salvage = true;
+		else if (rc == RC_CORRUPT || rc == RC_INVALID || rc == RC_UNSUPPORTED)
 			violated("node %d does not start: %s", n, err.text);
 		end_process(n);
-		task_start(n, life, node);
+		node_start(n);
 		task_leave_for_good();
 	}
+	rot_started(n, p);
+	node->rotten = node->salvage = false;
 	story("node %d: up, next position %llu", n, (unsigned long long)wal_next_position(pipeline_wal(p)));
 	node->p = p;
 	node->up = true;
@@ -248,87 +252,12 @@ static void *life(void *arg)
 	return NULL;
 }
 
-/* ---- foreign writers ---- */
-
-static rc_t open_lake(struct store **ret, struct err *err)
-{
-	if (sim_folder)
-		return store_open(sim_lake(), NULL, ret, err);
-	*ret = bucket_open();
-	return RC_OK;
-}
-
-static void foreign(bool expire)
-{
-	AUTO(store) *store = NULL;
-	AUTO(table) *t = NULL;
-	struct err err = { 0 };
-	const char *name = collection_name((int)chance_below(CHANCE_PLAN, 2));
-	rc_t rc = open_lake(&store, &err);
-	if (rc == RC_OK)
-		rc = table_open(store, name, &t, &err);
-	if (rc == RC_OK && expire) {
-		struct table_keep keep = table_keep_default();
-		keep.snapshot_age = 0;
-		keep.snapshots_min = keep.snapshots_max = 1;
-		rc = table_expire(t, &keep, NULL, &err);
-	} else if (rc == RC_OK) {
-		char value[32];
-		snprintf(value, sizeof value, "%llu", (unsigned long long)chance(CHANCE_PLAN));
-		struct table_property update = { "foreign.note", value };
-		struct table_commit commit = { .updates = &update, .update_count = 1 };
-		rc = table_append(t, &commit, &err);
-	}
-	story("%s of %s: %s", expire ? "expiry" : "foreign commit", name, rc == RC_OK ? "done" : err.text);
-	if (rc == RC_CORRUPT)
-		violated("another engine finds %s damaged: %s", name, err.text);
-}
-
-/* ---- the plan ---- */
-
-static void make_plan(void)
-{
-	unsigned count = 14 + (unsigned)chance_below(CHANCE_PLAN, 10);
-	for (unsigned i = 0; i < count; i++) {
-		struct step *s = &plan[i];
-		unsigned what = (unsigned)chance_below(CHANCE_PLAN, 100);
-		s->kind = i % 4 == 1 ? (what < 60 ? STEP_POWER : STEP_KILL) : what < 55 ? STEP_FAULT : what < 85 ? STEP_FOREIGN : STEP_EXPIRE;
-		if (i % 3 == 0)
-			s->kind = STEP_FAULT;
-		s->wait = 100000 + (int64_t)chance_below(CHANCE_PLAN, 1500000);
-		s->node = (int)chance_below(CHANCE_PLAN, NODES);
-		s->fault = (enum fault)chance_below(CHANCE_PLAN, sim_folder ? FAULT_503 : FAULT_COUNT);
-		s->length = 50000 + (int64_t)chance_below(CHANCE_PLAN, 3000000);
-		s->after = 1 + (unsigned)chance_below(CHANCE_PLAN, chance_of(CHANCE_PLAN, 50) ? 20 : 400);
-		s->nested = chance_of(CHANCE_PLAN, 50) ? 1 + (unsigned)chance_below(CHANCE_PLAN, 3) : 0;
-	}
-	sim_plan_count = count;
-}
-
-static void do_step(unsigned i)
-{
-	struct step *s = &plan[i];
-	struct node *n = &nodes[s->node];
-	switch (s->kind) {
-	case STEP_FAULT:
-		story("step %u: node %d: %s for %lld ms", i, s->node, fault_names[s->fault], (long long)(s->length / 1000));
-		n->fault_until[s->fault] = sim_now() + s->length;
-		n->fault_percent[s->fault] = s->fault == FAULT_DENIED ? 100 : 30 + (unsigned)(s->after % 60);
-		break;
-	case STEP_KILL:
-	case STEP_POWER:
-		story("step %u: node %d: %s after %u effects, then in %u starts", i, s->node, s->kind == STEP_POWER ? "power cut" : "kill", s->after, s->nested);
-		n->power = s->kind == STEP_POWER;
-		n->crash_after = s->after;
-		n->nested = s->nested;
-		break;
-	default:
-		story("step %u: %s", i, s->kind == STEP_FOREIGN ? "a foreign commit" : "an expiry of all snapshots");
-		foreign(s->kind == STEP_EXPIRE);
-	}
-}
-
 /* ---- the end ---- */
+
+bool nodes_all_sent(void)
+{
+	return sim_acked >= EVENTS_MIN || sim_sent_count == SENT_MAX || next_number > FOREIGN_FIRST - 100;
+}
 
 static rc_t any_left(void *ctx, struct slice name, const struct wal_pending *pending)
 {
@@ -342,8 +271,6 @@ static void *drain(void *arg)
 	struct node *node = arg;
 	struct pipeline *p = node->p;
 	unsigned tries = 0;
-	while (node->users)
-		task_sleep(100000);
 	for (uint64_t left = 1; left;) {
 		struct err err = { 0 };
 		left = 0;
@@ -360,18 +287,18 @@ static void *drain(void *arg)
 	return NULL;
 }
 
-static bool settled(void)
+bool nodes_settled(void)
 {
 	for (size_t i = 0; i < sim_sent_count; i++)
 		if (sim_sent[i].keyed && !sim_sent[i].acked)
 			return false;
 	for (int i = 0; i < NODES; i++)
-		if (!nodes[i].up)
+		if (!nodes[i].up || nodes[i].users)
 			return false;
 	return true;
 }
 
-static bool all_closed(void)
+bool nodes_closed(void)
 {
 	for (int i = 0; i < NODES; i++)
 		if (!nodes[i].closed)
@@ -379,69 +306,9 @@ static bool all_closed(void)
 	return true;
 }
 
-static void wait_for(bool (*what)(void), const char *why)
-{
-	for (int64_t end = sim_now() + DRAIN_US; !what(); task_sleep(200000))
-		if (sim_now() > end)
-			violated("an hour after the last fault %s", why);
-}
 
-/* A seed with a mild plan gets more of it, unless its smallest plan is being looked for. */
-static void at_least(void)
+void nodes_drain(void)
 {
-	for (unsigned i = 0; i < sizeof sim_dropped; i++)
-		if (sim_dropped[i])
-			return;
-	for (unsigned i = 0; i < 40 && (sim_crashes < CRASHES_MIN || sim_faults_met < FAULTS_MIN); i++) {
-		struct step s = { .kind = sim_faults_met < FAULTS_MIN && i % 2 ? STEP_FAULT : i % 4 ? STEP_POWER : STEP_KILL, .node = (int)(i % NODES),
-				  .fault = (enum fault)(i % FAULT_HANDLES), .length = 1000000, .after = 1 + i * 7 };
-		plan[PLAN_MAX - 1] = s;
-		do_step(PLAN_MAX - 1);
-		task_sleep(1000000);
-	}
-}
-
-static bool all_sent(void)
-{
-	return next_number >= EVENTS_TARGET;
-}
-
-void *sim_main(void *unused)
-{
-	(void)unused;
-	sim_folder = sim_seed & 1;
-	make_plan();
-	for (int i = 0; i < NODES; i++) {
-		nodes[i].life = 1;
-		task_start(i, life, &nodes[i]);
-	}
-	for (unsigned i = 0; i < sim_plan_count; i++) {
-		task_sleep(plan[i].wait);
-		if (!sim_dropped[i])
-			do_step(i);
-	}
-	at_least();
-	wait_for(all_sent, "not all events are sent");
-	story("faults end");
-	for (int i = 0; i < NODES; i++) {
-		memset(nodes[i].fault_until, 0, sizeof nodes[i].fault_until);
-		nodes[i].crash_after = nodes[i].nested = 0;
-	}
-	draining = true;
-	wait_for(settled, "a client still gets no ack, or a node does not start");
 	for (int i = 0; i < NODES; i++)
 		task_start(i, drain, &nodes[i]);
-	wait_for(all_closed, "the log is not drained");
-	oracle_check();
-	sim_done();
-}
-
-rc_t __real_wal_open(const struct wal_options *options, struct wal **ret, struct err *reterr);
-rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct err *reterr);
-/* Small segments, so that a thousand events rotate, trim and recycle them. */
-rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct err *reterr)
-{
-	struct wal_options o = *options;
-	o.segment_bytes = 64 << 10;
-	return __real_wal_open(&o, ret, reterr);
 }

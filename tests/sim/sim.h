@@ -3,9 +3,13 @@
  *   task.c    threads as coroutines: one runs at a time, who is next is drawn; the clock moves when nobody can run
  *   disk.c    the system calls below os/file.c: a page cache, what a power cut leaves of it, errors
  *   bucket.c  an object store: one more struct store_ops
- *   node.c    a node's life: start, clients, commits, crash; the plan of what goes wrong; foreign writers
+ *   node.c    a node's life: start, clients, commits, crash
+ *   plan.c    what goes wrong, and when; the end
+ *   other.c   writers that are no node: commits, rows, files, expiry
+ *   rot.c     a log's bytes go bad while nobody looks; what a start says about them, and about a torn tail
  *   oracle.c  what was promised, and what the tables hold
  *   sim.c     seeds, the story of one, the smallest plan that still fails
+ *   heap.c, memo.c   only make it fast
  *
  * A crash drops a node's tasks where they stand and never looks at its memory again (a seed is a process of its own).
  */
@@ -17,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "pipeline/pipeline.h"
 
 #define NODES 2
 #define WORLD (-1) /* tasks of nobody: the plan, foreign writers, the check at the end. No fault meets them */
@@ -38,29 +43,81 @@ void task_start(int node, void *(*run)(void *), void *arg);
 void task_run_all(void); /* until no task is left */
 void task_sleep(int64_t us);
 int task_node(void);     /* whose task this is */
+void task_pause(int node, int64_t until); /* as SIGSTOP */
 bool task_kill_node(int node); /* true: the caller's, who ends with task_leave_for_good */
+void task_tell(void); /* on stdout, where everybody stands; the last thing a seed does */
 void task_leave_for_good(void) __attribute__((noreturn));
 int64_t sim_now(void);
 /* Every effect passes here, before it happens: others may come first, the node may crash. */
 void door(const char *what, const char *of, uint64_t n);
+
+/* ---- memo.c ---- */
+extern bool sim_memo; /* JSON that was parsed before is not parsed again */
 
 /* ---- what goes wrong ---- */
 enum fault { FAULT_SYNC, FAULT_WRITE, FAULT_FULL, FAULT_HANDLES, FAULT_503, FAULT_RESET, FAULT_DENIED, FAULT_SLOW, FAULT_COUNT };
 bool fault_now(enum fault f); /* does it meet this call of this task? */
 extern uint64_t sim_faults_met, sim_crashes;
 
+extern int64_t sim_latency; /* µs: requests and syncs take up to about so long; a constant of the seed */
+
 /* ---- disk.c ---- */
 void disk_power_cut(const char *prefix); /* of every path that begins so */
 void disk_close_all(int node);
+const uint8_t *disk_bytes(const char *path, size_t *ret_len); /* as programs see them; NULL: no such file */
+void disk_flip(const char *path, size_t at, uint8_t bit);
+void disk_each(const char *prefix, void (*each)(void *ctx, const char *path), void *ctx);
 
 /* ---- bucket.c ---- */
-struct store;
 struct store *bucket_open(void);
+void bucket_lost(int node);  /* it died: its requests on their way may still come through */
+extern unsigned bucket_late; /* that have not yet */
 
 /* ---- node.c ---- */
+struct node {
+	struct pipeline *p;
+	unsigned life, users; /* users: tasks with `p` in hand */
+	bool up, closed;
+	unsigned crash_after, nested;
+	const char *point;    /* crash_after counts from the next passing of this fault point on; NULL: from now */
+	bool power;
+	bool rotten, salvage; /* its log was damaged; it is started with --salvage */
+	int64_t fault_until[FAULT_COUNT];
+	unsigned fault_percent[FAULT_COUNT];
+};
+extern struct node nodes[NODES];
+extern const char *const fault_names[];
 extern bool sim_folder; /* the lake is a folder on the one disk of all nodes; else a bucket, and a disk a node */
+extern bool sim_draining; /* no new events */
+#define EVENTS_MIN 1000
+#define NUMBERS_MAX 8192
+#define FOREIGN_FIRST 6000 /* numbers from here on are other writers' */
 const char *sim_lake(void);
+void node_start(int n);
+void node_crash(int n, bool power);
 void nodes_door(void); /* a crash that was planned for about now happens */
+void nodes_point(const char *name);
+bool nodes_all_sent(void);
+bool nodes_settled(void); /* everybody is up, whoever has a key has an answer */
+void nodes_drain(void);
+bool nodes_closed(void);
+
+/* ---- other.c ---- */
+void other_commit(unsigned kind); /* properties, rows or a file */
+void other_expire(void);
+extern unsigned other_commits, other_expiries; /* that came through */
+extern unsigned sim_power_cuts;
+struct other_row_state { bool sent, sure; int collection; };
+extern struct other_row_state other_rows[NUMBERS_MAX - FOREIGN_FIRST];
+void other_check(struct store *store); /* their files are as they were */
+
+/* ---- rot.c ---- */
+void rot_log(int node);
+void rot_started(int node, struct pipeline *p); /* what the start gave up, is it right? */
+bool rot_excuses(const char *log, uint64_t position, int64_t acked_at);
+extern unsigned rot_count;
+
+/* ---- plan.c ---- */
 void *sim_main(void *unused);
 
 /* ---- oracle.c ---- */
@@ -71,6 +128,9 @@ struct sent {
 	bool acked, dead;      /* dead: never sent again */
 	unsigned life;         /* of the node that is sending it */
 	unsigned bad;          /* lines that are no JSON */
+	int64_t begun, ended;  /* wall clock: first sent, acked */
+	uint64_t position;     /* acked: of its last event */
+	char log[WAL_ID_LEN + 1];
 };
 extern struct sent sim_sent[];
 extern size_t sim_sent_count;

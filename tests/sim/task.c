@@ -1,6 +1,10 @@
 /* Threads as coroutines. The shipped code calls pthread_*, which the linker leads here. */
+#undef _FORTIFY_SOURCE /* its longjmp knows one stack only */
 #include <errno.h>
+#include <execinfo.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,7 +19,8 @@
 
 enum state { FREE, READY, ASLEEP, ON_COND, ON_MUTEX, ON_JOIN };
 struct task {
-	ucontext_t at;
+	jmp_buf at;
+	bool begun;
 	enum state state;
 	int node, saved_errno;
 	int64_t until; /* ASLEEP; ON_COND: INT64_MAX or the deadline */
@@ -32,10 +37,10 @@ static struct task *tasks[TASKS];
 static size_t task_count;
 static uint64_t next_id = 1, steps;
 static struct task *current;
-static ucontext_t loop;
+static jmp_buf loop;
 static char *stacks[TASKS];
 static size_t stack_count;
-static int64_t now = 1000000;
+static int64_t now = 1000000, paused_until[NODES];
 static const int64_t epoch = (int64_t)1790000000 * 1000000;
 
 int64_t sim_now(void)
@@ -48,11 +53,19 @@ int task_node(void)
 	return current ? current->node : WORLD;
 }
 
+static bool telling; /* where everybody stands; nobody goes on after that */
+
 static void leave(void)
 {
 	struct task *t = current;
 	t->saved_errno = errno;
-	swapcontext(&t->at, &loop);
+	if (!_setjmp(t->at)) /* swapcontext, without its two system calls */
+		_longjmp(loop, 1);
+	if (telling) {
+		void *frames[32];
+		backtrace_symbols_fd(frames, backtrace(frames, 32), 1);
+		_longjmp(loop, 1);
+	}
 	errno = t->saved_errno;
 }
 
@@ -64,8 +77,7 @@ static void entry(void)
 		if (tasks[i]->state == ON_JOIN && tasks[i]->on == t)
 			tasks[i]->state = READY;
 	t->state = FREE;
-	for (;;)
-		setcontext(&loop);
+	_longjmp(loop, 1);
 }
 
 static struct task *start(int node, void *(*run)(void *), void *arg)
@@ -81,11 +93,28 @@ static struct task *start(int node, void *(*run)(void *), void *arg)
 	t->run = run;
 	t->arg = arg;
 	t->id = next_id++;
-	getcontext(&t->at);
-	t->at.uc_stack.ss_sp = t->stack;
-	t->at.uc_stack.ss_size = STACK;
-	makecontext(&t->at, entry, 0);
 	return t;
+}
+
+/* Onto its stack for the first time. */
+static void begin(struct task *t)
+{
+	ucontext_t at;
+	t->begun = true;
+	getcontext(&at);
+	at.uc_stack.ss_sp = t->stack;
+	at.uc_stack.ss_size = STACK;
+	makecontext(&at, entry, 0);
+	setcontext(&at);
+}
+
+static void go_on(struct task *t)
+{
+	if (_setjmp(loop))
+		return;
+	if (t->begun)
+		_longjmp(t->at, 1);
+	begin(t);
 }
 
 void task_start(int node, void *(*run)(void *), void *arg)
@@ -103,6 +132,7 @@ void task_sleep(int64_t us)
 bool task_kill_node(int node)
 {
 	bool self = false;
+	paused_until[node] = 0;
 	for (size_t i = 0; i < task_count; i++)
 		if (tasks[i]->node == node) {
 			tasks[i]->state = FREE;
@@ -113,8 +143,21 @@ bool task_kill_node(int node)
 
 void task_leave_for_good(void)
 {
-	for (;;)
-		setcontext(&loop);
+	_longjmp(loop, 1);
+}
+
+void task_tell(void)
+{
+	static const char *const states[] = { "gone", "ready", "asleep", "waiting", "locked out", "joining" };
+	telling = true;
+	for (volatile size_t i = 0; i < task_count; i++) {
+		if (tasks[i] == current || !tasks[i]->begun)
+			continue;
+		printf("task %llu of node %d: %s\n", (unsigned long long)tasks[i]->id, tasks[i]->node, states[tasks[i]->state]);
+		fflush(stdout);
+		if (!_setjmp(loop))
+			_longjmp(tasks[i]->at, 1);
+	}
 }
 
 static void sweep(void)
@@ -130,13 +173,25 @@ static void sweep(void)
 	task_count = n;
 }
 
+void task_pause(int node, int64_t until)
+{
+	paused_until[node] = until;
+}
+
+static bool paused(const struct task *t)
+{
+	return t->node >= 0 && paused_until[t->node] > now;
+}
+
 /* The clock goes to where somebody wakes. */
 static bool wait_for_time(void)
 {
 	int64_t next = INT64_MAX;
-	for (size_t i = 0; i < task_count; i++)
-		if ((tasks[i]->state == ASLEEP || tasks[i]->state == ON_COND) && tasks[i]->until < next)
-			next = tasks[i]->until;
+	for (size_t i = 0; i < task_count; i++) {
+		const struct task *t = tasks[i];
+		int64_t until = t->state == ASLEEP || t->state == ON_COND ? t->until : t->state == READY ? paused_until[t->node] : INT64_MAX;
+		next = until < next ? until : next;
+	}
 	if (next == INT64_MAX)
 		return false;
 	if (next > now)
@@ -159,7 +214,7 @@ void task_run_all(void)
 		if (++steps > STEPS_MAX)
 			violated("no end after %d steps: somebody turns in a circle", STEPS_MAX);
 		for (size_t i = 0; i < task_count; i++)
-			ready += tasks[i]->state == READY;
+			ready += tasks[i]->state == READY && !paused(tasks[i]);
 		if (!ready) {
 			if (!wait_for_time())
 				violated("everybody waits for somebody: a deadlock");
@@ -167,12 +222,12 @@ void task_run_all(void)
 		}
 		size_t pick = chance_below(CHANCE_SCHEDULE, ready);
 		for (size_t i = 0; i < task_count; i++)
-			if (tasks[i]->state == READY && pick-- == 0) {
+			if (tasks[i]->state == READY && !paused(tasks[i]) && pick-- == 0) {
 				current = tasks[i];
 				break;
 			}
 		trace("run", "", current->id);
-		swapcontext(&loop, &current->at);
+		go_on(current);
 		current = NULL;
 	}
 }
@@ -317,4 +372,5 @@ ssize_t MAKE(getrandom)(void *out, size_t len, unsigned flags)
 void MAKE(fault_hit_)(const char *name)
 {
 	door("point", name, 0);
+	nodes_point(name);
 }

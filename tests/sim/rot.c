@@ -1,0 +1,207 @@
+/* Bytes of a log that change while nobody looks, and what its start must say: of damage, that record and its positions, nothing else; of a tail
+ * that was being written, a file with its bytes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/clock.h"
+#include "sim.h"
+#include "wal/format.h"
+
+#define ROTS 64
+static struct rot {
+	int node;
+	uint64_t first, last; /* positions of the record */
+} rots[ROTS];
+static struct lost {
+	char log[WAL_ID_LEN + 1];
+	uint64_t first, last;
+	int64_t when;
+} losts[4 * ROTS];
+unsigned rot_count;
+static size_t lost_count;
+
+/* ---- looking at a segment's bytes ---- */
+
+struct bytes {
+	const uint8_t *data;
+	size_t len;
+	struct seg_header h;
+};
+
+static bool segment_bytes(const char *path, struct bytes *ret)
+{
+	ret->data = disk_bytes(path, &ret->len);
+	return ret->data && ret->len > SEG_DATA &&
+	       (seg_header_parse(ret->data, &ret->h) == RC_OK || seg_header_parse(ret->data + SEG_HEADER, &ret->h) == RC_OK) &&
+	       strtoull(strrchr(path, '/') + 1, NULL, 16) == ret->h.seq;
+}
+
+static bool record_at(const struct bytes *b, uint64_t at, struct rec_head *ret)
+{
+	return at + REC_HEAD <= b->len && rec_head_parse(&b->h, b->data + at, b->len - at, at, b->len, ret) == REC_VALID &&
+	       crc32c(0, b->data + ret->body, pad8(ret->body_len)) == ret->body_crc;
+}
+
+static uint64_t records_end(const struct bytes *b)
+{
+	struct rec_head r;
+	uint64_t at = SEG_DATA, expected = b->h.first;
+	while (record_at(b, at, &r) && r.first >= expected) {
+		at += r.size;
+		expected = r.first + r.count;
+	}
+	return at;
+}
+
+/* ---- a bit changes ---- */
+
+struct choice {
+	const char *path;
+	uint64_t at;
+	struct rec_head r;
+	unsigned seen;
+};
+
+/* Requests with a key are left alone: who forgets a key may take its request twice, and says so. */
+static void choose(void *ctx, const char *path)
+{
+	struct choice *c = ctx;
+	struct bytes b;
+	struct rec_head r;
+	if (!strstr(path, ".wal") || !segment_bytes(path, &b))
+		return;
+	for (uint64_t at = SEG_DATA; record_at(&b, at, &r); at += r.size)
+		if (r.type == WAL_EVENTS && !(r.flags & REC_FLAG_KEY) && chance_below(CHANCE_DISK, ++c->seen) == 0)
+			c->path = path, c->at = at, c->r = r;
+}
+
+void rot_log(int node)
+{
+	char prefix[32];
+	struct choice c = { 0 };
+	snprintf(prefix, sizeof prefix, "/n%d/data/log/", node);
+	disk_each(prefix, choose, &c);
+	if (!c.path || rot_count == ROTS)
+		return;
+	bool head = chance_of(CHANCE_DISK, 70);
+	uint64_t at = head ? c.at + chance_below(CHANCE_DISK, REC_HEAD + c.r.name_len) : c.r.body + chance_below(CHANCE_DISK, c.r.body_len);
+	story("bit rot: positions %llu to %llu, byte %llu of the %s, at %llu of %s", (unsigned long long)c.r.first,
+	      (unsigned long long)c.r.first + c.r.count - 1, (unsigned long long)(at - (head ? c.at : c.r.body)), head ? "head" : "body",
+	      (unsigned long long)at, c.path);
+	disk_flip(c.path, at, (uint8_t)(1u << chance_below(CHANCE_DISK, 8)));
+	rots[rot_count++] = (struct rot){ node, c.r.first, c.r.first + c.r.count - 1 };
+	nodes[node].rotten = true;
+}
+
+/* ---- what the start said ---- */
+
+static void note_lost(struct pipeline *p, uint64_t first, uint64_t last)
+{
+	if (lost_count == sizeof losts / sizeof *losts)
+		violated("the log reports damage without end");
+	struct lost *l = &losts[lost_count++];
+	*l = (struct lost){ .first = first, .last = last, .when = clock_wall_us() };
+	snprintf(l->log, sizeof l->log, "%s", wal_id(pipeline_wal(p)));
+}
+
+void rot_started(int node, struct pipeline *p)
+{
+	const struct wal_recovery *r = wal_recovery(pipeline_wal(p));
+	for (size_t i = 0; i < r->damage_count; i++) {
+		const struct wal_damage *d = &r->damages[i];
+		bool known = d->last < d->first;
+		for (unsigned k = 0; k < rot_count && !known; k++)
+			known = rots[k].node == node && d->first >= rots[k].first && d->last <= rots[k].last;
+		if (!known)
+			violated("node %d gave up positions %llu to %llu, which nobody has damaged", node, (unsigned long long)d->first,
+				 (unsigned long long)d->last);
+		if (d->last >= d->first)
+			note_lost(p, d->first, d->last);
+		story("node %d: gave up positions %llu to %llu", node, (unsigned long long)d->first, (unsigned long long)d->last);
+	}
+	/* The end of the log was hit: that record, and what was synced with it. */
+	for (unsigned k = rot_count; nodes[node].rotten && r->torn_bytes && k-- > 0;)
+		if (rots[k].node == node) {
+			note_lost(p, rots[k].first, r->torn_last > rots[k].last ? r->torn_last : rots[k].last);
+			break;
+		}
+}
+
+bool rot_excuses(const char *log, uint64_t position, int64_t acked_at)
+{
+	for (size_t i = 0; i < lost_count; i++)
+		if (!strcmp(losts[i].log, log) && position >= losts[i].first && position <= losts[i].last && acked_at <= losts[i].when)
+			return true;
+	return false;
+}
+
+/* ---- a torn tail is kept ---- */
+
+struct tail {
+	char path[128];
+	uint64_t seq, end, last_attempt; /* offset of the last bytes that were meant to be a record */
+	bool attempt;
+	uint8_t *copy;
+	size_t len;
+};
+
+static void newest(void *ctx, const char *path)
+{
+	struct tail *t = ctx;
+	uint64_t seq = strtoull(strrchr(path, '/') + 1, NULL, 16);
+	if (strstr(path, ".wal") && seq >= t->seq) {
+		t->seq = seq;
+		snprintf(t->path, sizeof t->path, "%s", path);
+	}
+}
+
+static void look_at_tail(const char *dir, struct tail *t)
+{
+	struct bytes b;
+	AUTO_MEM char *prefix = mem_printf("%s/", dir);
+	disk_each(prefix, newest, t);
+	if (!t->path[0] || !segment_bytes(t->path, &b))
+		return;
+	t->end = records_end(&b);
+	t->copy = mem_alloc(b.len);
+	t->len = b.len;
+	memcpy(t->copy, b.data, b.len);
+	for (uint64_t at = t->end; at + 8 <= b.len; at += 8)
+		if (get_u32(b.data + at) == rec_magic(&b.h)) {
+			t->attempt = true;
+			t->last_attempt = at;
+		}
+}
+
+static void check_tail(const struct tail *t, const struct wal_recovery *r)
+{
+	size_t len;
+	const uint8_t *kept = r->torn_file ? disk_bytes(r->torn_file, &len) : NULL;
+	if (!t->attempt)
+		return;
+	if (!r->torn_bytes || !kept)
+		violated("the tail of %s from byte %llu on was dropped silently", t->path, (unsigned long long)t->end);
+	if (t->last_attempt >= t->end + r->torn_bytes || len != r->torn_bytes || memcmp(kept, t->copy + t->end, len) != 0)
+		violated("%s does not hold the tail of %s from byte %llu on", r->torn_file, t->path, (unsigned long long)t->end);
+}
+
+rc_t __real_wal_open(const struct wal_options *options, struct wal **ret, struct err *reterr);
+rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct err *reterr);
+/* Small segments, so that a thousand events rotate, trim and recycle them. */
+rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct err *reterr)
+{
+	struct wal_options o = *options;
+	struct tail t = { 0 };
+	o.segment_bytes = 64 << 10;
+	bool rotten = false; /* then a hole that is known may stand before the end */
+	for (unsigned i = 0; i < rot_count; i++)
+		rotten |= rots[i].node == task_node();
+	if (!rotten)
+		look_at_tail(o.dir, &t);
+	rc_t rc = __real_wal_open(&o, ret, reterr);
+	if (rc == RC_OK)
+		check_tail(&t, wal_recovery(*ret));
+	free(t.copy);
+	return rc;
+}
