@@ -142,8 +142,11 @@ struct put {
 	struct slice content;
 	enum store_put_mode mode;
 	int node;
+	/* of one that comes late: */
+	enum { LATE_ANY, LATE_BEFORE, LATE_BEHIND } when; /* just before or behind the next put under this name, if there is one by then */
+	bool landed;
 };
-static struct put *flights[64];
+static struct put *flights[64], *late[64];
 unsigned bucket_late;
 
 static bool land(const struct put *p)
@@ -154,25 +157,45 @@ static bool land(const struct put *p)
 	return true;
 }
 
-static void *land_late(void *arg)
+static void land_late(struct put *p)
 {
-	const struct put *p = arg;
-	task_sleep(1 + (int64_t)chance_below(CHANCE_STORE, chance_of(CHANCE_STORE, 70) ? 300000 : 5000000));
 	bool done = land(p);
+	p->landed = true;
 	trace("late PUT", p->key, done);
 	story("a put that node %d was told nothing about %s: %s", p->node, done ? "comes through" : "finds the name taken", p->key);
+}
+
+static void land_rivals(const char *key, int when)
+{
+	for (size_t i = 0; i < sizeof late / sizeof *late; i++)
+		if (late[i] && !late[i]->landed && (int)late[i]->when == when && !strcmp(late[i]->key, key))
+			land_late(late[i]);
+}
+
+static void *late_task(void *arg)
+{
+	struct put **place = arg;
+	task_sleep(1 + (int64_t)chance_below(CHANCE_STORE, (*place)->when == LATE_ANY && chance_of(CHANCE_STORE, 70) ? 300000 : 5000000));
+	if (!(*place)->landed)
+		land_late(*place);
+	*place = NULL;
 	bucket_late--;
 	return NULL;
 }
 
 static void come_later(const struct put *p)
 {
-	struct put *later = NEW(struct put);
+	struct put *copy = NEW(struct put);
 	uint8_t *bytes = mem_alloc(p->content.len + 1);
+	size_t i = 0;
+	while (late[i])
+		if (++i == sizeof late / sizeof *late)
+			violated("too many late puts");
 	memcpy(bytes, p->content.data, p->content.len);
-	*later = (struct put){ mem_strdup(p->key), { bytes, p->content.len }, p->mode, p->node };
+	*copy = (struct put){ mem_strdup(p->key), { bytes, p->content.len }, p->mode, p->node, chance_below(CHANCE_STORE, 3), false };
+	late[i] = copy;
 	bucket_late++;
-	task_start(WORLD, land_late, later);
+	task_start(WORLD, late_task, &late[i]);
 }
 
 void bucket_lost(int node)
@@ -201,15 +224,18 @@ static rc_t travel(struct put *p, const char *what, struct err *reterr)
 static rc_t b_put(void *self, const char *key, struct slice content, enum store_put_mode mode, struct err *reterr)
 {
 	(void)self;
-	struct put p = { key, content, mode, task_node() };
+	struct put p = { key, content, mode, task_node(), LATE_ANY, false };
+	rot_check_cut(p.node, key);
 	TRY(travel(&p, mode == STORE_CREATE ? "PUT if absent" : "PUT", reterr));
 	if (fault_now(FAULT_RESET) && chance_of(CHANCE_STORE, 50)) {
 		if (chance_of(CHANCE_STORE, 50))
 			come_later(&p);
 		return unknown(key, reterr); /* and was not applied yet */
 	}
+	land_rivals(key, LATE_BEFORE);
 	if (!land(&p))
 		return err_set(reterr, RC_CONFLICT, "%s is there already", key);
+	land_rivals(key, LATE_BEHIND);
 	return answered(key, reterr);
 }
 

@@ -212,6 +212,13 @@ const uint8_t *disk_bytes(const char *path, size_t *ret_len)
 	return have ? have->ino->cur : NULL;
 }
 
+const uint8_t *disk_platter(const char *path, size_t *ret_len)
+{
+	const struct name *have = find(&kept, path);
+	*ret_len = have ? have->ino->dsize : 0;
+	return have ? have->ino->dur : NULL;
+}
+
 void disk_flip(const char *path, size_t at, uint8_t bit)
 {
 	struct inode *f = find(&seen, path)->ino;

@@ -2,6 +2,7 @@
  * Built with a sanitizer, the simulator keeps the sanitizer's. */
 #include <errno.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +11,7 @@
 
 #define SPACE ((size_t)4 << 30) /* addresses, not memory */
 #define HUGE_PAGE ((size_t)2 << 20)
+#define BIG ((size_t)128 << 10)
 #define CLASSES 160
 
 struct head { /* before each block; 16 bytes keep blocks aligned */
@@ -17,7 +19,9 @@ struct head { /* before each block; 16 bytes keep blocks aligned */
 	size_t class;
 };
 static struct head *freed[CLASSES];
-static char *at, *end;
+static struct space {
+	char *at, *end;
+} small, big; /* big: pages that are never touched cost nothing there */
 
 /* Four steps to each power of two, from 16 bytes on. */
 static size_t class_of(size_t size)
@@ -34,21 +38,29 @@ static size_t class_size(size_t class)
 	return class ? (k % 4 + 5) << (k / 4 - 2) : 16;
 }
 
+static void space_open(struct space *s, bool huge)
+{
+	s->at = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (s->at == MAP_FAILED)
+		abort();
+	s->end = s->at + SPACE;
+	if (!huge)
+		return;
+	s->at += HUGE_PAGE - (size_t)s->at % HUGE_PAGE;
+	madvise(s->at, (size_t)64 << 20, MADV_HUGEPAGE);
+}
+
+/* Zeros. */
 static void *fresh(size_t class)
 {
-	if (!at) {
-		at = mmap(NULL, SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (at == MAP_FAILED)
-			abort();
-		end = at + SPACE;
-		at += HUGE_PAGE - (size_t)at % HUGE_PAGE;
-		madvise(at, (size_t)64 << 20, MADV_HUGEPAGE);
-	}
+	struct space *s = class_size(class) >= BIG ? &big : &small;
+	if (!s->at)
+		space_open(s, s == &small);
 	size_t need = sizeof(struct head) + ((class_size(class) + 15) & ~(size_t)15);
-	if ((size_t)(end - at) < need)
+	if ((size_t)(s->end - s->at) < need)
 		return NULL;
-	struct head *h = (struct head *)at;
-	at += need;
+	struct head *h = (struct head *)s->at;
+	s->at += need;
 	h->class = class;
 	return h + 1;
 }
@@ -84,8 +96,8 @@ void *calloc(size_t n, size_t size)
 		return NULL;
 	}
 	size_t class = class_of(bytes);
-	if (!freed[class])
-		return fresh(class); /* zeros */
+	if (!freed[class] || bytes >= BIG)
+		return fresh(class);
 	return memset(malloc(bytes), 0, bytes);
 }
 

@@ -1,6 +1,7 @@
 /* A third of a seed's time went into parsing JSON. What a text says does not change: who wrote it or parsed it first knows, and others, who
- * only read it (what table/ changes is a deep copy), get the same again. Other bytes are parsed; the check at the end parses everything. */
+ * only read it (what table/ changes is a deep copy), get the same again. Other bytes are parsed; the check at the end starts anew. */
 #include <jansson.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "sim.h"
@@ -11,7 +12,6 @@ static struct memo {
 	json_t *value;
 } memos[PLACES];
 static size_t memo_count;
-bool sim_memo = true;
 
 static struct memo *place(struct slice text)
 {
@@ -32,12 +32,18 @@ static void keep(struct memo *m, json_t *value)
 	memo_count++;
 }
 
+void memo_forget(void)
+{
+	for (size_t i = 0; i < PLACES; i++)
+		json_decref(memos[i].value);
+	memset(memos, 0, sizeof memos);
+	memo_count = 0;
+}
+
 json_t *__real_json_loadb(const char *text, size_t len, size_t flags, json_error_t *error);
 json_t *__wrap_json_loadb(const char *text, size_t len, size_t flags, json_error_t *error);
 json_t *__wrap_json_loadb(const char *text, size_t len, size_t flags, json_error_t *error)
 {
-	if (!sim_memo)
-		return __real_json_loadb(text, len, flags, error);
 	struct memo *m = place((struct slice){ (const uint8_t *)text, len });
 	if (m->value)
 		return json_incref(m->value);
@@ -51,7 +57,7 @@ char *__wrap_json_dumps(const json_t *value, size_t flags);
 char *__wrap_json_dumps(const json_t *value, size_t flags)
 {
 	char *text = __real_json_dumps(value, flags);
-	if (text && sim_memo && json_is_object(value))
+	if (text && json_is_object(value))
 		keep(place(slice_str(text)), (json_t *)value);
 	return text;
 }

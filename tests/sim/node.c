@@ -110,7 +110,7 @@ static struct sent *to_send(int n)
 		return NULL;
 	struct sent *s = &sim_sent[sim_sent_count++];
 	*s = (struct sent){ .node = n, .collection = (int)chance_below(CHANCE_CLIENT, 2), .first = next_number,
-			    .count = chance_of(CHANCE_CLIENT, 12) ? 80 : 1 + chance_below(CHANCE_CLIENT, 20), .keyed = chance_of(CHANCE_CLIENT, 40),
+			    .count = chance_of(CHANCE_CLIENT, 10) ? 60 : 1 + chance_below(CHANCE_CLIENT, 16), .keyed = chance_of(CHANCE_CLIENT, 40),
 			    .bad = chance_of(CHANCE_CLIENT, 10) };
 	s->begun = clock_wall_us();
 	next_number += s->count;
@@ -141,17 +141,17 @@ static rc_t post_once(struct pipeline *p, struct sent *s, const char *body, cons
 
 static rc_t post(struct pipeline *p, struct sent *s, struct err *err)
 {
-	char key[32], text[1024];
+	char key[32], bad[64];
 	AUTO_BUF struct buf body;
 	buf_init(&body, 1 << 20);
 	snprintf(key, sizeof key, "key-%llu", (unsigned long long)s->first);
 	for (uint64_t i = 0; i < s->count; i++) {
-		event_text(s->first + i, text);
+		const char *text = event_text(s->first + i);
 		buf_append(&body, text, strlen(text));
 		buf_byte(&body, '\n');
 		if (s->bad && i == 0) {
-			snprintf(text, sizeof text, "{\"bad\":%llu\n", (unsigned long long)s->first);
-			buf_append(&body, text, strlen(text));
+			snprintf(bad, sizeof bad, "{\"bad\":%llu\n", (unsigned long long)s->first);
+			buf_append(&body, bad, strlen(bad));
 		}
 	}
 	buf_byte(&body, 0);

@@ -16,25 +16,20 @@ const char *collection_name(int i)
 	return i ? "beta" : "alpha";
 }
 
-static void check_text(uint64_t n, char out[64])
+/* A few shapes; every so often a new column. Made once: texts are most of what a client sends and all that the check compares. */
+const char *event_text(uint64_t n)
 {
-	uint64_t h = hash64((struct slice){ (const uint8_t *)&n, sizeof n });
-	snprintf(out, 64, "x%016llx-%llu", (unsigned long long)h, (unsigned long long)n);
-}
-
-/* A few shapes; every so often a new column. */
-void event_text(uint64_t n, char out[1024])
-{
-	char h[64];
-	check_text(n, h);
+	static char *texts[NUMBERS_MAX];
+	if (texts[n])
+		return texts[n];
+	unsigned long long u = n, h = hash64((struct slice){ (const uint8_t *)&n, sizeof n });
 	if (n % 397 == 0)
-		snprintf(out, 256, "{\"n\":%llu,\"h\":\"%s\",\"extra%llu\":%llu}", (unsigned long long)n, h, (unsigned long long)(n / 397), (unsigned long long)n);
-	else if (n % 11 == 0) /* long ones, so that the log rotates */
-		snprintf(out, 1024, "{\"n\":%llu,\"h\":\"%s\",\"text\":\"%0900llu\"}", (unsigned long long)n, h, (unsigned long long)n);
-	else if (n % 3 == 0)
-		snprintf(out, 256, "{\"n\":%llu,\"h\":\"%s\",\"deep\":{\"a\":[%llu,2]}}", (unsigned long long)n, h, (unsigned long long)n);
-	else
-		snprintf(out, 256, "{\"h\":\"%s\",\"n\":%llu,\"level\":\"info\"}", h, (unsigned long long)n);
+		return texts[n] = mem_printf("{\"n\":%llu,\"h\":\"%016llx\",\"extra%llu\":%llu}", u, h, u / 397, u);
+	if (n % 11 == 0) /* long ones, so that the log rotates */
+		return texts[n] = mem_printf("{\"n\":%llu,\"h\":\"%016llx\",\"text\":\"%0900llu\"}", u, h, u);
+	if (n % 3 == 0)
+		return texts[n] = mem_printf("{\"n\":%llu,\"h\":\"%016llx\",\"deep\":{\"a\":[%llu,2]}}", u, h, u);
+	return texts[n] = mem_printf("{\"h\":\"%016llx\",\"n\":%llu,\"level\":\"info\"}", h, u);
 }
 
 /* Which positions of a log the tables hold, over all of them. */
@@ -112,14 +107,15 @@ static bool find_number(struct slice text, const char *key, uint64_t *ret)
 
 static void check_row(const struct reading *r, const struct scan_row *row)
 {
-	char want[1024];
+	char bad[64];
+	const char *want = bad;
 	uint64_t n = 0;
 	if (!find_number(row->payload, r->quarantine ? "{\"bad\":" : "\"n\":", &n) || n >= NUMBERS_MAX)
 		violated("%s holds what nobody sent: %.*s", table_collection(r->table), SLICE_ARG(row->payload));
 	if (r->quarantine)
-		snprintf(want, sizeof want, "{\"bad\":%llu", (unsigned long long)n);
+		snprintf(bad, sizeof bad, "{\"bad\":%llu", (unsigned long long)n);
 	else
-		event_text(n, want);
+		want = event_text(n);
 	if (!slice_eq_str(row->payload, want) || (row->reason.len > 0) != r->quarantine)
 		violated("event %llu came back as %.*s", (unsigned long long)n, SLICE_ARG(row->payload));
 	see_position(r, row);
@@ -238,7 +234,7 @@ void oracle_check(void)
 {
 	struct store *store = NULL;
 	struct err err = { 0 };
-	sim_memo = false;
+	memo_forget();
 	if (store_open(sim_lake(), NULL, &store, &err) != RC_OK)
 		violated("the lake cannot be opened: %s", err.text);
 	for (size_t i = 0; i < sim_sent_count; i++)

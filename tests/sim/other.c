@@ -26,7 +26,6 @@ static rc_t open_lake(struct store **ret, struct err *err)
 
 struct rows {
 	struct event event[4];
-	char text[4][1024];
 	size_t count;
 	bool given;
 };
@@ -59,8 +58,7 @@ static rc_t append_rows(struct store *store, struct table *t, int collection, st
 	r->count = 1 + chance_below(CHANCE_PLAN, 4);
 	next_row += r->count;
 	for (size_t i = 0; i < r->count; i++) {
-		event_text(FOREIGN_FIRST + first + i, r->text[i]);
-		r->event[i] = (struct event){ .payload = slice_str(r->text[i]), .kind = PAYLOAD_JSON, .pos = first + i + 1,
+		r->event[i] = (struct event){ .payload = slice_str(event_text(FOREIGN_FIRST + first + i)), .kind = PAYLOAD_JSON, .pos = first + i + 1,
 					      .received = (int64_t)1790000000 * 1000000 + sim_now() };
 		other_rows[first + i] = (struct other_row_state){ .sent = true, .collection = collection };
 	}

@@ -12,6 +12,9 @@
 static struct rot {
 	int node;
 	uint64_t first, last; /* positions of the record */
+	uint64_t seq, at;     /* its segment and place */
+	uint64_t tail;        /* the last position that its segment had */
+	bool claimed;         /* a record behind it on the platter says that it was durable: it is no torn tail */
 } rots[ROTS];
 static struct lost {
 	char log[WAL_ID_LEN + 1];
@@ -54,6 +57,51 @@ static uint64_t records_end(const struct bytes *b)
 	return at;
 }
 
+/* A hole that is known may stand before what is looked for. */
+static bool was_rotten(int node)
+{
+	for (unsigned i = 0; i < rot_count; i++)
+		if (rots[i].node == node)
+			return true;
+	return false;
+}
+
+/* ---- cuts ---- */
+
+struct cut {
+	const char *collection;
+	uint64_t after;
+	bool there;
+};
+
+static void find_cut(void *ctx, const char *path)
+{
+	struct cut *c = ctx;
+	struct bytes b;
+	struct rec_head r;
+	if (c->there || !strstr(path, ".wal") || !segment_bytes(path, &b))
+		return;
+	b.data = disk_platter(path, &b.len);
+	for (uint64_t at = SEG_DATA; b.data && record_at(&b, at, &r); at += r.size) {
+		bool ours = r.type == WAL_CUT && slice_eq_str(slice_of(r.name, r.name_len), c->collection);
+		c->there |= ours && get_u64(b.data + r.body) <= c->after && c->after < get_u64(b.data + r.body + 8);
+	}
+}
+
+void rot_check_cut(int node, const char *key)
+{
+	char prefix[32], collection[64];
+	const char *name = strrchr(key, '/'), *stem = name ? strchr(name, '-') : NULL;
+	if (node < 0 || was_rotten(node) || !stem || !strstr(key, "/data/") || !strstr(key, ".parquet"))
+		return;
+	snprintf(collection, sizeof collection, "%.*s", (int)strcspn(key, "/_"), key); /* a quarantine's cut is its collection's */
+	snprintf(prefix, sizeof prefix, "/n%d/data/log/", node);
+	struct cut c = { collection, strtoull(stem + 1, NULL, 16), false };
+	disk_each(prefix, find_cut, &c);
+	if (!c.there)
+		violated("node %d puts %s, and its log has no durable cut of it", node, key);
+}
+
 /* ---- a bit changes ---- */
 
 struct choice {
@@ -76,6 +124,29 @@ static void choose(void *ctx, const char *path)
 			c->path = path, c->at = at, c->r = r;
 }
 
+/* What stands behind the chosen record. */
+static struct rot describe(int node, const struct choice *c)
+{
+	struct bytes b;
+	struct rec_head r;
+	segment_bytes(c->path, &b);
+	struct rot rot = { node, c->r.first, c->r.first + c->r.count - 1, b.h.seq, c->at, 0, false };
+	for (uint64_t at = c->at; record_at(&b, at, &r); at += r.size)
+		rot.tail = r.first + r.count - 1;
+	b.data = disk_platter(c->path, &b.len);
+	for (uint64_t at = c->at; b.data && record_at(&b, at, &r); at += r.size)
+		rot.claimed |= r.durable > c->at && at > c->at;
+	return rot;
+}
+
+/* An earlier start may have put it aside, and crashed. */
+static bool put_aside(const struct rot *rot)
+{
+	size_t len;
+	AUTO_MEM char *path = mem_printf("/n%d/data/log/torn-%016llx-%llu.bin", rot->node, (unsigned long long)rot->seq, (unsigned long long)rot->at);
+	return disk_bytes(path, &len) != NULL;
+}
+
 void rot_log(int node)
 {
 	char prefix[32];
@@ -89,8 +160,8 @@ void rot_log(int node)
 	story("bit rot: positions %llu to %llu, byte %llu of the %s, at %llu of %s", (unsigned long long)c.r.first,
 	      (unsigned long long)c.r.first + c.r.count - 1, (unsigned long long)(at - (head ? c.at : c.r.body)), head ? "head" : "body",
 	      (unsigned long long)at, c.path);
+	rots[rot_count++] = describe(node, &c);
 	disk_flip(c.path, at, (uint8_t)(1u << chance_below(CHANCE_DISK, 8)));
-	rots[rot_count++] = (struct rot){ node, c.r.first, c.r.first + c.r.count - 1 };
 	nodes[node].rotten = true;
 }
 
@@ -121,10 +192,11 @@ void rot_started(int node, struct pipeline *p)
 		story("node %d: gave up positions %llu to %llu", node, (unsigned long long)d->first, (unsigned long long)d->last);
 	}
 	/* The end of the log was hit: that record, and what was synced with it. */
-	for (unsigned k = rot_count; nodes[node].rotten && r->torn_bytes && k-- > 0;)
-		if (rots[k].node == node) {
-			note_lost(p, rots[k].first, r->torn_last > rots[k].last ? r->torn_last : rots[k].last);
-			break;
+	for (unsigned k = 0; nodes[node].rotten && k < rot_count; k++)
+		if (rots[k].node == node && put_aside(&rots[k])) {
+			if (rots[k].claimed)
+				violated("node %d took the damage at position %llu for a torn tail", node, (unsigned long long)rots[k].first);
+			note_lost(p, rots[k].first, rots[k].tail);
 		}
 }
 
@@ -194,10 +266,7 @@ rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct
 	struct wal_options o = *options;
 	struct tail t = { 0 };
 	o.segment_bytes = 64 << 10;
-	bool rotten = false; /* then a hole that is known may stand before the end */
-	for (unsigned i = 0; i < rot_count; i++)
-		rotten |= rots[i].node == task_node();
-	if (!rotten)
+	if (!was_rotten(task_node()))
 		look_at_tail(o.dir, &t);
 	rc_t rc = __real_wal_open(&o, ret, reterr);
 	if (rc == RC_OK)

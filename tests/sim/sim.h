@@ -6,7 +6,7 @@
  *   node.c    a node's life: start, clients, commits, crash
  *   plan.c    what goes wrong, and when; the end
  *   other.c   writers that are no node: commits, rows, files, expiry
- *   rot.c     a log's bytes go bad while nobody looks; what a start says about them, and about a torn tail
+ *   rot.c     a log's bytes: they go bad while nobody looks; what a start says about that, and about a torn tail; cuts
  *   oracle.c  what was promised, and what the tables hold
  *   sim.c     seeds, the story of one, the smallest plan that still fails
  *   heap.c, memo.c   only make it fast
@@ -52,7 +52,7 @@ int64_t sim_now(void);
 void door(const char *what, const char *of, uint64_t n);
 
 /* ---- memo.c ---- */
-extern bool sim_memo; /* JSON that was parsed before is not parsed again */
+void memo_forget(void); /* what is read from here on is parsed */
 
 /* ---- what goes wrong ---- */
 enum fault { FAULT_SYNC, FAULT_WRITE, FAULT_FULL, FAULT_HANDLES, FAULT_503, FAULT_RESET, FAULT_DENIED, FAULT_SLOW, FAULT_COUNT };
@@ -65,6 +65,7 @@ extern int64_t sim_latency; /* µs: requests and syncs take up to about so long;
 void disk_power_cut(const char *prefix); /* of every path that begins so */
 void disk_close_all(int node);
 const uint8_t *disk_bytes(const char *path, size_t *ret_len); /* as programs see them; NULL: no such file */
+const uint8_t *disk_platter(const char *path, size_t *ret_len); /* as a power cut would leave them at the least */
 void disk_flip(const char *path, size_t at, uint8_t bit);
 void disk_each(const char *prefix, void (*each)(void *ctx, const char *path), void *ctx);
 
@@ -113,6 +114,8 @@ void other_check(struct store *store); /* their files are as they were */
 
 /* ---- rot.c ---- */
 void rot_log(int node);
+/* A node puts a data file: the cut that it is of must be in its log, and durable. */
+void rot_check_cut(int node, const char *key);
 void rot_started(int node, struct pipeline *p); /* what the start gave up, is it right? */
 bool rot_excuses(const char *log, uint64_t position, int64_t acked_at);
 extern unsigned rot_count;
@@ -136,7 +139,7 @@ extern struct sent sim_sent[];
 extern size_t sim_sent_count;
 #define SENT_MAX 4096
 const char *collection_name(int i);
-void event_text(uint64_t n, char out[1024]);
+const char *event_text(uint64_t n);
 void oracle_check(void);
 extern uint64_t sim_rows, sim_acked;
 
