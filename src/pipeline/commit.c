@@ -126,7 +126,7 @@ static rc_t quarantine_once(struct commit *c, const char *name, struct err *rete
 	TRY(table_open_if_any(c->store, name, &t, reterr));
 	uint64_t position = table_log_position(t, c->log, &before);
 	if (position >= c->upto)
-		return RC_OK; /* committed before a crash or an unknown outcome */
+		return table_confirm(t, reterr); /* committed before a crash or an unknown outcome */
 	uint64_t after = position > c->after ? position : c->after;
 	AUTO(builder) *b = NULL;
 	TRY(new_builder(c, name, true, t, after, &b, reterr));
@@ -148,7 +148,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 	TRY(table_open_if_any(c->store, name, &t, reterr));
 	uint64_t position = table_log_position(t, c->log, &before);
 	if (c->upto && position >= c->upto)
-		return RC_OK; /* and so are the quarantined events: they go first */
+		return table_confirm(t, reterr); /* and so are the quarantined events: they go first */
 	uint64_t after = position > c->after ? position : c->after;
 	AUTO(builder) *b = NULL;
 	TRY(new_builder(c, name, false, t, after, &b, reterr));

@@ -305,6 +305,23 @@ static void load_close(struct load *l)
 	hash128_stream_free(l->hash);
 }
 
+/* "It is there already" is said of what a power cut does not take back. */
+static rc_t confirm_table(struct load *l, const char *name, struct err *reterr)
+{
+	struct store *store;
+	AUTO(table) *t = NULL;
+	TRY(pipeline_store_of(l->p, name, &store, reterr));
+	TRY(table_open_if_any(store, name, &t, reterr));
+	return t ? table_confirm(t, reterr) : RC_OK;
+}
+
+static rc_t confirm_loaded(struct load *l, struct err *reterr)
+{
+	AUTO_MEM char *quarantine = mem_printf("%s%s", l->opts->collection, QUARANTINE_SUFFIX);
+	TRY(confirm_table(l, quarantine, reterr));
+	return confirm_table(l, l->opts->collection, reterr);
+}
+
 rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct load_result *ret, struct err *reterr)
 {
 	memset(ret, 0, sizeof *ret);
@@ -316,8 +333,8 @@ rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct l
 	while (rc == RC_OK)
 		rc = load_cut(&l, reterr);
 	if (rc == RC_EOF) {
-		rc = RC_OK;
 		ret->already = l.found && !ret->events;
+		rc = ret->already ? confirm_loaded(&l, reterr) : RC_OK;
 		ret->format = file_source_format(l.source);
 	}
 	load_close(&l);

@@ -52,6 +52,11 @@ static rc_t confirm(struct table *t, int64_t version, struct err *reterr)
 	return store_put(t->store, key, slice_str(text), STORE_REPLACE, reterr);
 }
 
+rc_t table_confirm(struct table *t, struct err *reterr)
+{
+	return confirm(t, t->state.version, reterr);
+}
+
 /* Creates the version's file. Whatever the put says, what stands in the store decides. */
 static rc_t create_version(struct table *t, int64_t version, struct slice text, struct err *reterr)
 {

@@ -143,6 +143,10 @@ struct table_commit {
  * conflicts in a row. RC_IO: unknown or failed; reload and look. */
 rc_t table_append(struct table *t, const struct table_commit *c, struct err *reterr);
 
+/* This version stays, also after a power cut. What was read may be a name that its writer could not make durable, or did not live to: whoever
+ * lets go of something because a table has it confirms that first. */
+rc_t table_confirm(struct table *t, struct err *reterr);
+
 /* What stays. table_append uses the defaults: they expire snapshots in its own commit and sweep every 32nd version. */
 struct table_keep {
 	int64_t snapshot_age;   /* µs: older snapshots go (default 24 h) … */
