@@ -1,5 +1,6 @@
 /* Bytes of a log that change while nobody looks, and what its start must say: of damage, that record and its positions, nothing else; of a tail
  * that was being written, a file with its bytes. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,10 +182,13 @@ void rot_started(int node, struct pipeline *p)
 	const struct wal_recovery *r = wal_recovery(pipeline_wal(p));
 	for (size_t i = 0; i < r->damage_count; i++) {
 		const struct wal_damage *d = &r->damages[i];
-		bool known = d->last < d->first;
-		for (unsigned k = 0; k < rot_count && !known; k++)
-			known = rots[k].node == node && d->first >= rots[k].first && d->last <= rots[k].last;
-		if (!known)
+		uint64_t pos = d->first;
+		for (unsigned k = 0; k < rot_count && pos <= d->last; k++)
+			if (rots[k].node == node && pos >= rots[k].first && pos <= rots[k].last) {
+				pos = rots[k].last + 1;
+				k = UINT_MAX; /* begins anew */
+			}
+		if (d->last >= d->first && pos != d->last + 1)
 			violated("node %d gave up positions %llu to %llu, which nobody has damaged", node, (unsigned long long)d->first,
 				 (unsigned long long)d->last);
 		if (d->last >= d->first)
