@@ -201,8 +201,7 @@ rc_t rec_check_body(struct window *win, const struct rec_head *r, bool *ret_ok, 
 	return RC_OK;
 }
 
-rc_t rec_find(struct window *win, const struct seg_header *s, uint64_t from, uint64_t limit, uint64_t position, uint64_t *ret,
-	      struct err *reterr)
+rc_t rec_find_attempt(struct window *win, const struct seg_header *s, uint64_t from, uint64_t limit, uint64_t *ret, struct err *reterr)
 {
 	uint32_t magic = rec_magic(s);
 	uint64_t offset = pad8(from);
@@ -212,21 +211,28 @@ rc_t rec_find(struct window *win, const struct seg_header *s, uint64_t from, uin
 		TRY(window_get(win, offset, n, &p, &got, reterr));
 		for (i = 0; i + 8 <= got && get_u32(p + i) != magic; i += 8)
 			;
-		if (i + 8 > got) {
-			if (got < n || got < 8)
-				break;
-			offset += got & ~(size_t)7;
-			continue;
+		if (i + 8 <= got) {
+			*ret = offset + i;
+			return RC_OK;
 		}
+		if (got < n || got < 8)
+			break;
+		offset += got & ~(size_t)7;
+	}
+	return RC_NOT_FOUND;
+}
+
+rc_t rec_find(struct window *win, const struct seg_header *s, uint64_t from, uint64_t limit, uint64_t position, uint64_t *ret,
+	      struct err *reterr)
+{
+	for (uint64_t offset = from;; offset += 8) {
 		struct rec_head head;
 		enum rec_state state;
-		offset += i;
+		TRY(rec_find_attempt(win, s, offset, limit, &offset, reterr));
 		TRY(rec_read_head(win, s, offset, limit, &head, &state, reterr));
 		if (state == REC_VALID && head.first >= position) {
 			*ret = offset;
 			return RC_OK;
 		}
-		offset += 8;
 	}
-	return RC_NOT_FOUND;
 }

@@ -32,7 +32,7 @@
  *
  * A record is valid when its magic and both checksums hold, it ends within the segment's records, and its first position is not below
  * the next expected one. A segment's records end where the header of its successor says; of the last one, at the first place without
- * a valid record. There, bytes that were meant to be a record (right magic or right checksum, or valid records beyond) are a torn
+ * a valid record. There, bytes that were meant to be a record (right magic or right checksum, or such bytes beyond) are a torn
  * tail if nothing says that they were durable: no valid record beyond carries a greater durable offset. Otherwise they are damage.
  * A segment that the chain of predecessors, going from the newest, does not reach is void.
  *
@@ -148,6 +148,8 @@ rc_t rec_read_head(struct window *win, const struct seg_header *s, uint64_t offs
 		   enum rec_state *ret_state, struct err *reterr);
 /* Reads the whole body once: *ret_ok = its checksum holds. */
 rc_t rec_check_body(struct window *win, const struct rec_head *r, bool *ret_ok, struct err *reterr);
+/* First offset ≥ from (8-aligned, below limit) where a record of this segment begins or was meant to; RC_NOT_FOUND. */
+rc_t rec_find_attempt(struct window *win, const struct seg_header *s, uint64_t from, uint64_t limit, uint64_t *ret, struct err *reterr);
 /* First offset ≥ from (8-aligned, below limit) with a valid head and first position ≥ position; RC_NOT_FOUND. */
 rc_t rec_find(struct window *win, const struct seg_header *s, uint64_t from, uint64_t limit, uint64_t position, uint64_t *ret,
 	      struct err *reterr);

@@ -212,7 +212,7 @@ static rc_t keep_torn(struct wal *w, struct segment *s, struct scan *sc, uint64_
 			rec->torn_records++;
 			to = off + TORN_DUMP < size ? off + TORN_DUMP : size;
 		}
-		rc_t rc = rec_find(&sc->win, &s->h, off + 8, size, 0, &off, reterr);
+		rc_t rc = rec_find_attempt(&sc->win, &s->h, off + 8, size, &off, reterr);
 		if (rc == RC_NOT_FOUND)
 			break;
 		TRY(rc);

@@ -249,6 +249,35 @@ TEST(wal_group_that_reached_the_disk_out_of_order_is_a_torn_tail)
 	goes_on(&o, 12);
 }
 
+TEST(wal_torn_tail_of_which_only_a_piece_of_a_head_reached_the_disk_is_kept)
+{
+	struct err err = { 0 };
+	make_image(false);
+	struct wal_options o = small(folder_of_image(image.len));
+	struct wal *w = NULL;
+	uint64_t first_end;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "a", 12, 1, 600, NULL, NULL, NULL, &err), err);
+	first_end = ends[RECORDS - 1] + rec_size(1, EVENTS_SUB + 4 + strlen("a:12:") + 600);
+	CHECK_OK(append_n(w, "a", 13, 1, 600, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	buf_reset(&image);
+	CHECK_OK(file_read_all(seg_path, &image, &err), err);
+	wal_free(w);
+	w = NULL;
+	CHECK_INT(get_u32(image.data + first_end), get_u32(image.data + SEG_DATA)); /* the second record's magic */
+	memset(image.data + ends[RECORDS - 1], 0, first_end - ends[RECORDS - 1]);
+	memset(image.data + first_end + 8, 0, image.len - first_end - 8);
+	folder_of_image(image.len);
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_INT(wal_next_position(w), 13);
+	CHECK_INT(wal_recovery(w)->torn_records, 1);
+	CHECK(wal_recovery(w)->torn_bytes > first_end - ends[RECORDS - 1]);
+	CHECK(wal_recovery(w)->torn_file && file_stat(wal_recovery(w)->torn_file, NULL, NULL, NULL, NULL) == RC_OK);
+	wal_free(w);
+	goes_on(&o, 12);
+}
+
 TEST(wal_record_inside_a_payload_is_never_taken_for_one)
 {
 	struct err err = { 0 };

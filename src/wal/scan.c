@@ -137,7 +137,10 @@ rc_t scan_segment(struct scan *sc, bool known_end, struct err *reterr)
 		if (rc != RC_OK && rc != RC_NOT_FOUND)
 			return rc;
 		if (rc == RC_NOT_FOUND) {
-			sc->attempt = state == REC_ATTEMPT;
+			rc = state == REC_ATTEMPT ? RC_OK : rec_find_attempt(&sc->win, h, off + 8, sc->limit, &next, reterr);
+			if (rc != RC_OK && rc != RC_NOT_FOUND)
+				return rc;
+			sc->attempt = rc == RC_OK;
 			break;
 		}
 		open = hole_push(sc, off, next, sc->expected, sc->expected - 1);

@@ -278,7 +278,7 @@ struct scan {
 	bool visit;           /* put what is found into the log's memory */
 	uint64_t end;         /* out: behind the last valid record or hole */
 	uint64_t claim;       /* out: valid records say that everything below was durable */
-	bool attempt;         /* out: the bytes at `end` were meant to be a record */
+	bool attempt;         /* out: the bytes at `end`, or some beyond, were meant to be a record */
 	struct wal_damage *holes; /* out: what is not valid, in order */
 	size_t hole_count, hole_cap;
 	uint64_t records, events, bytes; /* out */
