@@ -127,12 +127,12 @@ static rc_t post_once(struct pipeline *p, struct sent *s, const char *body, cons
 		wal_wait(pipeline_wal(p), reply.ticket, NULL);
 		return rc;
 	}
-	if (rc == RC_OK && reply.ticket)
-		rc = wal_wait(pipeline_wal(p), reply.ticket, err);
 	if (rc != RC_OK)
 		return rc;
 	s->position = reply.position;
 	memcpy(s->log, reply.log, sizeof s->log);
+	if (reply.ticket)
+		TRY(wal_wait(pipeline_wal(p), reply.ticket, err));
 	if (reply.accepted != s->count + s->bad || reply.quarantined != s->bad)
 		violated("a request of %llu events and %u bad ones was answered with %llu and %llu", (unsigned long long)s->count, s->bad,
 			 (unsigned long long)reply.accepted, (unsigned long long)reply.quarantined);

@@ -132,7 +132,7 @@ struct sent {
 	unsigned life;         /* of the node that is sending it */
 	unsigned bad;          /* lines that are no JSON */
 	int64_t begun, ended;  /* wall clock: first sent, acked */
-	uint64_t position;     /* acked: of its last event */
+	uint64_t position;     /* of its last event, if an answer came so far; acked: for good */
 	char log[WAL_ID_LEN + 1];
 };
 extern struct sent sim_sent[];
