@@ -12,6 +12,7 @@
 #define SPACE ((size_t)4 << 30) /* addresses, not memory */
 #define HUGE_PAGE ((size_t)2 << 20)
 #define BIG ((size_t)128 << 10)
+#define UNTOUCHED ((size_t)1 << 32) /* in class: not for malloc to give again */
 #define CLASSES 160
 
 struct head { /* before each block; 16 bytes keep blocks aligned */
@@ -21,7 +22,7 @@ struct head { /* before each block; 16 bytes keep blocks aligned */
 static struct head *freed[CLASSES];
 static struct space {
 	char *at, *end;
-} small, big; /* big: pages that are never touched cost nothing there */
+} used, untouched; /* pages that are never touched cost nothing in the second */
 
 /* Four steps to each power of two, from 16 bytes on. */
 static size_t class_of(size_t size)
@@ -51,11 +52,10 @@ static void space_open(struct space *s, bool huge)
 }
 
 /* Zeros. */
-static void *fresh(size_t class)
+static void *fresh(struct space *s, size_t class)
 {
-	struct space *s = class_size(class) >= BIG ? &big : &small;
 	if (!s->at)
-		space_open(s, s == &small);
+		space_open(s, s == &used);
 	size_t need = sizeof(struct head) + ((class_size(class) + 15) & ~(size_t)15);
 	if ((size_t)(s->end - s->at) < need)
 		return NULL;
@@ -74,7 +74,7 @@ void *malloc(size_t size)
 	size_t class = class_of(size);
 	struct head *h = freed[class];
 	if (!h)
-		return fresh(class);
+		return fresh(&used, class);
 	freed[class] = h->next;
 	return h + 1;
 }
@@ -84,6 +84,8 @@ void free(void *p)
 	if (!p)
 		return;
 	struct head *h = (struct head *)p - 1;
+	if (h->class >= UNTOUCHED)
+		return;
 	h->next = freed[h->class];
 	freed[h->class] = h;
 }
@@ -96,8 +98,14 @@ void *calloc(size_t n, size_t size)
 		return NULL;
 	}
 	size_t class = class_of(bytes);
-	if (!freed[class] || bytes >= BIG)
-		return fresh(class);
+	if (bytes >= BIG) {
+		struct head *h = fresh(&untouched, class);
+		if (h)
+			h[-1].class |= UNTOUCHED;
+		return h;
+	}
+	if (!freed[class])
+		return fresh(&used, class);
 	return memset(malloc(bytes), 0, bytes);
 }
 
@@ -105,7 +113,7 @@ void *realloc(void *p, size_t size)
 {
 	if (!p)
 		return malloc(size);
-	size_t have = class_size(((struct head *)p - 1)->class);
+	size_t have = class_size(((struct head *)p - 1)->class % UNTOUCHED);
 	if (size <= have)
 		return p;
 	void *q = malloc(size);
@@ -141,7 +149,7 @@ int posix_memalign(void **ret, size_t align, size_t size)
 
 size_t malloc_usable_size(void *p)
 {
-	return p ? class_size(((struct head *)p - 1)->class) : 0;
+	return p ? class_size(((struct head *)p - 1)->class % UNTOUCHED) : 0;
 }
 
 #endif

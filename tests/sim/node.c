@@ -192,7 +192,7 @@ static void *client(void *arg)
 			s->dead = !s->keyed;
 			mend(n, p);
 		}
-		task_sleep(1000 + (int64_t)chance_below(CHANCE_CLIENT, 700000));
+		task_sleep(1000 + (int64_t)chance_below(CHANCE_CLIENT, 450000));
 	}
 	node->users--;
 	return NULL;
@@ -202,7 +202,7 @@ static void *flusher(void *arg)
 {
 	struct pipeline *p = ((struct node *)arg)->p;
 	while (!sim_draining) {
-		task_sleep(500000 + (int64_t)chance_below(CHANCE_CLIENT, 4000000));
+		task_sleep(300000 + (int64_t)chance_below(CHANCE_CLIENT, 3000000));
 		pipeline_flush(p, chance_of(CHANCE_CLIENT, 50) ? collection_name((int)chance_below(CHANCE_CLIENT, 2)) : NULL, NULL);
 	}
 	((struct node *)arg)->users--;
@@ -226,7 +226,7 @@ static void *life(void *arg)
 	o.salvage = node->salvage;
 	o.memory_bytes = 4 << 20;
 	o.log_bytes = 4 << 20;
-	o.commit_idle_us = o.commit_busy_us = 2000000;
+	o.commit_idle_us = o.commit_busy_us = 1500000;
 	rc_t rc = pipeline_open(&o, &p, &err);
 	if (rc == RC_OK)
 		rc = pipeline_start(p, &err);

@@ -57,11 +57,11 @@ static void make_plan(void)
 	for (unsigned i = 0; i < count; i++) {
 		struct step *s = &plan[i];
 		s->kind = i % 4 == 0 ? STEP_FAULT : draw_kind();
-		s->wait = 50000 + (int64_t)chance_below(CHANCE_PLAN, 650000);
+		s->wait = 30000 + (int64_t)chance_below(CHANCE_PLAN, 400000);
 		s->node = (int)chance_below(CHANCE_PLAN, NODES);
 		s->fault = (enum fault)chance_below(CHANCE_PLAN, sim_folder ? FAULT_503 : FAULT_COUNT);
 		s->percent = percents[chance_below(CHANCE_PLAN, 6)];
-		s->length = 50000 + (int64_t)chance_below(CHANCE_PLAN, s->percent <= 10 ? 8000000 : 2500000);
+		s->length = 50000 + (int64_t)chance_below(CHANCE_PLAN, s->percent <= 10 ? 5000000 : 1500000);
 		s->after = 1 + (unsigned)chance_below(CHANCE_PLAN, chance_of(CHANCE_PLAN, 50) ? 20 : 400);
 		s->point = points[chance_below(CHANCE_PLAN, POINTS)];
 		s->nested = chance_of(CHANCE_PLAN, 40) ? 1 + (unsigned)chance_below(CHANCE_PLAN, 3) : 0;
