@@ -60,6 +60,7 @@ static uint32_t edge_push(struct shape_keys *k, struct shape_edge edge)
 	size_t head = (size_t)edge.len + edge.sep + edge.close;
 	memcpy(edge.head, edge.lit, head < SHAPE_HEAD ? head : SHAPE_HEAD);
 	edge.class_mask = edge.kind == EDGE_MEMBER ? 0xff : 0;
+	edge.optional = edge.kind == EDGE_MEMBER && edge.class == CLASS_SCALAR && *edge.lit != '{';
 	edge.mask = edge.len < SHAPE_HEAD ? ((uint32_t)1 << edge.len) - 1 : UINT32_MAX;
 	k->edges[k->edge_count] = edge;
 	return k->edge_count++;
@@ -268,7 +269,7 @@ static bool options_legal(const struct shape_keys *k, uint32_t from, struct slic
 		if (!slice_varint(numbers, &pos, &id) || id >= k->edge_count)
 			return false;
 		const struct shape_edge *e = &k->edges[id];
-		if (e->kind != EDGE_MEMBER || e->class != CLASS_SCALAR || e->from != from || *e->lit == '{')
+		if (!e->optional || e->from != from)
 			return false;
 	}
 	return pos == numbers.len && count;

@@ -53,10 +53,41 @@ struct shape_edge {
 	uint32_t next[SHAPE_SUCCESSORS]; /* successors seen last, newest first; SHAPE_NONE. A hint of the writer, not stored */
 	uint8_t kind, class;		 /* enum edge_kind; enum shape_class of what follows (UNIFORM: of the elements) */
 	uint8_t class_mask;		 /* of class: all of it for a MEMBER, nothing for an END */
+	bool optional;			 /* may be a member of an OPTIONS edge */
 	uint16_t sep, close;		 /* bytes of the other two */
 	uint32_t twin;			 /* same literal, CLASS_SCALAR; SHAPE_NONE if not looked up. A hint, not stored */
 	const uint8_t *lit;		 /* open, sep, close, one after the other; OPTIONS: the numbers */
 };
+
+/* An edge's number in a shape, for shapes that are known to be whole: three bytes at most. */
+static inline uint8_t *shape_put_edge(uint8_t *to, uint32_t edge)
+{
+	if (__builtin_expect(edge < 128, 1)) {
+		to[0] = (uint8_t)edge;
+		return to + 1;
+	}
+	to[0] = (uint8_t)(edge | 128);
+	if (edge < 16384) {
+		to[1] = (uint8_t)(edge >> 7);
+		return to + 2;
+	}
+	to[1] = (uint8_t)(edge >> 7 | 128);
+	to[2] = (uint8_t)(edge >> 14);
+	return to + 3;
+}
+
+static inline uint32_t shape_get_edge(const uint8_t **at)
+{
+	const uint8_t *p = *at;
+	uint32_t edge = *p++;
+	if (__builtin_expect(edge >= 128, 0)) {
+		edge = (edge & 127) | (uint32_t)*p++ << 7;
+		if (edge >= 16384)
+			edge = (edge & 16383) | (uint32_t)*p++ << 14;
+	}
+	*at = p;
+	return edge;
+}
 
 struct shape_node {
 	uint32_t parent;  /* SHAPE_NONE for the root */

@@ -41,6 +41,8 @@ static void bind_node(struct shredder *s, uint32_t n)
 		b->time_len = (uint8_t)json_time_length(b->time_format);
 	}
 	b->element = shape_node_find(s->keys, n, true, SLICE_LIT(""));
+	const struct shape_node *node = shape_node_at(s->keys, n);
+	b->listed = node->element || (n != SHAPE_ROOT_NODE && s->binds[node->parent].listed); /* parents come first */
 	b->deep = shape_node_at(s->keys, n)->depth >= s->opt.typed_depth;
 	b->event_time = s->time_path && path_is(s->keys, n, s->time_path);
 }

@@ -73,20 +73,7 @@ static inline void fast_begin_list(struct row *r, struct column *list, uint32_t 
 /* There is room: an edge has at least a byte of the payload, and three in the shape. */
 static inline void fast_emit(struct row *r, uint32_t edge)
 {
-	uint8_t *to = r->shape.data + r->shape.len;
-	if (__builtin_expect(edge < 128, 1)) {
-		to[0] = (uint8_t)edge;
-		r->shape.len += 1;
-	} else if (edge < 16384) {
-		to[0] = (uint8_t)(edge | 128);
-		to[1] = (uint8_t)(edge >> 7);
-		r->shape.len += 2;
-	} else {
-		to[0] = (uint8_t)(edge | 128);
-		to[1] = (uint8_t)(edge >> 7 | 128);
-		to[2] = (uint8_t)(edge >> 14);
-		r->shape.len += 3;
-	}
+	r->shape.len = (size_t)(shape_put_edge(r->shape.data + r->shape.len, edge) - r->shape.data);
 }
 
 #endif

@@ -265,9 +265,10 @@ static uint32_t fold_run(struct shredder *s, const struct batch *b, uint32_t row
 	return present == n ? g->edge : SHAPE_NONE; /* else some stand elsewhere in the object */
 }
 
-static bool foldable(const struct shape_edge *e)
+/* Could the edge be folded? Members of objects in lists never are: their columns do not tell whose they are. */
+static bool foldable(const struct shredder *s, const struct shape_edge *e)
 {
-	return e->kind == EDGE_MEMBER && e->class == CLASS_SCALAR && *e->lit != '{';
+	return e->optional && !s->binds[e->from].listed;
 }
 
 struct slice fold_shape(struct shredder *s, const struct batch *b, uint32_t row)
@@ -278,27 +279,32 @@ struct slice fold_shape(struct shredder *s, const struct batch *b, uint32_t row)
 		return shape;
 	}
 	uint32_t run[RUN_MAX], n = 0, node = SHAPE_NONE, prev = SHAPE_NONE;
-	size_t pos = 5, run_from = 5;
-	uint64_t id;
+	const uint8_t *at = shape.data + 5, *end = shape.data + shape.len, *kept = shape.data, *run_from = at;
+	const struct shape_edge *edges = shape_edges(s->keys);
 	buf_reset(&s->folded);
-	buf_append(&s->folded, shape.data, pos);
-	for (size_t from = pos; slice_varint(shape, &pos, &id); from = pos) {
-		const struct shape_edge *e = shape_edge_at(s->keys, (uint32_t)id);
-		if (foldable(e) && n < RUN_MAX && (!n || e->from == node)) {
+	while (at < end) {
+		const uint8_t *from = at;
+		uint32_t id = shape_get_edge(&at);
+		const struct shape_edge *e = &edges[id];
+		if (foldable(s, e) && n < RUN_MAX && (!n || e->from == node)) {
 			if (!n)
 				run_from = from;
 			node = e->from;
-			run[n++] = (uint32_t)id;
+			run[n++] = id;
 			continue;
 		}
-		uint32_t edge = n ? fold_run(s, b, row, node, prev, (uint32_t)id, run, n) : SHAPE_NONE;
-		if (edge != SHAPE_NONE)
+		uint32_t edge = n ? fold_run(s, b, row, node, prev, id, run, n) : SHAPE_NONE;
+		if (edge != SHAPE_NONE) {
+			buf_append(&s->folded, kept, (size_t)(run_from - kept));
 			buf_varint(&s->folded, edge);
-		else if (n)
-			buf_append(&s->folded, shape.data + run_from, from - run_from);
-		buf_append(&s->folded, shape.data + from, pos - from);
+			kept = from;
+		}
+		edges = shape_edges(s->keys);
 		n = 0;
-		prev = (uint32_t)id;
+		prev = id;
 	}
+	if (kept == shape.data)
+		return shape;
+	buf_append(&s->folded, kept, (size_t)(end - kept));
 	return s->folded.overflow ? shape : buf_slice(&s->folded);
 }

@@ -221,11 +221,21 @@ rc_t shredder_merge(struct shredder *into, const struct shredder *fork, uint32_t
 
 static void renumber_shape(struct slice shape, const struct shred_edges *edges, struct buf *out)
 {
-	size_t pos = 5; /* key space and dialect */
-	uint64_t edge;
-	buf_append(out, shape.data, pos);
-	while (slice_varint(shape, &pos, &edge))
-		buf_varint(out, edge < edges->first ? edge : edges->edges[edge - edges->first]);
+	const uint8_t *at = shape.data + 5, *end = shape.data + shape.len, *kept = shape.data; /* 5: key space and dialect */
+	if (!buf_reserve(out, 5 + 3 * shape.len))
+		return;
+	uint8_t *to = out->data + out->len;
+	while (at < end) {
+		const uint8_t *from = at;
+		uint32_t edge = shape_get_edge(&at);
+		if (edge < edges->first)
+			continue;
+		memcpy(to, kept, (size_t)(from - kept));
+		to = shape_put_edge(to + (from - kept), edges->edges[edge - edges->first]);
+		kept = at;
+	}
+	memcpy(to, kept, (size_t)(end - kept));
+	out->len = (size_t)(to + (end - kept) - out->data);
 }
 
 void shredder_renumber(const struct shredder *fork, struct batch *b, const struct shred_edges *edges)

@@ -57,6 +57,7 @@ struct bind {
 	bool int_to_double;			 /* the main column is double: exact integers go there */
 	bool deep;				 /* containers here become JSON text */
 	bool event_time;			 /* the value is the row's event time */
+	bool listed;				 /* in a list: a row may have many of it */
 };
 
 enum raw_reason { RAW_NUMBER = 1, RAW_STRING = 2, RAW_DUPLICATE = 4, RAW_SHAPE = 8, RAW_OTHER = 16 };
