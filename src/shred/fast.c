@@ -100,6 +100,8 @@ struct step fast_step(struct shredder *s, uint32_t node, bool first, const uint8
 	r->p = p;
 	struct step st = parse_step_member(s, node, from, slice_of(key, (size_t)(close - key)), marks);
 	r->edges = shape_edges(s->keys);
+	if (st.edge != SHAPE_NONE)
+		*fast_step_slot(s, node, from) = st.edge;
 	if (st.to == SHAPE_NONE)
 		st.edge = SHAPE_NONE;
 	return st;
@@ -118,6 +120,82 @@ const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from,
 	parse_put_rest(s, node, from, value);
 	r->edges = shape_edges(s->keys);
 	return r->raw ? NULL : r->p;
+}
+
+/* Behind the number at p, RFC 8259 section 6; NULL if it is none. */
+static const uint8_t *number_end(const uint8_t *p, const uint8_t *end)
+{
+	p += *p == '-';
+	const uint8_t *from = p;
+	while (p < end && (uint8_t)(*p - '0') < 10)
+		p++;
+	if (p == from || (*from == '0' && p - from > 1))
+		return NULL;
+	if (*p == '.') {
+		from = ++p;
+		while (p < end && (uint8_t)(*p - '0') < 10)
+			p++;
+		if (p == from)
+			return NULL;
+	}
+	if ((*p | 0x20) == 'e') {
+		p++;
+		p += *p == '+' || *p == '-';
+		from = p;
+		while (p < end && (uint8_t)(*p - '0') < 10)
+			p++;
+		if (p == from)
+			return NULL;
+	}
+	return p <= end ? p : NULL;
+}
+
+/* Behind the value at p, whose kind most values are of; NULL: value_end tells. */
+static const uint8_t *plain_end(const struct row *r, const uint8_t *p)
+{
+	uint32_t marks;
+	switch (*p) {
+	case '"':
+		p = key_end(r, p + 1, &marks);
+		return p ? p + 1 : NULL;
+	case 't':
+		return memcmp(p, "true", 4) == 0 ? p + 4 : NULL;
+	case 'f':
+		return memcmp(p, "false", 5) == 0 ? p + 5 : NULL;
+	case '{':
+	case '[':
+	case 'n':
+		return NULL;
+	default:
+		return number_end(p, r->end);
+	}
+}
+
+const uint8_t *fast_rest_again(struct shredder *s, uint32_t node, bool first, const uint8_t *p)
+{
+	struct row *r = &s->row;
+	uint32_t edge = s->binds[node].rest[first], marks;
+	if (edge == SHAPE_NONE || r->lists)
+		return NULL;
+	const struct shape_edge *e = &r->edges[edge];
+	const struct shape_node *n = shape_node_at(s->keys, node);
+	if (e->len + e->sep > 8 || memcmp(p, e->lit, e->len) != 0 || p[e->len] != '"')
+		return NULL;
+	const uint8_t *begin = p + e->len + 1, *close = key_end(r, begin, &marks);
+	if (!close || marks & JSON_MARK_ESCAPE || memcmp(close + 1, e->lit + e->len, e->sep) != 0)
+		return NULL;
+	struct slice key = slice_of(begin, (size_t)(close - begin));
+	const uint8_t *value = close + 1 + e->sep, *end;
+	if (key.len > SHAPE_LITERAL_MAX || n->keys & shape_key_bit(key) || parse_step_unknown(s, node, key) || value >= r->end)
+		return NULL;
+	end = plain_end(r, value);
+	if (!end && !(end = value_end(r, n->depth + 1, value)))
+		return NULL;
+	if (parse_classes[*value] == 3)
+		return NULL;
+	fast_emit(r, edge);
+	parse_add_rest(s, node, key, slice_of(value, (size_t)(end - value)));
+	return r->raw ? NULL : end;
 }
 
 const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, size_t at, const uint8_t *p)
@@ -187,34 +265,6 @@ const uint8_t *fast_escaped(struct row *r, struct buf *data, const uint8_t *from
 		return close;
 	data->len = len;
 	return NULL;
-}
-
-/* Behind the number at p, RFC 8259 section 6; NULL if it is none. */
-static const uint8_t *number_end(const uint8_t *p, const uint8_t *end)
-{
-	p += *p == '-';
-	const uint8_t *from = p;
-	while (p < end && (uint8_t)(*p - '0') < 10)
-		p++;
-	if (p == from || (*from == '0' && p - from > 1))
-		return NULL;
-	if (*p == '.') {
-		from = ++p;
-		while (p < end && (uint8_t)(*p - '0') < 10)
-			p++;
-		if (p == from)
-			return NULL;
-	}
-	if ((*p | 0x20) == 'e') {
-		p++;
-		p += *p == '+' || *p == '-';
-		from = p;
-		while (p < end && (uint8_t)(*p - '0') < 10)
-			p++;
-		if (p == from)
-			return NULL;
-	}
-	return p <= end ? p : NULL;
 }
 
 /* Which column of its node a number goes to: the same rules as parse_scalar.c's. */

@@ -23,6 +23,8 @@ const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct colum
 /* first: the object has just begun. */
 struct step fast_step(struct shredder *s, uint32_t node, bool first, const uint8_t *p);
 const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from, const struct step *st);
+/* A member that goes to __rest, written as the one before it was. NULL: it may be anything. */
+const uint8_t *fast_rest_again(struct shredder *s, uint32_t node, bool first, const uint8_t *p);
 
 /* A container that lives as JSON text in the column of its node: the member's edge, which the shape ends with from `at` on, becomes its twin. */
 const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, size_t at, const uint8_t *p);
@@ -68,6 +70,14 @@ static inline void fast_begin_list(struct row *r, struct column *list, uint32_t 
 	if ((size_t)i + 2 > list->offsets_cap)
 		column_grow_offsets(list);
 	list->offsets[i + 1] = list->offsets[i];
+}
+
+/* Where an edge out of node is, if at all, whose literal begins as p does: `,"` and four bytes of the key. */
+static inline uint32_t *fast_step_slot(struct shredder *s, uint32_t node, const uint8_t *p)
+{
+	uint64_t begin;
+	memcpy(&begin, p, 8);
+	return &s->steps[((begin << 16 ^ node) * 0x9e3779b97f4a7c15u) >> 54];
 }
 
 /* There is room: an edge has at least a byte of the payload, and three in the shape. */

@@ -213,18 +213,26 @@ FAST_TARGET static inline bool FAST_NAME(edge_fits)(const struct shape_edge *e, 
 }
 
 /* The step that the edge before foretells; NULL: none of its successors fits. */
-FAST_TARGET static inline const struct shape_edge *FAST_NAME(predicted)(const struct row *r, uint32_t node, const uint8_t *p, uint32_t *ret_edge)
+FAST_TARGET static inline const struct shape_edge *FAST_NAME(predicted)(struct shredder *s, uint32_t node, const uint8_t *p, uint32_t *ret_edge)
 {
+	const struct row *r = &s->row;
 	const struct shape_edge *prev = &r->edges[r->prev];
-	for (int i = 0; i < SHAPE_SUCCESSORS; i++) {
-		uint32_t id = prev->next[i];
+	uint32_t id = prev->next[0];
+	if (__builtin_expect(id != SHAPE_NONE, 1)) {
+		*ret_edge = id;
+		if (__builtin_expect(FAST_NAME(edge_fits)(&r->edges[id], node, p, r->end), 1))
+			return &r->edges[id];
+	}
+	*ret_edge = id = *fast_step_slot(s, node, p);
+	if (id != SHAPE_NONE && FAST_NAME(edge_fits)(&r->edges[id], node, p, r->end))
+		return &r->edges[id];
+	for (int i = 1; i < SHAPE_SUCCESSORS; i++) {
+		id = prev->next[i];
 		if (id == SHAPE_NONE)
 			return NULL;
-		const struct shape_edge *e = &r->edges[id];
-		if (__builtin_expect(FAST_NAME(edge_fits)(e, node, p, r->end), 1)) {
-			*ret_edge = id;
-			return e;
-		}
+		*ret_edge = id;
+		if (FAST_NAME(edge_fits)(&r->edges[id], node, p, r->end))
+			return &r->edges[id];
 	}
 	return NULL;
 }
@@ -243,7 +251,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 		uint8_t class;
 		uint32_t to;
 		size_t at = r->shape.len;
-		const struct shape_edge *e = FAST_NAME(predicted)(r, node, p, &edge);
+		const struct shape_edge *e = FAST_NAME(predicted)(s, node, p, &edge);
 		if (__builtin_expect(e != NULL, 1)) {
 			p += e->len;
 			class = e->class;
@@ -255,6 +263,11 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 			if (e->kind == EDGE_END)
 				return p;
 		} else {
+			const uint8_t *behind = fast_rest_again(s, node, p == begin, p);
+			if (behind) {
+				p = behind;
+				continue;
+			}
 			struct step st = fast_step(s, node, p == begin, p);
 			if (st.edge == SHAPE_NONE) {
 				p = fast_rest(s, node, p, &st);

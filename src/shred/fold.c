@@ -243,32 +243,31 @@ static bool is_foretold(const struct shredder *s, struct fold_group *g, const ui
 	return present == n;
 }
 
-/* A run of members of node, between the edges prev and next: the OPTIONS edge that stands for it; SHAPE_NONE: none does. */
-static uint32_t fold_run(struct shredder *s, const struct batch *b, uint32_t row, uint32_t node, uint32_t prev, uint32_t next, const uint32_t *run,
-			 uint32_t n)
+/* A run of members of node, between the edges prev and next. */
+struct fold_run {
+	uint32_t node, prev, next, count;
+	const uint32_t *members;
+};
+
+/* The OPTIONS edge that stands for the run; SHAPE_NONE: none does. */
+static __attribute__((noinline)) uint32_t fold_run(struct shredder *s, const struct batch *b, uint32_t row, const struct fold_run *run)
 {
-	uint32_t slot, present = 0;
-	struct fold_group *g = group_find(s, prev, next);
-	if (g && is_foretold(s, g, run, n))
+	uint32_t slot, n = run->count, present = 0;
+	struct fold_group *g = group_find(s, run->prev, run->next);
+	if (g && is_foretold(s, g, run->members, n))
 		return g->edge;
-	const struct column *members = members_of(s, b, row, node, &slot);
+	const struct column *members = members_of(s, b, row, run->node, &slot);
 	if (!members)
 		return SHAPE_NONE;
 	for (uint32_t i = 0; i < n; i++)
-		if (!has_value(s, members, slot, run[i]))
+		if (!has_value(s, members, slot, run->members[i]))
 			return SHAPE_NONE; /* null: that it is there only the shape tells */
-	g = group_add(s, prev, next);
-	if (!g || (!(g->edge != SHAPE_NONE && is_among(g, run, n)) && !group_widen(s, g, node, run, n)))
+	g = group_add(s, run->prev, run->next);
+	if (!g || (!(g->edge != SHAPE_NONE && is_among(g, run->members, n)) && !group_widen(s, g, run->node, run->members, n)))
 		return SHAPE_NONE;
 	for (uint32_t i = 0; i < g->count; i++)
 		present += has_value(s, members, slot, g->members[i]);
 	return present == n ? g->edge : SHAPE_NONE; /* else some stand elsewhere in the object */
-}
-
-/* Could the edge be folded? Members of objects in lists never are: their columns do not tell whose they are. */
-static bool foldable(const struct shredder *s, const struct shape_edge *e)
-{
-	return e->optional && !s->binds[e->from].listed;
 }
 
 struct slice fold_shape(struct shredder *s, const struct batch *b, uint32_t row)
@@ -278,30 +277,32 @@ struct slice fold_shape(struct shredder *s, const struct batch *b, uint32_t row)
 		s->folding = s->stats.shapes >= FOLD_FROM;
 		return shape;
 	}
-	uint32_t run[RUN_MAX], n = 0, node = SHAPE_NONE, prev = SHAPE_NONE;
-	const uint8_t *at = shape.data + 5, *end = shape.data + shape.len, *kept = shape.data, *run_from = at;
+	uint32_t run[RUN_MAX], prev = SHAPE_NONE;
+	const uint8_t *at = shape.data + 5, *end = shape.data + shape.len, *kept = shape.data;
 	const struct shape_edge *edges = shape_edges(s->keys);
 	buf_reset(&s->folded);
 	while (at < end) {
 		const uint8_t *from = at;
-		uint32_t id = shape_get_edge(&at);
-		const struct shape_edge *e = &edges[id];
-		if (foldable(s, e) && n < RUN_MAX && (!n || e->from == node)) {
-			if (!n)
-				run_from = from;
-			node = e->from;
-			run[n++] = id;
+		uint32_t id = shape_get_edge(&at), n = 0, node = edges[id].from;
+		/* Members of objects in lists are never folded: their columns do not tell whose they are. */
+		if (!edges[id].optional || s->binds[node].listed) {
+			prev = id;
 			continue;
 		}
-		uint32_t edge = n ? fold_run(s, b, row, node, prev, id, run, n) : SHAPE_NONE;
-		if (edge != SHAPE_NONE) {
-			buf_append(&s->folded, kept, (size_t)(run_from - kept));
-			buf_varint(&s->folded, edge);
-			kept = from;
+		const uint8_t *run_from = from;
+		while (at < end && edges[id].optional && edges[id].from == node && n < RUN_MAX) {
+			run[n++] = id;
+			from = at;
+			id = shape_get_edge(&at);
 		}
+		uint32_t edge = fold_run(s, b, row, &(struct fold_run){ .node = node, .prev = prev, .next = id, .members = run, .count = n });
 		edges = shape_edges(s->keys);
-		n = 0;
 		prev = id;
+		if (edge == SHAPE_NONE)
+			continue;
+		buf_append(&s->folded, kept, (size_t)(run_from - kept));
+		buf_varint(&s->folded, edge);
+		kept = from;
 	}
 	if (kept == shape.data)
 		return shape;

@@ -9,6 +9,7 @@
 #define ZONED_MASK (((uint64_t)1 << TIME_ZONE_NONE * TIME_FRACTIONS * TIME_SEPARATORS) - 1)
 #define EXACT_INT  ((int64_t)1 << 53)
 #define GROUP_NULL GROUPS
+#define SIBLINGS_TRIED 4
 
 static struct inode *inode_new(struct inference *inf, struct inode *parent, struct slice key, bool element)
 {
@@ -34,7 +35,12 @@ static struct inode *inode_new(struct inference *inf, struct inode *parent, stru
 	return n;
 }
 
-/* Members are found by a map only when they do not come in the order of last time. An array's element may also have been made
+static bool is_member(const struct inode *n, struct slice key)
+{
+	return !n->element && slice_eq(n->key, key);
+}
+
+/* Members are found by a map only when they do not come in the order of last time, a few left out. An array's element may also have been made
  * first: objects and arrays at one path share the node. */
 static struct inode *child_of(struct inference *inf, struct inode *parent, struct slice raw, bool escaped)
 {
@@ -47,13 +53,14 @@ static struct inode *child_of(struct inference *inf, struct inode *parent, struc
 	}
 	if (raw.len > SHAPE_LITERAL_MAX)
 		return NULL;
-	if (!guess || guess->element || !slice_eq(guess->key, raw)) {
-		AUTO_BUF struct buf probe;
-		buf_init(&probe, BUF_MAX_DEFAULT);
-		buf_append(&probe, &parent, sizeof parent);
-		buf_append_slice(&probe, raw);
+	for (int i = 0; guess && i < SIBLINGS_TRIED && !is_member(guess, raw); i++)
+		guess = guess->next;
+	if (!guess || !is_member(guess, raw)) {
+		buf_reset(&inf->probe);
+		buf_append(&inf->probe, &parent, sizeof parent);
+		buf_append_slice(&inf->probe, raw);
 		bool new;
-		uintptr_t *v = map_put(&inf->children, buf_slice(&probe), &new);
+		uintptr_t *v = map_put(&inf->children, buf_slice(&inf->probe), &new);
 		if (new)
 			*v = (uintptr_t)inode_new(inf, parent, arena_copy(&inf->arena, raw), false);
 		guess = (struct inode *)*v;
@@ -251,6 +258,7 @@ void shred_infer(struct shredder *s, const struct event *events, size_t n)
 	arena_init(&inf.arena);
 	map_init(&inf.children);
 	buf_init(&inf.key, BUF_MAX_DEFAULT);
+	buf_init(&inf.probe, BUF_MAX_DEFAULT);
 	inf.root = inode_new(&inf, NULL, SLICE_LIT(""), false);
 	for (size_t i = 0; i < n; i++) {
 		if (events[i].kind != PAYLOAD_JSON || events[i].reason.len || !events[i].payload.len)
@@ -282,5 +290,6 @@ void shred_infer(struct shredder *s, const struct event *events, size_t n)
 	map_free(&inf.children);
 	arena_free(&inf.arena);
 	buf_free(&inf.key);
+	buf_free(&inf.probe);
 	free(inf.all);
 }

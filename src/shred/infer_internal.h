@@ -50,7 +50,7 @@ struct inference {
 	uint64_t rows;
 	uint32_t fit[NUM_FORMATS]; /* of all fractions and exponents: what the writer's habit is */
 	uint32_t typed_depth;
-	struct buf key;	    /* scratch */
+	struct buf key, probe; /* scratch */
 	const uint8_t *end; /* of the payload at hand */
 };
 

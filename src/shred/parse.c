@@ -94,8 +94,7 @@ struct step parse_step_end(struct shredder *s, uint32_t node, const uint8_t *fro
 	return step_learn(s, st);
 }
 
-/* The key has no node. Is it worth an inference? */
-static bool step_unknown(const struct shredder *s, uint32_t node, struct slice key)
+bool parse_step_unknown(const struct shredder *s, uint32_t node, struct slice key)
 {
 	return !(shred_is_map_like(s, node) && s->calls % MAP_LIKE_EVERY) && parse_may_infer(s, s->places.nodes[node].field[PLACE_OBJECT], key);
 }
@@ -109,7 +108,7 @@ struct step parse_step_member(struct shredder *s, uint32_t node, const uint8_t *
 		return st;
 	/* Most keys that are foretold by nothing are ids: neither an edge nor a node to be looked for. */
 	if (!(marks & JSON_MARK_ESCAPE) && !(shape_node_at(s->keys, node)->keys & shape_key_bit(key))) {
-		st.unknown = step_unknown(s, node, key);
+		st.unknown = parse_step_unknown(s, node, key);
 		return st;
 	}
 	st.edge = shape_edge_find(s->keys, node, EDGE_MEMBER, st.class, lit, 0, 0);
@@ -123,7 +122,7 @@ struct step parse_step_member(struct shredder *s, uint32_t node, const uint8_t *
 	if (st.to != SHAPE_NONE)
 		st.edge = shape_edge_add(s->keys, node, EDGE_MEMBER, st.class, lit, 0, 0);
 	else
-		st.unknown = step_unknown(s, node, key);
+		st.unknown = parse_step_unknown(s, node, key);
 	return step_learn(s, st);
 }
 
@@ -273,6 +272,7 @@ void row_begin(struct row *r, struct slice payload, uint32_t space)
 	r->tape_full = false;
 	r->p = r->payload = payload.data;
 	r->end = payload.data + payload.len;
+	r->rest_node = SHAPE_NONE;
 	r->tape_count = r->rest_count = r->lists = r->marks = r->nulls = r->touched_count = 0;
 	r->conflicts = 0;
 	r->raw = 0;

@@ -47,6 +47,9 @@ static inline void parse_put_bytes(struct row *r, const struct bind *b, enum pla
 struct step parse_step_end(struct shredder *s, uint32_t node, const uint8_t *from);
 struct step parse_step_member(struct shredder *s, uint32_t node, const uint8_t *from, struct slice key, uint32_t marks);
 
+/* The key has no node. Is it worth an inference? */
+bool parse_step_unknown(const struct shredder *s, uint32_t node, struct slice key);
+
 /* parse_scalar.c */
 #define PARSE_EXACT_INT ((int64_t)1 << 53)
 enum outcome parse_scalar(struct shredder *s, uint32_t node);
@@ -56,6 +59,8 @@ struct slice parse_unescape(struct row *r, struct slice raw);
 /* parse_rest.c */
 /* The raw key in a member's literal [from, to). */
 struct slice parse_literal_key(const uint8_t *from, const uint8_t *to, uint32_t *ret_marks);
+/* A member of node whose key is no column's, and whose value is text, goes to __rest; its edge is the caller's. */
+void parse_add_rest(struct shredder *s, uint32_t node, struct slice key, struct slice text);
 /* The member whose literal is [from, value) and whose value is [value, r->p) goes to __rest. */
 void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, const uint8_t *value);
 /* Is JSON text the column for such a value, so that no inference would find it a better one? */

@@ -56,7 +56,34 @@ static uint64_t path_print(struct slice path)
 	return a * 0x9e3779b97f4a7c15u + b;
 }
 
-/* The member whose literal is [from, value) and whose value is [value, r->p) goes to __rest. */
+void parse_add_rest(struct shredder *s, uint32_t node, struct slice key, struct slice text)
+{
+	struct row *r = &s->row;
+	if (r->rest_count == r->rest_cap) {
+		r->rest_cap = r->rest_cap ? r->rest_cap * 2 : 16;
+		r->rest = mem_realloc(r->rest, r->rest_cap * sizeof *r->rest);
+	}
+	size_t at = r->paths.len;
+	if (r->rest_node == node && r->rest_count && buf_reserve(&r->paths, r->rest_prefix)) {
+		memcpy(r->paths.data + at, r->paths.data + r->rest[r->rest_count - 1].path_at, r->rest_prefix);
+		r->paths.len = at + r->rest_prefix;
+	} else {
+		path_append(s->keys, node, &r->paths);
+		r->rest_node = node;
+		r->rest_prefix = r->paths.len - at;
+	}
+	buf_append_slice(&r->paths, key);
+	if (r->paths.len > PATHS_FACTOR * (size_t)(r->end - r->payload) + SHAPE_LITERAL_MAX) {
+		r->raw |= RAW_OTHER; /* long paths times many keys: no more of them */
+		r->paths.len = at;
+		return;
+	}
+	r->rest[r->rest_count++] = (struct rest_entry){ .path_at = at,
+							.path_len = r->paths.len - at,
+							.print = path_print(slice_of(r->paths.data + at, r->paths.len - at)),
+							.text = text };
+}
+
 void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, const uint8_t *value)
 {
 	struct row *r = &s->row;
@@ -68,22 +95,7 @@ void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, cons
 		return;
 	}
 	parse_emit(r, rest_edge(s, node, from, open, value, sep));
-	if (r->rest_count == r->rest_cap) {
-		r->rest_cap = r->rest_cap ? r->rest_cap * 2 : 16;
-		r->rest = mem_realloc(r->rest, r->rest_cap * sizeof *r->rest);
-	}
-	size_t at = r->paths.len;
-	path_append(s->keys, node, &r->paths);
-	buf_append_slice(&r->paths, key);
-	if (r->paths.len > PATHS_FACTOR * (size_t)(r->end - r->payload) + SHAPE_LITERAL_MAX) {
-		r->raw |= RAW_OTHER; /* long paths times many keys: no more of them */
-		r->paths.len = at;
-		return;
-	}
-	r->rest[r->rest_count++] = (struct rest_entry){ .path_at = at,
-							.path_len = r->paths.len - at,
-							.print = path_print(slice_of(r->paths.data + at, r->paths.len - at)),
-							.text = slice_of(value, (size_t)(r->p - value)) };
+	parse_add_rest(s, node, key, slice_of(value, (size_t)(r->p - value)));
 }
 
 void parse_keep_text(struct shredder *s, uint32_t node, const struct mark *m, const uint8_t *from)
@@ -91,6 +103,7 @@ void parse_keep_text(struct shredder *s, uint32_t node, const struct mark *m, co
 	struct row *r = &s->row;
 	r->shape.len = m->shape;
 	r->rest_count = m->rest;
+	r->rest_node = SHAPE_NONE;
 	r->paths.len = m->paths;
 	r->raw = m->raw;
 	parse_put_rest(s, node, from, m->value);
@@ -114,6 +127,7 @@ void mark_restore(struct row *r, const struct mark *m)
 {
 	r->tape_count = m->tape;
 	r->rest_count = m->rest;
+	r->rest_node = SHAPE_NONE;
 	r->lists = m->lists;
 	r->shape.len = m->shape;
 	r->wide.len = m->wide;

@@ -16,6 +16,7 @@
 #define MAP_LIKE_EVERY	  16u
 #define QUIET_MAX	  8u /* calls without an inference for new keys, after one that brought no column */
 #define FOLD_GUESSES	  64u
+#define STEPS		  1024u
 #define SHAPES_COUNTED	  65536u
 #define TAPE_MAX	  (2u << 20)				  /* values of one row: 32 MiB of tape */
 #define KEEP_BYTES	  ((size_t)4 << 20)			  /* buffers grown beyond by a huge row are given back */
@@ -82,6 +83,8 @@ struct row {
 	struct buf scratch; /* literals put together */
 	struct rest_entry *rest;
 	uint32_t rest_count, rest_cap;
+	uint32_t rest_node; /* whose path the newest entry's begins with, rest_prefix bytes; SHAPE_NONE: there is none */
+	size_t rest_prefix;
 	uint32_t prev;	/* edge stepped over last, for prediction */
 	uint32_t lists; /* lists around the value */
 	uint32_t marks; /* JSON_MARK_* of the row's strings */
@@ -118,6 +121,7 @@ struct shredder {
 	struct machinery own;
 	char *source_text, *time_path; /* time_path: declared or settled; NULL: not yet */
 	uint64_t instances;	       /* object instances so far: stamps */
+	uint32_t steps[STEPS];	       /* edges by the beginnings of their literals: tried where an edge's successor is another than last time */
 	bool inferred;		       /* in this call */
 	uint8_t *map_like;	       /* by node: an object with ever new keys; */
 	uint32_t map_like_cap, calls;  /* they bring an inference only in one call of MAP_LIKE_EVERY */

@@ -118,6 +118,7 @@ rc_t shredder_new(const struct shred_options *opt, const struct schema *start, s
 	buf_init(&s->rendered, BUF_MAX_DEFAULT);
 	buf_init(&s->padded, ROW_TEXT_MAX);
 	fold_init(s);
+	memset(s->steps, 0xff, sizeof s->steps); /* SHAPE_NONE */
 	s->simd = json_scan_has_simd();
 	s->schema = start ? schema_copy(start) : schema_new();
 	s->keys = shape_keys_new(opt->key_space);
