@@ -303,6 +303,30 @@ const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct colum
 	return end;
 }
 
+const uint8_t *fast_keep_number(struct shredder *s, uint32_t node, const struct bind *b, struct column *own, uint32_t slot, size_t at,
+				const uint8_t *from, const uint8_t *value)
+{
+	struct row *r = &s->row;
+	const uint8_t *end = number_end(value, r->end);
+	if (!end || r->lists || b->child[PLACE_DOUBLE] == NO_CHILD)
+		return NULL;
+	struct json_number n = json_number_parse(slice_of(value, (size_t)(end - value)));
+	if (n.kind == NUM_INT64 && !(b->int_to_double && n.i64 >= -PARSE_EXACT_INT && n.i64 <= PARSE_EXACT_INT))
+		return NULL;
+	double d = n.kind == NUM_INT64 ? (double)n.i64 : n.f64;
+	if (n.kind == NUM_BIGINT || !isfinite(d))
+		return NULL;
+	uint64_t bits;
+	memcpy(&bits, &d, 8);
+	fast_put_eight(r, &own->children[b->child[PLACE_DOUBLE]], slot, bits);
+	fast_count_conflict(r, b, PLACE_DOUBLE);
+	r->shape.len = at;
+	r->p = end;
+	parse_put_rest(s, node, from, value);
+	r->edges = shape_edges(s->keys);
+	return r->raw ? NULL : end;
+}
+
 #define FAST_NAME(x) x##_portable
 #define FAST_TARGET
 #define FAST_AVX2 0

@@ -26,6 +26,26 @@ const uint8_t *fast_rest(struct shredder *s, uint32_t node, const uint8_t *from,
 /* A member that goes to __rest, written as the one before it was. NULL: it may be anything. */
 const uint8_t *fast_rest_again(struct shredder *s, uint32_t node, bool first, const uint8_t *p);
 
+/* A number that its node's double column holds but does not give back, for the literal `from` and with the shape at `at`: also as text, in __rest. */
+const uint8_t *fast_keep_number(struct shredder *s, uint32_t node, const struct bind *b, struct column *own, uint32_t slot, size_t at,
+				const uint8_t *from, const uint8_t *value);
+/* Is there a column for the container at p, as far as its first element tells? */
+static inline bool fast_is_typed(const struct shredder *s, const struct bind *b, uint8_t class, const uint8_t *p)
+{
+	if (class == CLASS_OBJECT)
+		return b->child[PLACE_OBJECT] != NO_CHILD;
+	if (b->child[PLACE_LIST] == NO_CHILD || b->element == SHAPE_NONE)
+		return false;
+	const struct bind *element = &s->binds[b->element];
+	switch (parse_classes[p[1]]) {
+	case CLASS_OBJECT:
+		return element->child[PLACE_OBJECT] != NO_CHILD;
+	case CLASS_ARRAY:
+		return element->child[PLACE_LIST] != NO_CHILD;
+	default:
+		return element->places & (((unsigned)1 << PLACE_OBJECT) - 1) || p[1] == 'n';
+	}
+}
 /* A container that lives as JSON text in the column of its node: the member's edge, which the shape ends with from `at` on, becomes its twin. */
 const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, size_t at, const uint8_t *p);
 /* The shape from `start` on is the edge `uniform`, at `body` the skeleton of the first `count` elements, at `at` that of another one. Afterwards it

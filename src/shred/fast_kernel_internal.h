@@ -251,6 +251,7 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 		uint8_t class;
 		uint32_t to;
 		size_t at = r->shape.len;
+		const uint8_t *from = p;
 		const struct shape_edge *e = FAST_NAME(predicted)(s, node, p, &edge);
 		if (__builtin_expect(e != NULL, 1)) {
 			p += e->len;
@@ -289,8 +290,9 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 		const uint8_t *value = p;
 		if (class == CLASS_SCALAR) {
 			p = FAST_NAME(put_scalar)(r, b, own, slot, p);
-		} else if (__builtin_expect(b->child[PLACE_JSON] != NO_CHILD, 0) && p[1] != '}' && p[1] != ']' &&
-			   b->child[class == CLASS_OBJECT ? PLACE_OBJECT : PLACE_LIST] == NO_CHILD) {
+			if (__builtin_expect(!p, 0))
+				p = fast_keep_number(s, node, b, own, slot, at, from, value);
+		} else if (__builtin_expect(b->child[PLACE_JSON] != NO_CHILD, 0) && p[1] != '}' && p[1] != ']' && !fast_is_typed(s, b, class, p)) {
 			p = fast_json(s, to, own, slot, at, p);
 		} else if (class == CLASS_OBJECT) {
 			uint32_t child = b->child[PLACE_OBJECT];
