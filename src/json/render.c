@@ -281,11 +281,14 @@ static bool rest_key(const struct shape_keys *keys, uint32_t node, struct slice 
 	return true;
 }
 
-static uint8_t *put(uint8_t *p, struct slice s)
+/* Bytes of an edge's literal, behind which 16 can be read. */
+static uint8_t *put(uint8_t *p, const uint8_t *from, size_t n)
 {
-	if (s.len)
-		memcpy(p, s.data, s.len);
-	return p + s.len;
+	if (__builtin_expect(n <= 16, 1))
+		memcpy(p, from, 16);
+	else
+		memcpy(p, from, n);
+	return p + n;
 }
 
 uint8_t *render_rest(struct job *j, uint8_t *p, const struct shape_edge *e)
@@ -296,18 +299,22 @@ uint8_t *render_rest(struct job *j, uint8_t *p, const struct shape_edge *e)
 	uint32_t k, v, entry = j->rest_at++;
 	if (!cursor_at(r, r->rest_keys, entry, &k) || !cursor_at(r, r->rest_texts, entry, &v))
 		return render_fault(j, "__rest has an entry without text");
-	struct slice name, text = column_bytes_at(r->rest_texts->col, v);
-	if (!rest_key(j->space->keys, e->from, column_bytes_at(r->rest_keys->col, k), &name))
+	struct slice path = column_bytes_at(r->rest_keys->col, k), text = column_bytes_at(r->rest_texts->col, v), name;
+	if (j->rest_node == e->from && slice_starts(path, j->rest_prefix))
+		name = slice_skip(path, j->rest_prefix.len);
+	else if (!rest_key(j->space->keys, e->from, path, &name))
 		return render_fault(j, "__rest has an entry of another place");
+	j->rest_node = e->from;
+	j->rest_prefix = slice_of(path.data, path.len - name.len);
 	size_t len = e->len + name.len + e->sep + text.len + 2;
 	if ((size_t)(j->end - p) < len + RENDER_SLACK && !(p = render_room(j, p, len + RENDER_SLACK)))
 		return NULL;
-	p = put(p, slice_of(e->lit, e->len));
+	p = put(p, e->lit, e->len);
 	*p++ = '"';
-	p = put(p, name);
+	p = render_copy(p, name.data, name.len, r->rest_keys->readable - (size_t)(name.data - r->rest_keys->data));
 	*p++ = '"';
-	p = put(p, slice_of(e->lit + e->len, e->sep));
-	return put(p, text);
+	p = put(p, e->lit + e->len, e->sep);
+	return render_copy(p, text.data, text.len, r->rest_texts->readable - (size_t)(text.data - r->rest_texts->data));
 }
 
 /* ---- rows ---- */
@@ -418,7 +425,7 @@ rc_t renderer_row(struct renderer *r, uint32_t row, struct buf *out, struct err 
 	} else if (cursor_at(r, r->text, row, &value)) {
 		buf_append_slice(out, column_bytes_at(r->text->col, value));
 	} else if (cursor_at(r, r->shape, row, &value)) {
-		struct job j = { .r = r, .out = out, .row = row, .shape = column_bytes_at(r->shape->col, value) };
+		struct job j = { .r = r, .out = out, .row = row, .rest_node = SHAPE_NONE, .shape = column_bytes_at(r->shape->col, value) };
 		rc = render_shape(&j, reterr);
 	} else {
 		return err_set(reterr, RC_CORRUPT, "row %u has neither __raw nor __shape nor text: it was not written by hydrant",

@@ -60,7 +60,8 @@ enum op_kind {
 	OP_MIXED,    /* to = the first element of a list that has `arg` elements, or is not there */
 	OP_ELEMENT,  /* to = element `arg` of the list at `from` */
 	OP_EMPTY,    /* list column `cursor` has no elements at slot `from` */
-	OP_OPTION,   /* `sep` and the value of node `arg` at slot `from`, if there is one */
+	OP_OPTION,   /* `sep` and the value of `cursor` at slot `from`, if there is one */
+	OP_OPTIONS,  /* the same of node `arg`, which has several scalar columns */
 	OP_REST,     /* the next __rest entry, by edge `arg` */
 	OP_END
 };
@@ -120,6 +121,8 @@ struct job {
 	enum json_dialect dialect;
 	uint32_t row;
 	uint32_t rest_at, rest_end; /* entries of the __rest map left */
+	uint32_t rest_node;	    /* whose members were written last from there: their paths begin with rest_prefix */
+	struct slice rest_prefix;
 	const char *fault;	    /* why the row is corrupt; static */
 };
 
@@ -133,6 +136,16 @@ uint8_t *render_fault(struct job *j, const char *why);
 uint8_t *render_room(struct job *j, uint8_t *p, size_t more);
 /* Escapes what is left of a string into out, by out's own rules; NULL if out is full. Leaves RENDER_SLACK of room. */
 uint8_t *render_escaped(struct job *j, uint8_t *p, struct slice utf8);
+/* Copies n bytes to p, behind which there is room for 32 more; from has `readable` bytes. */
+static inline uint8_t *render_copy(uint8_t *p, const uint8_t *from, size_t n, size_t readable)
+{
+	if (__builtin_expect(n <= 32 && readable >= 32, 1))
+		memcpy(p, from, 32);
+	else if (n)
+		memcpy(p, from, n);
+	return p + n;
+}
+
 /* The __rest entry that edge e of the shape stands for; NULL with fault or out full. */
 uint8_t *render_rest(struct job *j, uint8_t *p, const struct shape_edge *e);
 

@@ -266,6 +266,12 @@ RENDER_TARGET uint8_t *RENDER_NAME(plan_run)(struct job *j, const struct plan *p
 				return render_fault(j, FULL_LIST);
 			break;
 		case OP_OPTION:
+			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value)) {
+				LITERAL(plan->lits + op->sep, op->sep_len);
+				p = RENDER_NAME(put_value)(j, p, op->cursor, value);
+			}
+			break;
+		case OP_OPTIONS:
 			p = RENDER_NAME(put_option)(j, p, op->arg, reg[op->from], slice_of(plan->lits + op->sep, op->sep_len));
 			break;
 		case OP_REST:

@@ -103,7 +103,9 @@ static bool options(struct maker *m, const struct shape_edge *e, uint16_t from)
 	uint64_t id;
 	while (slice_varint(numbers, &pos, &id)) {
 		const struct shape_edge *member = shape_edge_at(m->space->keys, (uint32_t)id);
-		struct op *op = emit(m, OP_OPTION, from, 0, member->to, NULL);
+		const struct node_cursors *nc = &m->space->nodes[member->to];
+		struct op *op = nc->scalars > 1 ? emit(m, OP_OPTIONS, from, 0, member->to, NULL)
+						: emit(m, OP_OPTION, from, 0, 0, nc->scalars ? nc->scalar[0] : &m->r->nothing);
 		literal(m, member->lit, member->len);
 		op->sep = m->lit;
 		op->sep_len = (uint16_t)member->len;
