@@ -23,6 +23,7 @@ static void bind_node(struct shredder *s, uint32_t n)
 	const struct node_places *at = &s->places.nodes[n];
 	struct bind *b = &s->binds[n];
 	*b = (struct bind){ .uniform = SHAPE_NONE, .empty = SHAPE_NONE, .rest = { SHAPE_NONE, SHAPE_NONE } };
+	memset(b->mixed, 0xff, sizeof b->mixed); /* SHAPE_NONE */
 	for (int p = 0; p < PLACES; p++) {
 		const struct field *f = at->field[p];
 		b->child[p] = f && f->parent ? f->index : NO_CHILD;

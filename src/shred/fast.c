@@ -227,15 +227,28 @@ const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, 
 	return end;
 }
 
+uint32_t fast_mixed_edge(struct shredder *s, uint32_t node, unsigned which, uint8_t class, struct slice lit)
+{
+	static const uint8_t kinds[] = { EDGE_MIXED, EDGE_ELEMENT, EDGE_ELEMENT, EDGE_END };
+	uint32_t *last = &s->binds[node].mixed[which];
+	if (*last != SHAPE_NONE) {
+		const struct shape_edge *e = &s->row.edges[*last];
+		if (e->class == class && slice_eq(slice_of(e->lit, e->len), lit))
+			return *last;
+	}
+	*last = shape_edge_add(s->keys, node, kinds[which], class, lit, 0, 0);
+	s->row.edges = shape_edges(s->keys);
+	return *last;
+}
+
 bool fast_turn_mixed(struct shredder *s, uint32_t uniform, size_t start, size_t body, size_t at, uint32_t count)
 {
 	struct row *r = &s->row;
 	const struct shape_edge e = r->edges[uniform];
 	size_t first = at - body, last = r->shape.len - at; /* bytes */
-	uint32_t mixed = shape_edge_add(s->keys, e.from, EDGE_MIXED, CLASS_SCALAR, SLICE_LIT(""), 0, 0);
-	uint32_t open = shape_edge_add(s->keys, e.from, EDGE_ELEMENT, e.class, slice_of(e.lit, e.len), 0, 0);
-	uint32_t next = shape_edge_add(s->keys, e.from, EDGE_ELEMENT, e.class, slice_of(e.lit + e.len, e.sep), 0, 0);
-	r->edges = shape_edges(s->keys);
+	uint32_t mixed = fast_mixed_edge(s, e.from, MIXED_BEGIN, CLASS_SCALAR, SLICE_LIT(""));
+	uint32_t open = fast_mixed_edge(s, e.from, MIXED_FIRST, e.class, slice_of(e.lit, e.len));
+	uint32_t next = fast_mixed_edge(s, e.from, MIXED_NEXT, e.class, slice_of(e.lit + e.len, e.sep));
 	if (mixed == SHAPE_NONE || open == SHAPE_NONE || next == SHAPE_NONE)
 		return false;
 	buf_reset(&r->scratch);

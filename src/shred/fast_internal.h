@@ -48,6 +48,9 @@ static inline bool fast_is_typed(const struct shredder *s, const struct bind *b,
 }
 /* A container that lives as JSON text in the column of its node: the member's edge, which the shape ends with from `at` on, becomes its twin. */
 const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, size_t at, const uint8_t *p);
+/* One of the edges of arrays of unlike elements, made if need be. */
+enum { MIXED_BEGIN, MIXED_FIRST, MIXED_NEXT, MIXED_END };
+uint32_t fast_mixed_edge(struct shredder *s, uint32_t node, unsigned which, uint8_t class, struct slice lit);
 /* The shape from `start` on is the edge `uniform`, at `body` the skeleton of the first `count` elements, at `at` that of another one. Afterwards it
  * is a mixed array's, so far. */
 bool fast_turn_mixed(struct shredder *s, uint32_t uniform, size_t start, size_t body, size_t at, uint32_t count);

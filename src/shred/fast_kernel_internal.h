@@ -346,10 +346,9 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_mixed)(struct shredder *s, uint3
 		if (p >= r->end)
 			return NULL;
 		uint8_t class = end ? CLASS_SCALAR : parse_classes[*p];
-		uint32_t edge = shape_edge_add(s->keys, node, end ? EDGE_END : EDGE_ELEMENT, class, slice_of(from, (size_t)(p - from)), 0, 0);
+		uint32_t edge = fast_mixed_edge(s, node, end ? MIXED_END : MIXED_NEXT, class, slice_of(from, (size_t)(p - from)));
 		if (edge == SHAPE_NONE)
 			return NULL;
-		r->edges = shape_edges(s->keys);
 		fast_emit(r, edge);
 		r->prev = end ? edge : b->uniform;
 		if (end)

@@ -48,6 +48,7 @@ struct bind {
 	uint32_t element;	    /* node of the elements; SHAPE_NONE */
 	uint32_t uniform;	    /* EDGE_UNIFORM used last; SHAPE_NONE */
 	uint32_t empty;		    /* EDGE_END of `[]`; SHAPE_NONE */
+	uint32_t mixed[4];	    /* edges of an array of unlike elements used last: EDGE_MIXED, the first, another element, EDGE_END; SHAPE_NONE */
 	uint32_t rest[2];	    /* EDGE_REST used last, [1] of the object's first member; SHAPE_NONE */
 	uint32_t tape_at, tape_end; /* its entries in the object instance `stamp`: to blank them if the key comes again */
 	uint64_t stamp;
