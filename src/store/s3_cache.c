@@ -4,7 +4,7 @@
  *   DIR/tmp-<random>                                   a download that is not complete
  *   DIR/use-<random>/<n>-<name>, DIR/use-<random>.lock a link for each copy that a process uses: DIR/… may be evicted meanwhile, the bytes stay
  *
- * A copy gets its name when it is complete, so that a name is a whole file also after a crash. Several processes may share DIR: evicting unlinks,
+ * A copy gets its name when it is complete and synced, so that a name is a whole file also after a power cut. Several processes may share DIR: evicting unlinks,
  * which no reader of a link notices. Copies with a link elsewhere are not evicted (it would give no space back). What a killed process left is
  * swept when the cache is opened: its lock is free then. */
 #include <errno.h>
@@ -268,10 +268,12 @@ static rc_t begin_file(struct batch *b, struct file *f, struct err *reterr)
 	return file_open(f->temp, FILE_CREATE_NEW, &f->fd, reterr);
 }
 
-/* All ranges are there. The bytes need no sync: a cut-off copy after a power failure has another size, or is found by the checks of its format. */
+/* All ranges are there. Synced before it is named: a copy of the right size with blocks that never reached the disk would be read as if it were
+ * the object, and not every reader checks its pages. */
 static rc_t end_file(struct batch *b, struct file *f, struct err *reterr)
 {
 	AUTO_MEM char *path = mem_printf("%s/%s", b->cache->dir, f->name);
+	TRY(file_sync(f->fd, f->temp, reterr));
 	file_close(f->fd);
 	f->fd = -1;
 	TRY(file_rename(f->temp, path, reterr));
