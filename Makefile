@@ -107,12 +107,13 @@ bench-units: build-bench/build.ninja
 		case $$b in */wal_bench) $$b "$$dir/wal" ;; *) $$b ;; esac || exit 1; \
 	done
 
-# The laws of a lake over S3, on real servers that the tests start themselves (tests/s3/servers.py): S3_TESTS="name…" picks some.
+# A lake over S3, on real servers that the tests start themselves (tests/s3/servers.py): its own laws, then every test on a lake with the lake in a
+# bucket. S3_TESTS="name…" picks some.
 s3: all
 	@tools/bootstrap build sql check s3
 	@tools/test-venv
 	@tests/s3/servers.py prepare
-	@HYDRANT=$(abspath $(BUILD)/hydrant) TEST_JOBS=1 TEST_TIMEOUT=1800 tests/run.sh s3_ $(S3_TESTS)
+	@tools/check s3 $(S3_TESTS)
 
 # Whole nodes over a simulated disk, clock and object store: SEEDS=N; a failing seed prints its story (docs/durability.md).
 build-sim/build.ninja: $(ROOMS) tests/sim/meson.build
@@ -159,7 +160,7 @@ help:
 	@echo "make demo     events in, a lake that answers, in a few minutes"
 	@echo "make check    unit and integration tests, ASan and UBSan, tidy: what CI runs"
 	@echo "make asan|tsan|fuzz|bench|tidy     one of them (FUZZ_SECONDS=10 a target); make fuzz-coverage"
-	@echo "make s3       the tests over real S3 servers on loopback: radosgw and versitygw"
+	@echo "make s3       the tests over real S3 servers on loopback: radosgw and versitygw; S3_TESTS=\"name...\""
 	@echo "make release  build-release/hydrant: compiled twice, a tenth quicker; make install BUILD=build-release"
 	@echo "make deb      a Debian package of it in build-release/deb"
 	@echo "make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"

@@ -5,6 +5,7 @@ A test runs in an empty folder of its own; whatever it starts is ended with it.
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,6 @@ import time
 
 HYDRANT = os.environ["HYDRANT"]
 SHARED = os.environ.get("HYDRANT_SHARED") or None
-TEST_LAKE = os.environ.get("HYDRANT_TEST_LAKE") or None
 failures = 0
 
 
@@ -44,20 +44,118 @@ def done_testing():
     sys.exit(1 if failures else 0)
 
 
+# ---- the lakes of a test ----
+# Lake "x" is the folder x of the test; with HYDRANT_TEST_LAKE=s3://BUCKET/PREFIX (tests/s3/servers.py) a prefix of its own there, and what is
+# local stands in the folder x.data. A test that looks into a lake does so by lake_files, lake_read …, and is the same over both.
+
+TEST_LAKE = os.environ.get("HYDRANT_TEST_LAKE") or None
+
+
+def lake_url(lake):
+    """What --lake and the settings are told."""
+    if not TEST_LAKE or "://" in str(lake):
+        return str(lake)
+    return "%s/%s/%s" % (TEST_LAKE, os.path.basename(sys.argv[0]).partition(".")[0], os.path.relpath(lake).replace("..", "up"))
+
+
+def lake_data(lake):
+    """The folder of log and cache."""
+    return os.path.abspath(str(lake) + ".data" if TEST_LAKE else os.path.join(lake, "_hydrant", "local"))
+
+
+def lake_yaml(lake):
+    """The lines of a config file that say where it is."""
+    return "lake: %s\ndata: %s\n" % (lake_url(lake), lake_data(lake)) if TEST_LAKE else "lake: %s\n" % lake
+
+
 def on_store(args):
-    """The same arguments; with HYDRANT_TEST_LAKE=s3://BUCKET/PREFIX (tests/s3/servers.py) the lake "x" of a test is a prefix of its own there,
-    and its log and cache stay in the folder x.data."""
+    """The same arguments for where the lake after --lake is."""
     args = [str(a) for a in args]
     if not TEST_LAKE or "--lake" not in args:
         return args
     at = args.index("--lake") + 1
-    lake = args[at]
-    if "://" in lake:
-        return args
-    name = os.path.relpath(lake).replace("..", "up")
-    args[at] = "%s/%s/%s" % (TEST_LAKE, os.path.basename(sys.argv[0]).partition(".")[0], name)
-    return args if "--data" in args else args + ["--data", os.path.abspath(lake) + ".data"]
+    lake, args[at] = args[at], lake_url(args[at])
+    return args if "--data" in args or "://" in lake else args + ["--data", lake_data(lake)]
 
+
+def s3_client():
+    import boto3  # tests/requirements.txt
+    from botocore.config import Config
+    return boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL_S3"], config=Config(s3={"addressing_style": "path"}))
+
+
+def bucket_and_key(lake, key=""):
+    bucket, _, prefix = lake_url(lake).partition("://")[2].partition("/")
+    return bucket, prefix + "/" + key
+
+
+def lake_files(lake, under=""):
+    """Keys of the files below a folder of the lake (its own log and caches left out), sorted."""
+    if TEST_LAKE:
+        bucket, prefix = bucket_and_key(lake, under.rstrip("/") + "/" if under else "")
+        root = len(bucket_and_key(lake)[1])
+        pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return sorted(o["Key"][root:] for page in pages for o in page.get("Contents", []) if not o["Key"].endswith("/"))
+    found = [os.path.relpath(os.path.join(folder, name), lake) for folder, _, names in os.walk(os.path.join(lake, under)) for name in names]
+    return sorted(f for f in found if not f.startswith("_hydrant/local/"))
+
+
+def lake_read(lake, key):
+    if TEST_LAKE:
+        bucket, name = bucket_and_key(lake, key)
+        return s3_client().get_object(Bucket=bucket, Key=name)["Body"].read()
+    with open(os.path.join(lake, key), "rb") as f:
+        return f.read()
+
+
+def lake_write(lake, key, content):
+    if TEST_LAKE:
+        bucket, name = bucket_and_key(lake, key)
+        s3_client().put_object(Bucket=bucket, Key=name, Body=content)
+        return
+    os.makedirs(os.path.dirname(os.path.join(lake, key)), exist_ok=True)
+    with open(os.path.join(lake, key), "wb") as f:
+        f.write(content)
+
+
+def lake_remove(lake, key):
+    if TEST_LAKE:
+        bucket, name = bucket_and_key(lake, key)
+        s3_client().delete_object(Bucket=bucket, Key=name)
+    else:
+        os.remove(os.path.join(lake, key))
+
+
+def lake_copy(lake, under=""):
+    """A folder with the files as they are now: the lake itself, or a copy of what is in the bucket."""
+    if not TEST_LAKE:
+        return str(lake)
+    folder = lake_data(lake) + ".copy"
+    shutil.rmtree(folder, ignore_errors=True)
+    for key in lake_files(lake, under):
+        path = os.path.join(folder, key)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(lake_read(lake, key))
+    return folder
+
+
+def lake_iceberg(lake, collection):
+    """The table's newest version, by pyiceberg, which reads it where it stands; None: there is none."""
+    from pyiceberg.table import StaticTable
+    names = [k.rpartition("/")[2] for k in lake_files(lake, collection + "/metadata") if k.endswith(".metadata.json")]
+    if not names:
+        return None
+    newest = "%s/metadata/%s" % (collection, max(names, key=lambda n: int(n[1:].split(".")[0])))
+    if not TEST_LAKE:
+        return StaticTable.from_metadata(os.path.abspath(os.path.join(lake, newest)))
+    env = os.environ
+    return StaticTable.from_metadata("%s/%s" % (lake_url(lake), newest), properties={
+        "s3.endpoint": env["AWS_ENDPOINT_URL_S3"], "s3.access-key-id": env["AWS_ACCESS_KEY_ID"], "s3.secret-access-key": env["AWS_SECRET_ACCESS_KEY"],
+        "s3.region": env["AWS_REGION"], "s3.force-virtual-addressing": "false"})
+
+
+# ---- the program ----
 
 def hydrant(*args, input=None, timeout=120, env=None):
     """Runs a command; returns a CompletedProcess with bytes."""

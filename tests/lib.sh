@@ -50,6 +50,13 @@ free_port() {
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+# at_lake NAME: commands without --lake use this lake of the test: the folder NAME, or a prefix of its own where HYDRANT_TEST_LAKE says (as lib.py).
+at_lake() {
+	export HYDRANT_LAKE=$PWD/$1
+	[ -n "${HYDRANT_TEST_LAKE:-}" ] || return 0
+	export HYDRANT_LAKE=$HYDRANT_TEST_LAKE/$(basename "$0" .sh)/$1 HYDRANT_DATA=$PWD/$1.data
+}
+
 # start_server LAKE [ARGUMENT…]: sets SERVER_PID, SERVER_URL, SERVER_LOG; returns when /readyz answers 200.
 start_server() {
 	local lake=$1 port waited=0
@@ -57,7 +64,8 @@ start_server() {
 	port=$(free_port)
 	SERVER_URL=http://127.0.0.1:$port
 	SERVER_LOG=$PWD/server-$port.log
-	"$HYDRANT" serve --lake "$lake" --listen "127.0.0.1:$port" "$@" >"$SERVER_LOG" 2>&1 &
+	at_lake "$lake"
+	"$HYDRANT" serve --listen "127.0.0.1:$port" "$@" >"$SERVER_LOG" 2>&1 &
 	SERVER_PID=$!
 	until curl -sf -o /dev/null --max-time 2 "$SERVER_URL/readyz"; do
 		kill -0 "$SERVER_PID" 2>/dev/null || fail "the server ended at its start: $(tail -n 1 "$SERVER_LOG")"
@@ -92,7 +100,7 @@ post_status() { # the same, prints the status
 }
 
 query() { # SQL: one value or row a line, as csv without its header
-	"$HYDRANT" query "$1" --format csv ${LAKE:+--lake "$LAKE"} 2>query.err | tail -n +2
+	"$HYDRANT" query "$1" --format csv 2>query.err | tail -n +2
 }
 
 sha() { # of FILE or of standard input

@@ -24,9 +24,7 @@ def write(text, name="hydrant.yaml"):
 
 
 def config(extra="", rotating="[%s, %s]" % (sha(OLD), sha(NEW))):
-    return """
-lake: lake
-token: ${CANARY_TOKEN}
+    return lake_yaml("lake") + """token: ${CANARY_TOKEN}
 tokens:
   sender: {sha256: %s, scopes: [ingest], collections: ["cust_a*"]}
   reader: {sha256: %s, scopes: [read], collections: [cust_a, public]}
@@ -98,10 +96,10 @@ def test_sql(s):
     equal("the list shows what the token may see", [c["name"] for c in listed], ["cust_a", "public"])
     equal("SQL reads it", sql(READ, "select count(*) as n from cust_a"), (200, '{"n":2}\n'))
     for text in ("select * from cust_b", 'select * from "cust_b"', "select * from CUST_B", "select n from cust_a union all select n from cust_b",
-                 "select * from cust_b__quarantine", "select * from read_parquet('%s/lake/cust_b/data/**/*.parquet')" % os.getcwd(),
-                 "select * from glob('%s/lake/**')" % os.getcwd(), "select * from '%s/lake/_hydrant/lake.json'" % os.getcwd()):
+                 "select * from cust_b__quarantine", "select * from read_parquet('%s/cust_b/data/**/*.parquet')" % PLACE,
+                 "select * from glob('%s/**')" % PLACE, "select * from '%s/_hydrant/lake.json'" % PLACE):
         status, answer = sql(READ, text)
-        check("SQL does not: " + text.replace(os.getcwd(), ""), status >= 400, (status, answer))
+        check("SQL does not: " + text.replace(PLACE, "lake").replace(":", ""), status >= 400, (status, answer))
     status, answer = sql(READ, "show tables")
     check("nor does the catalog tell of others", status == 200 and "cust_a" in answer and "cust_b" not in answer, answer)
     status, answer = sql(READ, "select * from nothing_like_it")
@@ -166,12 +164,13 @@ def test_secrets(s):
     check("no token in log, metrics, readiness", CANARY not in said and MASTER not in said)
     with open("/proc/%d/cmdline" % s.process.pid, "rb") as f:
         check("nor in the arguments", CANARY.encode() not in f.read())
-    found = [path for path in glob.glob("lake/**", recursive=True) + glob.glob("lake/_hydrant/local/**", recursive=True)
-             if os.path.isfile(path) and CANARY.encode() in open(path, "rb").read()]
-    equal("nor in the lake", found, [])
+    found = [key for key in lake_files("lake") if CANARY.encode() in lake_read("lake", key)]
+    found += [path for path in glob.glob(lake_data("lake") + "/**", recursive=True) if os.path.isfile(path) and CANARY.encode() in open(path, "rb").read()]
+    equal("nor in the lake, nor in its log", found, [])
 
 
 MASTER = CANARY + "-master"
+PLACE = lake_url(os.path.abspath("lake"))
 write(config())
 with Server(None, "--config", "hydrant.yaml", env={"CANARY_TOKEN": MASTER}) as s:
     port = s.port

@@ -22,16 +22,19 @@ def checked(name, env=None):
     return done.returncode, (done.stderr + done.stdout).decode()
 
 
-CONFIG = """
-lake: main
+CONFIG = lake_yaml("main") + """
 lakes:
-  second: second
-  third: {url: "${THIRD:-third}"}
+  second: SECOND
+  third: {url: "${ELSEWHERE:-THIRD}"}
 collections:
   "x*": {lake: second, commit_interval: 1s, commit_interval_idle: 1s}
-  y: {lake: {url: third}, time_field: at}
-  "z?": {url: third}
-"""
+  y: {lake: {url: "THIRD"}, time_field: at}
+  "z?": {url: "THIRD"}
+""".replace("SECOND", lake_url("second")).replace("THIRD", lake_url("third"))
+
+
+def has_table(lake, collection):
+    return "%s/metadata/version-hint.text" % collection in lake_files(lake, collection)
 
 
 def test_lakes():
@@ -44,13 +47,13 @@ def test_lakes():
         for name in ("a", "y", "zz"):
             equal("commit of " + name, s.request("POST", "/v1/collections/%s/flush" % name)[0], 200)
         deadline = time.monotonic() + 30
-        while not os.path.exists("second/x1/metadata/version-hint.text") and time.monotonic() < deadline:
+        while not has_table("second", "x1") and time.monotonic() < deadline:
             time.sleep(0.1)
-        places = {name: [lake for lake in ("main", "second", "third") if os.path.exists("%s/%s/metadata/version-hint.text" % (lake, name))]
+        places = {name: [lake for lake in ("main", "second", "third") if has_table(lake, name)]
                   for name in ("a", "x1", "x1__quarantine", "y", "zz")}
         equal("each table is where its setting says, its quarantine beside it; the interval was its own", places,
               {"a": ["main"], "x1": ["second"], "x1__quarantine": ["second"], "y": ["third"], "zz": ["third"]})
-        check("by the time field of its own", os.path.isdir("third/y/data/year=2020/month=02/day=03"))
+        check("by the time field of its own", lake_files("third", "y/data/year=2020/month=02/day=03"))
         done = hydrant("collections", "list", "--json", "--lake", "main")
         names = [c["name"] for c in json.loads(done.stdout)]
         equal("collections lists them", [n for n in names if "__" not in n], ["a", "x1", "y", "zz"])
@@ -76,12 +79,21 @@ def test_without_server():
     done = hydrant("query", "select 1 as one", "--lake", "main", "--config", "nothing.yaml")
     check("a config file that is not there is told", done.returncode == 2 and b"nothing.yaml" in done.stderr, done.stderr)
     done = hydrant("collections", "delete", "zz", "--purge", "--lake", "main")
-    check("delete", done.returncode == 0 and not os.path.exists("third/zz/data") and os.path.exists("third/y"), done.stderr)
+    check("delete", done.returncode == 0 and not lake_files("third", "zz") and lake_files("third", "y"), done.stderr)
+
+
+def break_lake():
+    """Where it is, and what repairs it."""
+    if TEST_LAKE:
+        bucket = "baway-" + os.urandom(4).hex()  # a bucket that is not there
+        return "s3://%s/x" % bucket, lambda: s3_client().create_bucket(Bucket=bucket)
+    write("baway", "a file where a folder should be")
+    return "baway", lambda: os.remove("baway")
 
 
 def test_broken_lake():
-    write("broken.yaml", "lake: bmain\nlakes: {away: baway}\ncollections: {b: {lake: away, commit_interval: 1s, commit_interval_idle: 1s}}\n")
-    write("baway", "a file where a folder should be")
+    away, repair = break_lake()
+    write("broken.yaml", lake_yaml("bmain") + "lakes: {away: \"%s\"}\ncollections: {b: {lake: away, commit_interval: 1s, commit_interval_idle: 1s}}\n" % away)
     with Server(None, "--config", "broken.yaml") as s:
         equal("a broken lake does not keep the server from starting, nor its events out", s.post("b", b'{"n":1}', JSON)[0], 200)
         equal("others neither", s.post("a", b'{"n":2}', JSON)[0], 200)
@@ -102,9 +114,9 @@ def test_broken_lake():
         done = hydrant("verify", "--lake", "bmain")
         check("verify names it and looks at the others", done.returncode == 1 and b"b: cannot be verified" in done.stdout and b"a: 1 event" in done.stdout,
               done.stdout + done.stderr)
-        os.remove("baway")
+        repair()
         deadline = time.monotonic() + 60
-        while not os.path.exists("baway/b/metadata/version-hint.text") and time.monotonic() < deadline:
+        while not has_table(away, "b") and time.monotonic() < deadline:
             time.sleep(0.2)
         equal("repaired, it drains by itself", query("select n from b", "bmain"), [{"n": 1}])
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Memory stays within the budget however much comes and however its times lie: 300 MB of made-up events, in order, shuffled over 400 days, and
 over HTTP in 8 MB bodies. The 5 GB version: tests/crash/README.md."""
-import glob
 import os
 import re
 import subprocess
@@ -35,13 +34,13 @@ def same(name, lake, events, total):
 
 
 def files_of(lake):
-    return len(glob.glob(lake + "/ev/data/**/*.parquet", recursive=True))
+    return sum(key.endswith(".parquet") for key in lake_files(lake, "ev/data"))
 
 
 def ingest(mode, name):
     path, events, total = generate(mode)
     began = time.monotonic()
-    process = subprocess.Popen([HYDRANT, "ingest", "ev", path, "--lake", mode], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    process = subprocess.Popen([HYDRANT, *on_store(["ingest", "ev", path, "--lake", mode])], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
     said = process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)

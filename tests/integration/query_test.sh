@@ -1,8 +1,7 @@
 #!/bin/bash
 # SQL through the real program: right answers, each format, and a query that cannot leave its sandbox.
 . "$HYDRANT_TESTS/lib.sh"
-LAKE=$PWD/lake
-export HYDRANT_LAKE=$LAKE
+at_lake lake
 [ -f "$(dirname "$HYDRANT")/libduckdb.so" ] || { skip query "there is no libduckdb.so beside the program"; exit 0; }
 
 printf '%s\n' '{"id":1,"user":{"name":"ann"},"tags":["a","b"]}' '{"id":2,"user":{"name":"bo"}}' '{"id":"three"}' >in.ndjson

@@ -147,7 +147,7 @@ def test_hidden():
             not_ok(what, done.stderr)
             continue
         held = set()
-        for path in pathlib.Path("lake", name).rglob("*.parquet"):
+        for path in pathlib.Path(lake_copy("lake", name), name).rglob("*.parquet"):
             table = pyarrow.parquet.ParquetFile(path).read(columns=["__raw", "__rest", "value", "text"])
             held |= {c for c in table.column_names if table[c].null_count < len(table)}
         equal(what + " is where it should be", held, places)

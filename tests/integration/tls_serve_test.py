@@ -124,7 +124,7 @@ def test_renewal(s, context):
 make_ca()
 make_pair(1)
 with open("tls.yaml", "w") as f:
-    f.write("lake: lake\ntls: {cert: server.crt, key: server.key}\n")
+    f.write(lake_yaml("lake") + "tls: {cert: server.crt, key: server.key}\n")
 context = ssl.create_default_context(cafile="ca.crt")
 with Server(None, "--config", "tls.yaml", env={"HYDRANT_TOKEN": TOKEN}, tls=context) as s:
     test_curl(s)

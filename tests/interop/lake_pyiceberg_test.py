@@ -11,7 +11,7 @@ from lib import *
 
 try:
     import duckdb
-    from pyiceberg.table import StaticTable
+    import pyiceberg  # noqa: F401
 except ImportError as missing:
     skip("lake_pyiceberg", missing)
     sys.exit(0)
@@ -19,18 +19,8 @@ sys.path.insert(0, os.path.join(os.environ["HYDRANT_TESTS"], "interop"))
 from column_model import *
 
 
-def newest(collection):
-    with open("lake/%s/metadata/version-hint.text" % collection) as f:
-        return os.path.abspath("lake/%s/metadata/v%s.metadata.json" % (collection, f.read().strip()))
-
-
-def table_notes(collection):
-    """(Iceberg table, nodes of its columns as the newest data file names them)"""
-    return StaticTable.from_metadata(newest(collection))
-
-
 def rows_of(collection):
-    return table_notes(collection).scan().to_arrow().to_pylist()
+    return lake_iceberg("lake", collection).scan().to_arrow().to_pylist()
 
 
 def evolve():
@@ -59,7 +49,7 @@ def evolve():
 
 def test_evolved():
     sent = evolve()
-    table = table_notes("grown")
+    table = lake_iceberg("lake", "grown")
     rows = table.scan().to_arrow().to_pylist()
     equal("pyiceberg counts", len(rows), len(sent))
     # positions give the order of sending
@@ -82,7 +72,7 @@ def test_evolved():
     equal("the snapshot's own count", int(summary["total-records"]), len(sent))
     equal("a filter with pruning", len(table.scan(row_filter="kind == 'narrow'").to_arrow()), 50)
     equal("a column alone", sum(table.scan(selected_fields=("ratio",)).to_arrow()["ratio"].drop_null().to_pylist()), sum(e.get("ratio", 0) for e in sent))
-    first = StaticTable.from_metadata(newest("grown"))
+    first = lake_iceberg("lake", "grown")
     counts = [len(first.scan(snapshot_id=s.snapshot_id).to_arrow()) for s in sorted(first.metadata.snapshots, key=lambda s: s.sequence_number)]
     equal("each snapshot as it was", counts, [100, 300, 350, 400, 401])
     bad = rows_of("grown__quarantine")
@@ -94,11 +84,10 @@ def test_evolved():
 def test_glob():
     con = duckdb.connect()
     con.execute("set timezone='UTC'")
-    got = con.sql("select count(*), count(n), count(n__string), sum(n) from read_parquet('lake/grown/data/*/*/*/*.parquet', union_by_name=true, "
-                  "hive_partitioning=true)").fetchone()
+    files = "read_parquet('%s/grown/data/*/*/*/*.parquet', union_by_name=true, hive_partitioning=true)" % lake_copy("lake", "grown/data")
+    got = con.sql("select count(*), count(n), count(n__string), sum(n) from " + files).fetchone()
     equal("the bare folder in DuckDB", got, (401, 351, 50, sum(range(300)) + sum(range(350, 400)) - 1))
-    got = con.sql("select count(*) from read_parquet('lake/grown/data/*/*/*/*.parquet', union_by_name=true, hive_partitioning=true) "
-                  "where make_date(year::int, month::int, day::int) <> cast(__time as date)").fetchone()
+    got = con.sql("select count(*) from " + files + " where make_date(year::int, month::int, day::int) <> cast(__time as date)").fetchone()
     equal("every row lies in its day's folder", got, (0,))
 
 
@@ -118,7 +107,7 @@ def test_trail():
             done = hydrant("ingest", "trail", "part%d%d" % (i, part), "--lake", "lake")
             if done.returncode:
                 raise RuntimeError(done.stderr)
-    table = table_notes("trail")
+    table = lake_iceberg("lake", "trail")
     arrow = table.scan().to_arrow()
     equal("trail: count of %d" % len(lines), len(arrow), len(lines))
     equal("trail: files are in the folders of their days", all("/year=" in t.file.file_path for t in table.scan().plan_files()), True)
