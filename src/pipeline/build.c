@@ -20,6 +20,7 @@
 #define EVENTS_MAX ((size_t)64 << 20)       /* of one cut: bounds the index of partition numbers */
 #define PART_MEMO 4096u                     /* more days than an event time may be old: no two plausible days share a place */
 #define PASS_PARTS_MAX 256u                 /* deferred partitions built in one pass */
+#define KEYS_HANDED_ON 200u                 /* edges of a key table that the next cut goes on with: larger ones are of events without a fixed form */
 #define DAY_US ((int64_t)86400 * 1000000)
 
 struct part_file {
@@ -69,6 +70,7 @@ struct builder {
 	uint64_t events, left_out;
 	struct hash128 hash;
 	char *stem;
+	uint32_t keys_stored; /* so long is the key table that the table's folder has */
 	/* of the shredder_run that is going on */
 	const struct event *run_events;
 	size_t run_base; /* ordinal of run_events[0] in the cut, first pass */
@@ -88,6 +90,7 @@ rc_t builder_new(const struct build_options *opts, const struct schema *start, s
 	struct shred_options so = {
 		.lake = true,
 		.key_space = space,
+		.keys = opts->keys,
 		.time_field = opts->time_field,
 		.source = slice_str(opts->source),
 	};
@@ -96,6 +99,8 @@ rc_t builder_new(const struct build_options *opts, const struct schema *start, s
 		free(b);
 		return rc;
 	}
+	b->opts.keys = (struct slice){ 0 };
+	b->keys_stored = opts->keys.len ? shredder_key_count(b->shredder) : 0;
 	*ret = b;
 	return RC_OK;
 }
@@ -598,15 +603,24 @@ static void describe_file(struct part_file *f, struct data_file *ret)
 /* The key table once more beside the data, so that files whose footers another engine has rewritten can still be restored. */
 static rc_t put_keys(struct builder *b, struct table *t, struct err *reterr)
 {
-	if (shredder_key_count(b->shredder) <= 3)
-		return RC_OK; /* only the three roots: nothing to look up */
-	AUTO_MEM char *path = mem_printf("_shapes/%08x-%06u", shredder_key_space(b->shredder), shredder_key_count(b->shredder));
+	uint32_t count = shredder_key_count(b->shredder);
+	if (count <= 3 || count == b->keys_stored)
+		return RC_OK; /* only the three roots: nothing to look up; or nothing new */
+	AUTO_MEM char *path = mem_printf("_shapes/%08x-%06u", shredder_key_space(b->shredder), count);
 	AUTO_MEM char *key = table_key(t, path);
 	AUTO_BUF struct buf keys;
 	buf_init(&keys, BUF_MAX_DEFAULT);
 	shredder_keys(b->shredder, &keys);
 	rc_t rc = store_put(b->opts.store, key, buf_slice(&keys), STORE_CREATE, reterr);
+	if (rc == RC_OK || rc == RC_CONFLICT)
+		b->keys_stored = count;
 	return rc == RC_CONFLICT ? RC_OK : rc;
+}
+
+void builder_keys(const struct builder *b, struct buf *ret)
+{
+	if (b->keys_stored && b->keys_stored <= KEYS_HANDED_ON)
+		shredder_keys(b->shredder, ret);
 }
 
 /* Stores the finished files; those that are there have lost their local name, whatever became of the others. */

@@ -5,6 +5,7 @@
 #include "pipeline/pipeline_internal.h"
 
 #define TRIES 5 /* on columns that clash with another writer's */
+#define KNOWN_KEYS_MAX ((size_t)16 << 10)
 
 static char *position_key(const char *log)
 {
@@ -29,6 +30,47 @@ rc_t table_open_if_any(struct store *store, const char *collection, struct table
 	*ret = NULL;
 	return RC_OK;
 }
+
+/* ---- what is known of the table's folder ---- */
+
+static void known_clear(struct known *k)
+{
+	buf_free(&k->keys);
+	*k = (struct known){ 0 };
+}
+
+/* For one commit at a time: whoever comes meanwhile (a file beside the log) knows nothing. After a failure nothing is known, either. */
+static struct known known_take(struct commit *c, bool quarantine, struct table *t)
+{
+	struct collection *of = collection_get(c->p, c->collection);
+	pthread_mutex_lock(&of->state_lock);
+	struct known k = of->known[quarantine];
+	of->known[quarantine] = (struct known){ 0 };
+	pthread_mutex_unlock(&of->state_lock);
+	if (!t || strcmp(k.uuid, table_uuid(t)) != 0)
+		known_clear(&k); /* dropped, and perhaps made again */
+	else
+		table_know_ddl(t, k.ddl);
+	return k;
+}
+
+static void known_put(struct commit *c, bool quarantine, const struct table *t, const struct builder *b)
+{
+	struct known k = { .ddl = table_ddl_hash(t) };
+	snprintf(k.uuid, sizeof k.uuid, "%s", table_uuid(t));
+	buf_init(&k.keys, KNOWN_KEYS_MAX);
+	builder_keys(b, &k.keys);
+	if (k.keys.overflow)
+		buf_free(&k.keys);
+	struct collection *of = collection_get(c->p, c->collection);
+	pthread_mutex_lock(&of->state_lock);
+	struct known old = of->known[quarantine];
+	of->known[quarantine] = k;
+	pthread_mutex_unlock(&of->state_lock);
+	known_clear(&old);
+}
+
+/* ---- the commit ---- */
 
 /* Makes the table if there is none, stores the builder's files, and commits them with the position moved from `before`. */
 static rc_t append_built(struct commit *c, struct builder *b, const char *name, struct table **t, const char *before, struct err *reterr)
@@ -88,6 +130,7 @@ static uint64_t key_seed(const struct commit *c, const char *name, struct table 
 static rc_t new_builder(struct commit *c, const char *name, bool quarantine, struct table *t, uint64_t after, struct builder **ret,
 			struct err *reterr)
 {
+	struct known k = known_take(c, quarantine, t);
 	const struct pipeline_options *po = &c->p->opts;
 	struct build_options bo = {
 		.store = c->store,
@@ -101,8 +144,11 @@ static rc_t new_builder(struct commit *c, const char *name, bool quarantine, str
 		.quarantine = quarantine,
 		.after = after,
 		.key_seed = key_seed(c, name, t, after),
+		.keys = buf_slice(&k.keys),
 	};
-	return builder_new(&bo, t ? table_schema(t) : NULL, ret, reterr);
+	rc_t rc = builder_new(&bo, t ? table_schema(t) : NULL, ret, reterr);
+	known_clear(&k);
+	return rc;
 }
 
 /* A cut's files are named after where it starts (behind which position). */
@@ -137,6 +183,7 @@ static rc_t quarantine_once(struct commit *c, const char *name, struct err *rete
 		return RC_OK;
 	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
 	TRY(append_built(c, b, name, &t, was, reterr));
+	known_put(c, true, t, b);
 	c->quarantined += builder_events(b);
 	return RC_OK;
 }
@@ -172,6 +219,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 		return RC_OK; /* no table is made for nothing */
 	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
 	TRY(append_built(c, b, name, &t, was, reterr));
+	known_put(c, false, t, b);
 	c->raw_rows += builder_stats(b)->raw_rows;
 	c->mismatches += builder_stats(b)->mismatches;
 	return RC_OK;
@@ -179,6 +227,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 
 rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr)
 {
+	c->collection = collection;
 	TRY(pipeline_store_of(c->p, collection, &c->store, reterr));
 	collection_settings_get(c->p, collection, &c->settings);
 	rc_t rc = RC_CONFLICT;

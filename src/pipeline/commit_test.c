@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "pipeline/fixture_test.h"
 
@@ -112,6 +113,61 @@ TEST(commit_of_a_cut_that_is_in_the_table_already_adds_nothing)
 	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
 	CHECK_OK(count_view(&f, "x", &rows, &err), err);
 	CHECK_INT(rows, 2);
+	fixture_free(&f);
+}
+
+static rc_t count_name(void *ctx, const char *name, bool is_dir)
+{
+	(void)name;
+	(void)is_dir;
+	++*(unsigned *)ctx;
+	return RC_OK;
+}
+
+/* Events in, committed; how many key tables the table's folder has then, and whose file the DDL is: one that is put again is another. */
+static rc_t commit_and_look(struct fixture *f, const char *body, unsigned *ret_keys, ino_t *ret_ddl, struct err *err)
+{
+	struct stat st;
+	AUTO_MEM char *shapes = mem_printf("%s/x/_shapes", f->dir), *ddl = mem_printf("%s/x/_schema/athena.sql", f->dir);
+	TRY(post(f, "x", body, err));
+	TRY(pipeline_flush(f->p, "x", err));
+	*ret_keys = 0;
+	TRY(dir_list(shapes, count_name, ret_keys, err));
+	if (stat(ddl, &st) != 0)
+		return err_errno(err, RC_IO, "%s", ddl);
+	*ret_ddl = st.st_ino;
+	return RC_OK;
+}
+
+TEST(commit_puts_key_table_and_ddl_again_only_if_they_changed)
+{
+	struct fixture f;
+	struct err err;
+	uint64_t rows;
+	unsigned keys[5];
+	ino_t ddl[5];
+	fixture_init(&f);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(commit_and_look(&f, "{\"n\":1,\"a\":1}\n", &keys[0], &ddl[0], &err), err);
+	CHECK_OK(commit_and_look(&f, "{\"n\":2,\"a\":2}\n{\"n\":3,\"a\":4}\n", &keys[1], &ddl[1], &err), err);
+	CHECK_OK(commit_and_look(&f, "{\"n\":4,\"a\":2}\n", &keys[2], &ddl[2], &err), err);
+	CHECK(keys[0] == 1 && keys[1] == 1 && keys[2] == 1);
+	CHECK(ddl[1] == ddl[0] && ddl[2] == ddl[0]);
+	CHECK_OK(commit_and_look(&f, "{\"n\":5,\"b\":{\"c\":[1]}}\n", &keys[3], &ddl[3], &err), err);
+	CHECK(keys[3] == 2 && ddl[3] != ddl[0]);
+	/* a process that knows nothing looks at the DDL, and has a key table of its own */
+	pipeline_close(f.p);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(commit_and_look(&f, "{\"n\":6,\"a\":2}\n", &keys[4], &ddl[4], &err), err);
+	CHECK(keys[4] == 3 && ddl[4] == ddl[3]);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 6);
+	for (unsigned n = 1; n <= 6; n++)
+		CHECK_INT(f.times[n], 1);
+	/* another table of that name: its folder has nothing */
+	CHECK_OK(pipeline_drop(f.p, "x", true, &err), err);
+	CHECK_OK(commit_and_look(&f, "{\"n\":7,\"a\":2}\n", &keys[0], &ddl[0], &err), err);
+	CHECK_INT(keys[0], 1);
 	fixture_free(&f);
 }
 

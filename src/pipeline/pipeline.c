@@ -111,6 +111,8 @@ void pipeline_close(struct pipeline *p)
 		pthread_mutex_destroy(&c->lock);
 		pthread_mutex_destroy(&c->commit);
 		pthread_mutex_destroy(&c->state_lock);
+		buf_free(&c->known[0].keys);
+		buf_free(&c->known[1].keys);
 		free(c->name);
 		free(c);
 	}

@@ -28,6 +28,13 @@ struct hot {
 	int32_t schema_id;         /* the table's schema that the shredder started from; -1 = no table */
 };
 
+/* What the last commit knows of a table's folder, so that the next one does not put it there again. */
+struct known {
+	char uuid[40];   /* the table's; "": nothing is known */
+	uint64_t ddl;    /* table_ddl_hash */
+	struct buf keys; /* builder_keys */
+};
+
 struct collection {
 	char *name;
 	pthread_mutex_t commit; /* held by whoever builds and commits a cut: one at a time */
@@ -38,6 +45,7 @@ struct collection {
 	unsigned failures_in_row;
 	struct pipeline_state state;
 	char error[512];
+	struct known known[2];  /* valid, quarantined */
 	bool taken;             /* due, and waiting for a worker or with one; with next_due under pipeline.lock */
 	struct collection *next_due;
 };
@@ -145,8 +153,9 @@ struct commit {
 	struct build_source source;
 	const struct table_property *forget; /* other sources' position properties that are removed with this commit */
 	size_t forget_count;
-	bool quarantine_done;       /* internal: those events of the cut are in their table */
-	struct store *store;        /* internal, as settings: of the collection */
+	const char *collection;     /* internal, as what follows */
+	bool quarantine_done;       /* those events of the cut are in their table */
+	struct store *store;        /* of the collection */
 	struct collection_settings settings;
 	/* results, summed up */
 	uint64_t events, quarantined, files, bytes;

@@ -40,6 +40,7 @@
 struct shred_options {
 	bool lake; /* with __time, __received, __source, __pos, …; false: payload columns, __shape, __raw, __rest (convert) */
 	uint32_t key_space;	/* names this shredder's key table: random and not 0 in a lake, 0 for convert */
+	struct slice keys;	/* or a key table to go on with, as shredder_keys gave it, whose space this one then has; borrowed for the call */
 	const char *time_field; /* declared dotted path of the event time, or NULL: detected once */
 	uint32_t leaf_budget;	/* 0: SHRED_LEAF_BUDGET */
 	uint32_t typed_depth;	/* 0: SHRED_TYPED_DEPTH; at most 64 */
@@ -69,7 +70,7 @@ struct shred_stats {
 struct shredder;
 
 /* start: the table's schema so far (copied; roles, keys and formats filled), or NULL for none.
- * RC_INVALID if start has a column that hydrant needs with another type. */
+ * RC_INVALID if start has a column that hydrant needs with another type; RC_CORRUPT, RC_UNSUPPORTED for keys that are no key table. */
 rc_t shredder_new(const struct shred_options *opt, const struct schema *start, struct shredder **ret, struct err *reterr);
 void shredder_free(struct shredder *s);
 AUTO_DEFINE(shredder, shredder_free)

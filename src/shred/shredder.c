@@ -121,7 +121,12 @@ rc_t shredder_new(const struct shred_options *opt, const struct schema *start, s
 	memset(s->steps, 0xff, sizeof s->steps); /* SHAPE_NONE */
 	s->simd = json_scan_has_simd();
 	s->schema = start ? schema_copy(start) : schema_new();
-	s->keys = shape_keys_new(opt->key_space);
+	if (opt->keys.len)
+		TRY(shape_keys_decode(opt->keys, &s->keys, reterr));
+	else
+		s->keys = shape_keys_new(opt->key_space);
+	s->opt.key_space = shape_keys_space(s->keys);
+	s->opt.keys = (struct slice){ 0 };
 	s->source_text = mem_alloc(opt->source.len + 1);
 	if (opt->source.len)
 		memcpy(s->source_text, opt->source.data, opt->source.len);

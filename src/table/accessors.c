@@ -35,6 +35,16 @@ const char *table_uuid(const struct table *t)
 	return meta_str(t->state.meta, "table-uuid");
 }
 
+uint64_t table_ddl_hash(const struct table *t)
+{
+	return t->ddl_hash;
+}
+
+void table_know_ddl(struct table *t, uint64_t hash)
+{
+	t->ddl_hash = hash;
+}
+
 const char *table_location(const struct table *t)
 {
 	return meta_str(t->state.meta, "location");

@@ -203,6 +203,11 @@ rc_t append_files_snapshot(struct append_files *a, struct table *t, const struct
 		return rc;
 	TRY(store_put(t->store, key, buf_slice(&file), STORE_REPLACE, reterr));
 	fault_point("table.manifest_list");
+	free(t->list_path);
+	t->list_path = mem_strdup(path);
+	buf_free(&t->list);
+	t->list = file;
+	buf_init(&file, AVRO_FILE_MAX);
 	json_t *snapshot = json_pack("{s:I, s:I, s:I, s:o, s:s, s:i}", "sequence-number", (json_int_t)sequence, "snapshot-id",
 				     (json_int_t)a->snapshot_id, "timestamp-ms", (json_int_t)meta_int(next, "last-updated-ms", 0), "summary",
 				     make_summary(a, c, parent), "manifest-list", path, "schema-id", (int)t->state.schema->schema_id);

@@ -10,6 +10,7 @@
 #define PROP_COMMIT "hydrant.commit" /* a random name a version: whose v<N+1> it is can be told by looking */
 #define PAUSE_MIN 2000               /* µs of the first wait after a conflict; doubled each time, halved by chance */
 #define PAUSE_MAX 1000000
+#define DDL_MAX ((size_t)16 << 20)
 
 json_t *table_next(const struct table *t)
 {
@@ -148,17 +149,27 @@ static rc_t wait_and_reload(struct table *t, unsigned attempt, struct err *reter
 	return table_reload(t, NULL, reterr);
 }
 
+/* A read costs a tenth of a write, so what nobody remembers is looked at first. */
+static bool ddl_stands(const struct table *t, const char *key, struct slice text)
+{
+	AUTO_BUF struct buf b;
+	buf_init(&b, DDL_MAX);
+	return store_get(t->store, key, &b, NULL) == RC_OK && slice_eq(buf_slice(&b), text);
+}
+
 void table_write_ddl(struct table *t)
 {
 	AUTO_BUF struct buf b;
-	buf_init(&b, 16 << 20);
+	buf_init(&b, DDL_MAX);
 	if (table_ddl(t, TABLE_DDL_ATHENA, NULL, &b, NULL) != RC_OK || b.overflow)
 		return;
 	uint64_t hash = hash64(buf_slice(&b)) | 1;
 	if (hash == t->ddl_hash)
 		return;
 	AUTO_MEM char *key = table_key(t, "_schema/athena.sql");
-	if (store_put(t->store, key, buf_slice(&b), STORE_REPLACE, NULL) == RC_OK)
+	if (!t->ddl_hash && ddl_stands(t, key, buf_slice(&b)))
+		t->ddl_hash = hash;
+	else if (store_put(t->store, key, buf_slice(&b), STORE_REPLACE, NULL) == RC_OK)
 		t->ddl_hash = hash;
 }
 
@@ -259,6 +270,8 @@ rc_t table_append(struct table *t, const struct table_commit *c, struct err *ret
 	append_files_free(&a);
 	if (rc == RC_OK && t->state.version != before) {
 		const struct table_keep keep = table_keep_default();
+		if (t->state.version % SWEEP_EVERY == 0)
+			t->ddl_hash = 0; /* another writer that was slow may have put an older one over it */
 		table_write_ddl(t);
 		fault_point("table.after_ddl");
 		if (t->state.version % SWEEP_EVERY == 0)

@@ -216,9 +216,10 @@ void table_write_hint(const struct table *t)
 {
 	AUTO_MEM char *key = table_key(t, HINT_PATH);
 	AUTO_MEM char *text = mem_printf("%lld", (long long)t->state.version);
-	/* A writer that slept must not point the hint back at a file that has expired meanwhile. */
-	int64_t hint = read_hint(t);
-	if ((hint < t->state.version || !version_exists(t, hint)) && version_exists(t, t->state.version))
+	/* A writer that slept must not point the hint back at a file that has expired meanwhile. If the hint still names the version before, it
+	 * has not slept so long. */
+	int64_t hint = read_hint(t), version = t->state.version;
+	if (hint == version - 1 || ((hint < version || !version_exists(t, hint)) && version_exists(t, version)))
 		store_put(t->store, key, slice_str(text), STORE_REPLACE, NULL);
 }
 
@@ -228,14 +229,16 @@ static rc_t load(const struct table *t, struct table_state *ret, struct err *ret
 	rc_t rc = RC_OK;
 	for (int n = 0; n < LOAD_TRIES; n++) {
 		int64_t hint = read_hint(t), version = hint;
-		if (hint > 0 && version_exists(t, hint))
-			rc = probe_forward(t, hint, &version, reterr);
-		else
-			rc = newest_listed(t, &version, reterr);
+		rc = hint > 0 ? probe_forward(t, hint, &version, reterr) : RC_NOT_FOUND;
 		if (rc == RC_OK)
 			rc = read_version(t, version, ret, reterr);
-		else if (rc == RC_NOT_FOUND)
-			return rc;
+		if (rc == RC_NOT_FOUND) { /* no hint, or it names a file that is not there */
+			rc = newest_listed(t, &version, reterr);
+			if (rc == RC_NOT_FOUND)
+				return rc;
+			if (rc == RC_OK)
+				rc = read_version(t, version, ret, reterr);
+		}
 		if (rc == RC_OK && hint != version) {
 			struct table seen = *t;
 			seen.state = *ret;
@@ -260,6 +263,8 @@ void table_free(struct table *t)
 	if (!t)
 		return;
 	state_free(&t->state);
+	buf_free(&t->list);
+	free(t->list_path);
 	free(t->collection);
 	free(t);
 }

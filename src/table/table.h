@@ -50,6 +50,10 @@ rc_t table_open(struct store *store, const char *collection, struct table **ret,
 rc_t table_reload(struct table *t, bool *ret_changed, struct err *reterr);
 void table_free(struct table *t);
 AUTO_DEFINE(table, table_free)
+/* The hash of _schema/athena.sql as this object last wrote or saw it (0: it has not), and the same told to another object of the table, which
+ * then does not look at the file nor write it as long as the schema gives that text. */
+uint64_t table_ddl_hash(const struct table *t);
+void table_know_ddl(struct table *t, uint64_t hash);
 /* Every collection in the lake: a folder with metadata/version-hint.text or metadata/v<N>.metadata.json, its name not starting with '_'. */
 rc_t table_list(struct store *store, rc_t (*each)(void *ctx, const char *collection, struct err *reterr), void *ctx, struct err *reterr);
 /* Without purge the table is gone and its data files stay; with purge the whole folder goes. RC_NOT_FOUND if there is none (purge: nothing). */

@@ -16,7 +16,9 @@ struct table {
 	struct store *store;
 	char *collection;
 	struct table_state state;
-	uint64_t ddl_hash; /* of _schema/athena.sql as this object wrote it last; 0: not yet */
+	char *list_path;   /* the manifest list that this object wrote last, and its bytes; NULL: none */
+	struct buf list;
+	uint64_t ddl_hash; /* of _schema/athena.sql as it was last written or seen; 0: unknown */
 };
 
 /* "metadata/v<N>.metadata.json" under the collection. Caller frees. */
