@@ -53,6 +53,7 @@ static void put(struct pipeline *p, struct declared d)
 	for (int64_t us = d.commit_busy_us, i = 0; i < 2; us = d.commit_idle_us, i++)
 		if (us && us < __atomic_load_n(&p->shortest_us, __ATOMIC_RELAXED))
 			__atomic_store_n(&p->shortest_us, us, __ATOMIC_RELAXED);
+	settings_changed(p);
 	pthread_mutex_unlock(&p->rules_lock);
 }
 
@@ -63,6 +64,7 @@ static void forget(struct pipeline *p, const char *name)
 	if (at) {
 		clear(at);
 		*at = p->declared[--p->declared_count];
+		settings_changed(p);
 	}
 	pthread_mutex_unlock(&p->rules_lock);
 }

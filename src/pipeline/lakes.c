@@ -188,6 +188,12 @@ static int64_t first_said(bool named, int64_t rule, int64_t declared, int64_t al
 	return named && rule ? rule : declared ? declared : rule ? rule : all;
 }
 
+void settings_changed(struct pipeline *p)
+{
+	if (!__atomic_add_fetch(&p->settings_version, 1, __ATOMIC_RELEASE))
+		__atomic_add_fetch(&p->settings_version, 1, __ATOMIC_RELEASE);
+}
+
 void collection_settings_get(struct pipeline *p, const char *name, struct collection_settings *ret)
 {
 	size_t n = strlen(name), suffix = sizeof QUARANTINE_SUFFIX - 1;
@@ -280,6 +286,7 @@ void lakes_init(struct pipeline *p)
 {
 	pthread_mutex_init(&p->rules_lock, NULL);
 	p->ids_declared = p->opts.id_field != NULL;
+	p->settings_version = 1;
 	note_shortest(p, p->opts.rules, p->opts.rule_count);
 	place_get(p, p->opts.lake, p->opts.store);
 	p->opts.store = NULL; /* the caller's */
@@ -329,6 +336,7 @@ rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *from, 
 		note_shortest(p, from, count);
 		p->rules = rules;
 		p->rule_count = count;
+		settings_changed(p);
 	}
 	pthread_mutex_unlock(&p->rules_lock);
 	rules_free(old, old_count);

@@ -46,6 +46,8 @@ struct collection {
 	struct pipeline_state state;
 	char error[512];
 	struct known known[2];  /* valid, quarantined */
+	int64_t commit_busy_us, commit_idle_us; /* the scheduler's copy of the settings, as of settings_version */
+	unsigned settings_version;
 	bool taken;             /* due, and waiting for a worker or with one; with next_due under pipeline.lock */
 	struct collection *next_due;
 };
@@ -83,6 +85,7 @@ struct pipeline {
 	size_t rule_count;
 	pthread_mutex_t rules_lock; /* innermost */
 	bool ids_declared;    /* some collection may have an id_field. Atomic, never unset */
+	unsigned settings_version; /* not 0; another one after every change of rules and declared. Atomic */
 	int64_t shortest_us;  /* the shortest interval that a rule asks for; INT64_MAX: none. Atomic */
 	char *data_dir;
 	char *hot_dir;  /* hot.c's files; emptied at start, removed at the end */
@@ -126,6 +129,7 @@ struct collection_settings {
 	uint64_t file_bytes;
 	int64_t commit_busy_us, commit_idle_us;
 };
+void settings_changed(struct pipeline *p); /* under rules_lock */
 void collection_settings_get(struct pipeline *p, const char *name, struct collection_settings *ret);
 void collection_settings_clear(struct collection_settings *s);
 

@@ -1,6 +1,8 @@
 /* When collections are committed, and by whom: one thread looks at deadlines and volume and hands what is due to a few workers, so that a
  * store that is slow, or that refuses one collection for a while, does not keep the others waiting. Building is done by one worker at a time
  * (commit.c): it needs the memory and a core; the others wait for the network meanwhile. */
+#include <stdio.h>
+
 #include "os/clock.h"
 #include "pipeline/pipeline_internal.h"
 
@@ -41,18 +43,31 @@ static bool is_taken(struct pipeline *p, const struct collection *c)
 	return taken;
 }
 
+/* Each look passes every collection that waits: their settings are read again only if some have changed. */
+static void read_intervals(struct pipeline *p, struct collection *c)
+{
+	unsigned version = __atomic_load_n(&p->settings_version, __ATOMIC_ACQUIRE);
+	if (c->settings_version == version)
+		return;
+	struct collection_settings settings;
+	collection_settings_get(p, c->name, &settings);
+	collection_settings_clear(&settings);
+	c->commit_busy_us = settings.commit_busy_us;
+	c->commit_idle_us = settings.commit_idle_us;
+	c->settings_version = version;
+}
+
 static rc_t schedule_one(void *ctx, struct slice name, const struct wal_pending *pending)
 {
 	struct schedule *s = ctx;
 	struct pipeline *p = s->p;
 	s->bytes += pending->bytes;
-	AUTO_MEM char *text = mem_printf("%.*s", SLICE_ARG(name));
+	char text[256];
+	snprintf(text, sizeof text, "%.*s", SLICE_ARG(name));
 	struct collection *c = collection_get(p, text);
 	int64_t now = clock_mono_us();
-	struct collection_settings settings;
-	collection_settings_get(p, text, &settings);
-	collection_settings_clear(&settings);
-	int64_t interval = pending->bytes >= BUSY_BYTES ? settings.commit_busy_us : settings.commit_idle_us;
+	read_intervals(p, c);
+	int64_t interval = pending->bytes >= BUSY_BYTES ? c->commit_busy_us : c->commit_idle_us;
 	int64_t age = pending->oldest ? clock_wall_us() - pending->oldest : 0;
 	if (age < -CLOCK_BACK_US)
 		age = interval; /* the clock was set back: nobody knows how long they have waited */

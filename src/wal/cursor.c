@@ -145,6 +145,7 @@ static rc_t next_range(struct wal_cursor *c, struct err *reterr)
 	c->seq = s->h.seq;
 	c->off = from;
 	c->end = end;
+	c->win.until = end;
 	return RC_OK;
 }
 

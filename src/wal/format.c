@@ -153,6 +153,8 @@ rc_t window_get(struct window *win, uint64_t offset, size_t len, const uint8_t *
 		win->data = mem_alloc(want);
 		win->cap = want;
 	}
+	if (win->until > offset && want > win->until - offset)
+		want = win->until - offset > len ? win->until - offset : len;
 	size_t got = want;
 	win->len = 0;
 	rc_t rc = file_pread(win->fd, win->path, win->data, want, offset, &got, reterr);

@@ -135,6 +135,7 @@ struct window {
 	size_t len;
 	uint8_t *data;
 	size_t cap;
+	uint64_t until;   /* of the file: nobody will ask behind it, so that is not read ahead; 0: not known */
 };
 #define WINDOW_CHUNK ((size_t)512 << 10)
 
