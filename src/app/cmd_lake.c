@@ -1,5 +1,6 @@
 /* policy, doctor: what a lake needs from whoever owns its bucket or folder. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -7,6 +8,7 @@
 #include "app/policy.h"
 
 #define SPACE_LOW ((uint64_t)1 << 30)
+#define CLOCK_OFF 60 /* s */
 
 /* ---- policy ---- */
 
@@ -80,6 +82,7 @@ static const char *const right_words[STORE_RIGHTS] = {
 	[STORE_RIGHT_READ] = "read",
 	[STORE_RIGHT_ABSENT] = "tell absent objects",
 	[STORE_RIGHT_CREATE] = "create without overwriting",
+	[STORE_RIGHT_ABORT] = "give up uploads in parts",
 	[STORE_RIGHT_DELETE] = "delete",
 };
 
@@ -90,28 +93,44 @@ struct needs {
 
 static bool is_needed(enum store_right right, const struct needs *n)
 {
-	if (right == STORE_RIGHT_WRITE || right == STORE_RIGHT_CREATE)
+	if (right == STORE_RIGHT_WRITE || right == STORE_RIGHT_CREATE || right == STORE_RIGHT_ABORT)
 		return !n->read_only;
 	return right != STORE_RIGHT_DELETE || n->maintenance;
 }
 
 static char *remedy_of(const char *lake, enum store_right right, const struct err *why)
 {
-	char *text = policy_remedy(lake, right);
+	char *text = policy_remedy(lake, right, why);
 	return text ? text : mem_printf("%s; the user that runs hydrant needs it", why->text);
 }
 
-/* Number of rights that are needed and lacking, a line each. One missing statement is named once. */
+/* What is no right, but worth knowing. */
+static void print_notes(const char *lake, const struct store_probe *p)
+{
+	const struct store_facts *f = &p->facts;
+	int64_t ahead = f->clock_ahead / 1000000;
+	if (p->all_refused)
+		printf("  note      everything is refused: before the policy, look whether the store knows the access key, and whether the secret is right\n");
+	if (p->left_behind)
+		printf("  note      %s/" STORE_PROBE_KEY " stays: it may not be deleted\n", lake);
+	if (f->region_said[0] && strcmp(f->region, f->region_said) != 0)
+		printf("  note      the bucket is in %s, not in %s as the settings say: each start finds that out anew; name the right one\n", f->region,
+		       f->region_said);
+	if (llabs(ahead) > CLOCK_OFF)
+		printf("  note      this machine's clock is %lld s %s the store's: requests are dated by the store's, but those for a role's keys cannot be, nor "
+		       "the events' times; set it right\n", llabs(ahead), ahead > 0 ? "behind" : "before");
+}
+
+/* Number of rights that are needed and lacking, a line each. */
 static int print_findings(const char *lake, const struct store_probe *p, const struct needs *n)
 {
 	int lacking = 0;
 	for (int i = 0; i < STORE_RIGHTS; i++) {
 		enum store_right right = (enum store_right)i;
-		bool said = right == STORE_RIGHT_ABSENT && p->found[STORE_RIGHT_LIST] == STORE_LACKS;
 		if (p->found[i] == STORE_HAS) {
 			printf("  ok        %s\n", right_words[i]);
-		} else if (said || p->found[i] == STORE_UNKNOWN) {
-			printf("  untried   %s: %s\n", right_words[i], said ? "it hangs on the right to list" : p->why[i].text);
+		} else if (p->found[i] == STORE_UNKNOWN) {
+			printf("  untried   %s: %s\n", right_words[i], p->why[i].text);
 		} else {
 			AUTO_MEM char *remedy = remedy_of(lake, right, &p->why[i]);
 			bool needed = is_needed(right, n);
@@ -119,8 +138,6 @@ static int print_findings(const char *lake, const struct store_probe *p, const s
 			lacking += needed;
 		}
 	}
-	if (p->left_behind)
-		printf("  note      %s/" STORE_PROBE_KEY " stays: it may not be deleted\n", lake);
 	return lacking;
 }
 
@@ -155,7 +172,9 @@ int cmd_doctor(int argc, char **argv)
 		return fail(&err);
 	printf("%s\n", store_url(s));
 	rc_t rc = store_probe(s, &p, &err);
-	int lacking = print_findings(strstr(settings.lake, "://") ? store_url(s) : settings.lake, &p, &needs);
+	const char *lake = strstr(settings.lake, "://") ? store_url(s) : settings.lake;
+	int lacking = p.found[STORE_RIGHT_LIST] == STORE_UNKNOWN ? 0 : print_findings(lake, &p, &needs);
+	print_notes(lake, &p);
 	AUTO_MEM char *folder = store_local_path(s, "_hydrant");
 	lacking += print_space(folder);
 	if (rc != RC_OK)

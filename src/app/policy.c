@@ -139,12 +139,17 @@ rc_t policy_text(const struct policy_request *r, enum policy_format format, char
 	return RC_OK;
 }
 
-char *policy_remedy(const char *lake, enum store_right right)
+char *policy_remedy(const char *lake, enum store_right right, const struct err *why)
 {
 	struct place p = { 0 };
 	if (place_parse(lake, NULL, &p, NULL) != RC_OK)
 		return NULL;
 	char *text = NULL;
+	if ((right == STORE_RIGHT_WRITE || right == STORE_RIGHT_READ) && why && strstr(why->text, "kms:")) {
+		place_free(&p);
+		return mem_printf("the bucket's KMS key does not allow %s (HydrantKey), in our policy or in the key's own: without it nothing can be %s",
+				  right == STORE_RIGHT_WRITE ? "kms:GenerateDataKey" : "kms:Decrypt", right == STORE_RIGHT_WRITE ? "written" : "read");
+	}
 	switch (right) {
 	case STORE_RIGHT_LIST:
 	case STORE_RIGHT_ABSENT:
@@ -161,6 +166,10 @@ char *policy_remedy(const char *lake, enum store_right right)
 	case STORE_RIGHT_CREATE:
 		text = mem_printf("the store behind %s ignores `If-None-Match: *` on PutObject: two writers could overwrite each other's commits; use a "
 				  "store that honours it", p.bucket);
+		break;
+	case STORE_RIGHT_ABORT:
+		text = mem_printf("no policy allows s3:AbortMultipartUpload on %s (HydrantAbort): without it the parts of failed uploads stay, and are paid "
+				  "for, until a lifecycle rule of the bucket removes them", p.objects);
 		break;
 	case STORE_RIGHT_DELETE:
 		text = mem_printf("no policy allows s3:DeleteObject on %s (HydrantDelete): without it old table metadata stays and `collections delete "

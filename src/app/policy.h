@@ -27,7 +27,8 @@ struct policy_request {
 
 rc_t policy_text(const struct policy_request *r, enum policy_format format, char **ret, struct err *reterr);
 
-/* One line in the bucket owner's words: which statement is missing, on what, and what comes of it. NULL for a lake that is no s3:// URL. */
-char *policy_remedy(const char *lake, enum store_right right);
+/* One line in the bucket owner's words: which statement is missing, on what, and what comes of it; why: what the store said. NULL for a lake that is
+ * no s3:// URL. Caller frees. */
+char *policy_remedy(const char *lake, enum store_right right, const struct err *why);
 
 #endif

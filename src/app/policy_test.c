@@ -116,12 +116,15 @@ TEST(a_foreign_writer_gives_the_owner_control)
 
 TEST(every_right_has_a_remedy_that_names_its_statement)
 {
-	static const char *const sid[] = { "HydrantList", "HydrantWrite", "HydrantRead", "HydrantList", "If-None-Match", "HydrantDelete" };
+	static const char *const sid[] = { "HydrantList", "HydrantWrite", "HydrantRead", "HydrantList", "If-None-Match", "HydrantAbort", "HydrantDelete" };
 	for (int i = 0; i < STORE_RIGHTS; i++) {
-		AUTO_MEM char *text = policy_remedy("s3://bucket/p", (enum store_right)i);
+		AUTO_MEM char *text = policy_remedy("s3://bucket/p", (enum store_right)i, NULL);
 		CHECK(text && strstr(text, sid[i]));
 	}
-	CHECK(!policy_remedy("/folder", STORE_RIGHT_READ));
+	CHECK(!policy_remedy("/folder", STORE_RIGHT_READ, NULL));
+	struct err key = { .text = "PUT answered 403 AccessDenied: the KMS key may not be used (kms:GenerateDataKey, kms:Decrypt)" };
+	AUTO_MEM char *text = policy_remedy("s3://bucket/p", STORE_RIGHT_WRITE, &key);
+	CHECK(text && strstr(text, "HydrantKey") && !strstr(text, "HydrantWrite"));
 }
 
 TEST_MAIN()

@@ -28,7 +28,7 @@ void respond_err(struct http_request *req, const struct err *err)
 			code = err_table[i].code;
 		}
 	}
-	if (err->status)
+	if (err->status && (err->rc != RC_IO || err->status >= 500)) /* what a bucket told us is not what we tell */
 		status = err->status;
 	if (status == 429)
 		code = "log_full";

@@ -5,6 +5,7 @@
 
 #define ABSENT_KEY "_hydrant/doctor/absent"
 #define CONTENT_MAX 128
+#define CREATE_TRIES 3 /* somebody else's probe removes ours now and then */
 #define FORBIDDEN 403
 
 bool store_refused(const struct err *e)
@@ -73,8 +74,11 @@ static void try_absent(struct store *s, struct store_probe *p)
 	uint64_t size;
 	rc_t rc = store_size(s, ABSENT_KEY, &size, NULL, &e);
 	judge(p, STORE_RIGHT_ABSENT, rc == RC_NOT_FOUND ? RC_OK : rc, &e);
-	if (p->found[STORE_RIGHT_READ] != STORE_HAS && p->found[STORE_RIGHT_ABSENT] == STORE_LACKS)
-		p->found[STORE_RIGHT_ABSENT] = STORE_UNKNOWN;
+	if (p->found[STORE_RIGHT_ABSENT] == STORE_LACKS && (p->found[STORE_RIGHT_READ] != STORE_HAS || p->found[STORE_RIGHT_LIST] == STORE_LACKS)) {
+		p->found[STORE_RIGHT_ABSENT] = STORE_UNKNOWN; /* one missing statement is named once */
+		err_set(&p->why[STORE_RIGHT_ABSENT], RC_AGAIN, "it hangs on the right to %s",
+			p->found[STORE_RIGHT_LIST] == STORE_LACKS ? "list" : "read");
+	}
 }
 
 static void try_create(struct store *s, struct store_probe *p)
@@ -85,7 +89,9 @@ static void try_create(struct store *s, struct store_probe *p)
 		err_set(&p->why[STORE_RIGHT_CREATE], RC_AGAIN, "it cannot be tried without the right to write");
 		return;
 	}
-	rc_t rc = store_put(s, STORE_PROBE_KEY, slice_str("this must not be written\n"), STORE_CREATE, &e);
+	rc_t rc = RC_OK;
+	for (int i = 0; i < CREATE_TRIES && rc == RC_OK; i++)
+		rc = store_put(s, STORE_PROBE_KEY, slice_str("this must not be written\n"), STORE_CREATE, &e);
 	if (rc == RC_CONFLICT) {
 		judge(p, STORE_RIGHT_CREATE, RC_OK, &e);
 	} else if (rc == RC_OK) {
@@ -94,6 +100,20 @@ static void try_create(struct store *s, struct store_probe *p)
 	} else {
 		judge(p, STORE_RIGHT_CREATE, rc, &e);
 	}
+}
+
+static void try_abort(struct store *s, struct store_probe *p)
+{
+	struct err e = { 0 };
+	bool begun = false;
+	rc_t rc = RC_AGAIN;
+	if (p->found[STORE_RIGHT_WRITE] == STORE_HAS)
+		rc = store_check_abort(s, STORE_PROBE_KEY, &begun, &e);
+	else
+		err_set(&e, RC_AGAIN, "it cannot be tried without the right to write");
+	judge(p, STORE_RIGHT_ABORT, rc, &e);
+	if (rc != RC_OK && !begun)
+		p->found[STORE_RIGHT_ABORT] = STORE_UNKNOWN;
 }
 
 static void try_delete(struct store *s, struct store_probe *p)
@@ -113,16 +133,32 @@ rc_t store_probe(struct store *s, struct store_probe *ret, struct err *reterr)
 					 (unsigned long long)id[1]);
 	struct sample sample = { { 0 } };
 	try_list(s, ret, &sample);
+	store_get_facts(s, &ret->facts);
+	if (ret->found[STORE_RIGHT_LIST] == STORE_UNKNOWN) { /* nobody there, or nobody who knows us: each further try would end, and last, as long */
+		for (int i = 0; i < STORE_RIGHTS; i++) {
+			ret->found[i] = STORE_UNKNOWN;
+			ret->why[i] = ret->why[STORE_RIGHT_LIST];
+		}
+		if (reterr)
+			*reterr = ret->why[STORE_RIGHT_LIST];
+		return ret->why[STORE_RIGHT_LIST].rc;
+	}
 	struct err e = { 0 };
 	rc_t rc = store_put(s, STORE_PROBE_KEY, slice_str(text), STORE_REPLACE, &e);
 	judge(ret, STORE_RIGHT_WRITE, rc, &e);
 	try_read(s, ret, slice_str(text), &sample);
 	try_absent(s, ret);
 	try_create(s, ret);
+	try_abort(s, ret);
 	try_delete(s, ret);
+	store_get_facts(s, &ret->facts);
 	bool any_lacking = false;
-	for (int i = 0; i < STORE_RIGHTS; i++)
+	ret->all_refused = true;
+	for (int i = 0; i < STORE_RIGHTS; i++) {
 		any_lacking |= ret->found[i] == STORE_LACKS;
+		ret->all_refused &= ret->found[i] != STORE_HAS;
+	}
+	ret->all_refused &= ret->found[STORE_RIGHT_WRITE] == STORE_LACKS;
 	for (int i = 0; i < STORE_RIGHTS; i++) {
 		if (ret->found[i] == STORE_UNKNOWN && !any_lacking) {
 			if (reterr)

@@ -6,7 +6,9 @@
 
 /* A store of one object that refuses what it is told to refuse: as S3 answers, 403 for whatever is not allowed. */
 struct strict {
-	bool refuse[STORE_RIGHTS], overwrites, has_sample, is_down;
+	bool refuse[STORE_RIGHTS], overwrites, has_sample, is_down, is_away, no_parts;
+	unsigned rivals; /* so many times somebody else removes the object after a create */
+	unsigned asked;
 	bool there;
 	struct buf object;
 };
@@ -57,12 +59,17 @@ static rc_t strict_put(void *self, const char *key, struct slice content, enum s
 {
 	struct strict *s = self;
 	(void)key;
+	s->asked++;
 	if (s->is_down)
 		return err_set(reterr, RC_IO, "no route to the store");
 	if (s->refuse[STORE_RIGHT_WRITE])
 		return refused(reterr);
-	if (mode == STORE_CREATE && s->there && !s->overwrites)
+	if (mode == STORE_CREATE && s->there && !s->overwrites && !s->rivals)
 		return err_set(reterr, RC_CONFLICT, "it is there");
+	if (mode == STORE_CREATE && s->rivals) {
+		s->rivals--;
+		return RC_OK;
+	}
 	s->object.len = 0;
 	buf_append_slice(&s->object, content);
 	s->there = true;
@@ -83,10 +90,21 @@ static rc_t strict_list(void *self, const char *folder, bool recursive, store_ea
 {
 	struct strict *s = self;
 	(void)folder, (void)recursive;
+	s->asked++;
+	if (s->is_away)
+		return err_set(reterr, RC_IO, "no route to the store");
 	if (s->refuse[STORE_RIGHT_LIST])
 		return refused(reterr);
 	struct store_entry e = { .key = "sample", .size = 1 };
 	return s->has_sample ? each(ctx, &e, reterr) : RC_OK;
+}
+
+static rc_t strict_check_abort(void *self, const char *key, bool *ret_begun, struct err *reterr)
+{
+	struct strict *s = self;
+	(void)key;
+	*ret_begun = !s->no_parts;
+	return s->no_parts || s->refuse[STORE_RIGHT_ABORT] ? refused(reterr) : RC_OK;
 }
 
 static void strict_random(void *self, void *out, size_t len)
@@ -105,7 +123,7 @@ static rc_t probe(struct strict *s, struct store_probe *ret, struct err *reterr)
 {
 	static const struct store_ops ops = {
 		.scheme = "strict", .free = strict_free, .get = strict_get, .read = strict_read, .size = strict_size, .put = strict_put,
-		.delete = strict_delete, .list = strict_list, .random = strict_random,
+		.delete = strict_delete, .list = strict_list, .check_abort = strict_check_abort, .random = strict_random,
 	};
 	buf_init(&s->object, 4096);
 	AUTO(store) *store = store_new(&ops, s, "strict://");
@@ -146,6 +164,7 @@ TEST(what_cannot_be_told_from_a_missing_list_is_unknown)
 	CHECK_OK(probe(&s, &p, &err), err);
 	CHECK(p.found[STORE_RIGHT_LIST] == STORE_LACKS && p.found[STORE_RIGHT_WRITE] == STORE_LACKS);
 	CHECK(p.found[STORE_RIGHT_READ] == STORE_UNKNOWN && p.found[STORE_RIGHT_CREATE] == STORE_UNKNOWN);
+	CHECK(!p.all_refused); /* it may delete */
 }
 
 TEST(a_store_that_does_not_answer_is_an_error_and_no_missing_right)
@@ -156,6 +175,36 @@ TEST(a_store_that_does_not_answer_is_an_error_and_no_missing_right)
 	CHECK(probe(&s, &p, &err) == RC_IO);
 	CHECK_STR(err.text, "no route to the store");
 	CHECK(p.found[STORE_RIGHT_WRITE] == STORE_UNKNOWN);
+}
+
+TEST(a_store_that_does_not_answer_is_asked_once)
+{
+	struct strict s = { .is_away = true };
+	struct store_probe p;
+	struct err err = { 0 };
+	CHECK(probe(&s, &p, &err) == RC_IO);
+	CHECK_STR(err.text, "no route to the store");
+	CHECK_INT(s.asked, 1);
+	for (int i = 0; i < STORE_RIGHTS; i++)
+		CHECK(p.found[i] == STORE_UNKNOWN);
+}
+
+TEST(another_probe_that_removes_the_object_is_no_store_that_overwrites)
+{
+	struct strict s = { .has_sample = true, .rivals = 2 };
+	struct store_probe p;
+	struct err err;
+	CHECK_OK(probe(&s, &p, &err), err);
+	CHECK(p.found[STORE_RIGHT_CREATE] == STORE_HAS);
+}
+
+TEST(an_upload_in_parts_that_cannot_be_begun_is_no_missing_right_to_end_it)
+{
+	struct strict s = { .has_sample = true, .no_parts = true };
+	struct store_probe p;
+	struct err err = { 0 };
+	CHECK(probe(&s, &p, &err) == RC_IO);
+	CHECK(p.found[STORE_RIGHT_ABORT] == STORE_UNKNOWN && p.found[STORE_RIGHT_WRITE] == STORE_HAS);
 }
 
 TEST(a_folder_has_every_right_and_keeps_nothing)

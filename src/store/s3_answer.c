@@ -148,6 +148,15 @@ enum s3_verdict s3_judge(const struct s3_answer *a)
 
 /* ---- telling ---- */
 
+/* A 403 that is about who asks, not about what they may. */
+static bool is_about_who(const struct s3_answer *a)
+{
+	static const char *const codes[] = { "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidClientTokenId",
+					     "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "AccountProblem", "NotSignedUp", "InvalidSecurity",
+					     NULL };
+	return a->status == 403 && one_of(a->code, codes);
+}
+
 /* The remedy, where the code names one. */
 static const char *advice(const struct s3_call *c, const struct s3_answer *a)
 {
@@ -164,6 +173,10 @@ static const char *advice(const struct s3_call *c, const struct s3_answer *a)
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (!strcmp(a->code, known[i].code))
 			return known[i].text;
+	if (!strncmp(a->code, "KMS.", 4))
+		return ": the KMS key is not there, disabled or deleted; its owner must put that right";
+	if (a->status == 403 && strstr(a->message, "kms:"))
+		return ": the KMS key may not be used (kms:GenerateDataKey, kms:Decrypt)";
 	if (a->status != 403)
 		return a->status == 301 || a->status == 307 ? ": the bucket is in another region; name it" : "";
 	switch (c->kind) {
@@ -175,7 +188,7 @@ static const char *advice(const struct s3_call *c, const struct s3_answer *a)
 	case S3_LIST:
 		return ": s3:ListBucket is denied";
 	case S3_DELETE:
-		return ": s3:DeleteObject is denied";
+		return c->query_count && !strcmp(c->query[0].name, "uploadId") ? ": s3:AbortMultipartUpload is denied" : ": s3:DeleteObject is denied";
 	case S3_OTHER:
 		break;
 	}
@@ -202,7 +215,7 @@ rc_t s3_fail(const struct s3 *s, const struct s3_call *c, const struct s3_answer
 	const char *what = c->kind == S3_LIST ? "LIST" : c->method;
 	err_set(reterr, rc, "%.250s: %s answered %d%s%s%s%s%.120s%s%s%s", name, what, a->status, a->code[0] ? " " : "", a->code, advice(c, a),
 		a->message[0] ? " (" : "", a->message, a->message[0] ? ")" : "", a->request_id[0] ? ", request " : "", a->request_id);
-	reterr->status = a->status;
+	reterr->status = is_about_who(a) ? 401 : a->status;
 	reterr->retryable = s3_judge(a) != S3_FAILED;
 	return rc;
 }

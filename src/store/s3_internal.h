@@ -16,7 +16,7 @@
 #define S3_PUT_MAX ((uint64_t)5 << 30)     /* S3's limit of one PUT */
 #define S3_WORKERS 4                       /* requests of one upload or download at a time */
 #define S3_XML_MAX ((size_t)16 << 20)      /* of an answer: a listing of 1,000 keys of 1,024 bytes, percent-encoded, is 4 MiB */
-#define S3_REGION_MAX 64
+#define S3_REGION_MAX STORE_REGION_MAX
 #define S3_DELETE_BATCH 1000
 
 struct s3_cache;
@@ -34,7 +34,9 @@ struct s3 {
 	struct s3_blocks *blocks;
 	pthread_mutex_t lock;       /* of region */
 	char region[S3_REGION_MAX];
+	char region_said[S3_REGION_MAX]; /* set once */
 	int64_t skew;               /* µs; our clock + skew is the server's; atomic, like the rest */
+	int64_t ahead;              /* the same by the last answer's Date, not made use of */
 	int64_t budget;             /* of tries after the first: see s3_request.c */
 	bool no_batch_delete;       /* the server does not know DeleteObjects */
 	struct store_stats stats;
@@ -115,6 +117,7 @@ rc_t s3_put(void *self, const char *key, struct slice content, enum store_put_mo
 rc_t s3_put_file(void *self, const char *key, const char *local, enum store_put_mode mode, struct err *reterr);
 /* ---- s3_multipart.c ---- */
 rc_t s3_put_parts(struct s3 *s, const char *key, const char *local, int fd, uint64_t size, struct err *reterr);
+rc_t s3_check_abort(void *self, const char *key, bool *ret_begun, struct err *reterr);
 void s3_write_headers(const struct s3 *s, const char *key, struct s3_call *c); /* encryption, owner, type: of what makes an object */
 /* SHA-256 (hex) and CRC-32C of a file's range, in one pass. */
 rc_t s3_hash_file(int fd, const char *path, uint64_t offset, uint64_t len, char sha[SIGN_HASH_LEN + 1], uint32_t *ret_crc, struct err *reterr);

@@ -160,12 +160,20 @@ static rc_t complete(struct upload *u, struct err *reterr)
 	return completed_unheard(u, &a, rc, reterr);
 }
 
-static void abort_upload(struct upload *u)
+static rc_t abort_upload(struct upload *u, struct err *reterr)
 {
 	struct s3_answer a;
 	struct s3_call c = { .kind = S3_DELETE, .method = "DELETE", .key = u->key };
 	s3_query(&c, "uploadId", u->id);
-	s3_request(u->s, &c, &a, NULL); /* what is left then is the life-cycle rule's */
+	return s3_request(u->s, &c, &a, reterr);
+}
+
+rc_t s3_check_abort(void *self, const char *key, bool *ret_begun, struct err *reterr)
+{
+	struct upload u = { .s = self, .key = key };
+	TRY(begin(&u, reterr));
+	*ret_begun = true;
+	return abort_upload(&u, reterr);
 }
 
 rc_t s3_put_parts(struct s3 *s, const char *key, const char *local, int fd, uint64_t size, struct err *reterr)
@@ -182,7 +190,7 @@ rc_t s3_put_parts(struct s3 *s, const char *key, const char *local, int fd, uint
 	if (rc == RC_OK)
 		rc = complete(&u, reterr);
 	if (rc != RC_OK)
-		abort_upload(&u);
+		abort_upload(&u, NULL); /* what is left then is the life-cycle rule's */
 	pthread_mutex_destroy(&u.lock);
 	free(u.parts);
 	return rc;

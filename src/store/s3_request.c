@@ -259,8 +259,11 @@ static rc_t try_once(struct try *t, struct err *reterr)
 	if (c->key)
 		TRY(s3_full_key(s, c->key, &full, reterr));
 	rc_t rc = aws_credentials_get(s->credentials, &t->keys, reterr);
-	if (rc != RC_OK)
+	if (rc != RC_OK) {
+		if (reterr->status == 403) /* of STS or who else gives keys: no right in this bucket */
+			reterr->status = 401;
 		return rc == RC_INVALID || rc == RC_UNSUPPORTED ? rc : RC_IO; /* nobody's absence but that of keys */
+	}
 	pthread_mutex_lock(&s->lock);
 	snprintf(t->region, sizeof t->region, "%s", s->region);
 	pthread_mutex_unlock(&s->lock);
@@ -280,6 +283,8 @@ static rc_t try_once(struct try *t, struct err *reterr)
 	t->answer->unknown |= unknown;
 	if (rc != RC_OK)
 		return rc;
+	if (t->answer->date)
+		__atomic_store_n(&s->ahead, t->answer->date - clock_wall_us(), __ATOMIC_RELAXED);
 	if (t->answer->status / 100 != 2)
 		s3_answer_error(t->answer, buf_slice(&error));
 	else if (c->xml_in_200)

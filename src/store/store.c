@@ -298,6 +298,20 @@ rc_t store_check_create(struct store *s, const char *key, struct slice content, 
 	return rc;
 }
 
+rc_t store_check_abort(struct store *s, const char *key, bool *ret_begun, struct err *reterr)
+{
+	*ret_begun = false;
+	TRY(store_key_check(key, reterr));
+	return s->ops->check_abort ? s->ops->check_abort(s->self, key, ret_begun, reterr) : RC_OK;
+}
+
+void store_get_facts(struct store *s, struct store_facts *ret)
+{
+	*ret = (struct store_facts){ 0 };
+	if (s->ops->facts)
+		s->ops->facts(s->self, ret);
+}
+
 const char *const store_kind_names[STORE_KINDS] = { "get", "head", "put", "list", "delete", "other" };
 
 void store_get_stats(struct store *s, struct store_stats *ret)

@@ -4,7 +4,8 @@
  *   durable. STORE_CREATE is a compare-and-swap on absence: of any number of processes that create one key, exactly one gets RC_OK, the
  *   others RC_CONFLICT. A key never reaches outside the store: "..", ".", empty parts, absolute keys and control bytes are RC_INVALID.
  * Not promised: order or atomicity across keys; a listing that is a snapshot; protection from someone who puts symlinks into the folder.
- *   RC_IO with err.retryable after a put means "unknown": look before you decide.
+ *   RC_IO with err.retryable after a put means "unknown": look before you decide. err.status of a bucket's refusal: 403 if a right is missing, 401 if
+ *   it does not know, or not believe, who asks.
  * Ownership: results are the caller's to free. The store borrows nothing after a call returns.
  * Threads: one store may be used by any number of threads at once; only store_free must come last.
  *
@@ -120,6 +121,19 @@ void store_release(struct store *s, char *path); /* frees path; NULL is fine */
  * refused. RC_OK; RC_UNSUPPORTED, saying what the store does instead. Costs one request. */
 rc_t store_check_create(struct store *s, const char *key, struct slice content, struct err *reterr);
 
+/* Can an upload in parts be given up, so that its parts are not kept and paid for? One without parts is begun at key and given up. RC_OK also for
+ * a folder, which has none. *ret_begun: it was; if it could not be given up, it stays. Costs two requests. */
+rc_t store_check_abort(struct store *s, const char *key, bool *ret_begun, struct err *reterr);
+
+/* What a bucket's answers tell of where and when it is. All "" and 0 for a folder. */
+#define STORE_REGION_MAX 64
+struct store_facts {
+	char region_said[STORE_REGION_MAX]; /* by the settings or the environment; "" if nobody did */
+	char region[STORE_REGION_MAX];      /* in use now: what the bucket answered, if it was another one */
+	int64_t clock_ahead; /* µs that its clock is before ours, by its last answer (whole seconds) */
+};
+void store_get_facts(struct store *s, struct store_facts *ret);
+
 /* What was asked of the store since it was opened. All 0 for a folder. */
 #define STORE_KINDS 6
 extern const char *const store_kind_names[STORE_KINDS]; /* "get", "head", "put", "list", "delete", "other", for requests[] */
@@ -162,6 +176,9 @@ struct store_ops {
 	int64_t (*now)(void *self);
 	void (*pause)(void *self, int64_t us);
 	void (*random)(void *self, void *out, size_t len);
+	/* NULL for both: it has no uploads in parts, and is on this machine */
+	rc_t (*check_abort)(void *self, const char *key, bool *ret_begun, struct err *reterr);
+	void (*facts)(void *self, struct store_facts *ret);
 };
 /* Takes `self` over (freed by ops->free). url as store_url gives it; copied. */
 struct store *store_new(const struct store_ops *ops, void *self, const char *url);

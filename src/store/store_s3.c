@@ -136,6 +136,16 @@ static void s3_stats(void *self, struct store_stats *ret)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
+static void s3_facts(void *self, struct store_facts *ret)
+{
+	struct s3 *s = self;
+	pthread_mutex_lock(&s->lock);
+	memcpy(ret->region, s->region, sizeof ret->region);
+	pthread_mutex_unlock(&s->lock);
+	memcpy(ret->region_said, s->region_said, sizeof ret->region_said);
+	ret->clock_ahead = __atomic_load_n(&s->ahead, __ATOMIC_RELAXED);
+}
+
 static void s3_free(void *self)
 {
 	struct s3 *s = self;
@@ -179,6 +189,8 @@ static const struct store_ops s3_ops = {
 	.fetch = s3_fetch,
 	.release = s3_release,
 	.stats = s3_stats,
+	.check_abort = s3_check_abort,
+	.facts = s3_facts,
 	.now = s3_now,
 	.pause = s3_pause,
 	.random = s3_random,
@@ -310,6 +322,7 @@ rc_t store_s3_open(const char *url, const struct store_options *opts, struct sto
 	region = region ? region : env("AWS_DEFAULT_REGION");
 	region = region ? region : aws_profile_get(p, profile, "region");
 	snprintf(s->region, sizeof s->region, "%s", region ? region : "us-east-1");
+	snprintf(s->region_said, sizeof s->region_said, "%s", region ? region : "");
 	if (s->region[strspn(s->region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")])
 		return err_set(reterr, RC_INVALID, "%s: '%s' is no region", url, s->region);
 	const char *ca = given(o->ca_file);
