@@ -9,6 +9,7 @@ By a seed it makes a share of the requests fail. Settings: POST JSON to the cont
     {"down": true}                               the store is gone: every connection is reset
     {"forbid": ["ListBucket", ...]}              these operations are answered 403 AccessDenied
     {"delay": 0.2}                               seconds, of the kind `delay`
+    {"external_id": "x"}                         an AssumeRole without this ExternalId is refused, as AWS does where the role's owner asks for it
     {"skew": 3600}                               seconds that the store's clock is ahead: 403 RequestTimeTooSkewed until requests are dated so
 
 Kinds: slow_down (503), error (500), reset_before: nothing is forwarded.  reset_after, error_after: the store did it, the reply is lost.
@@ -42,7 +43,7 @@ class Proxy:
         u = urllib.parse.urlsplit(upstream)
         self.upstream = (u.hostname, u.port)
         self.dice = random.Random(seed)
-        self.set = {"rate": 0.0, "kinds": KINDS, "down": False, "forbid": [], "delay": 0.2, "skew": 0}
+        self.set = {"rate": 0.0, "kinds": KINDS, "down": False, "forbid": [], "delay": 0.2, "skew": 0, "external_id": None}
         self.counts = {"requests": 0}
         self.open = set()
 
@@ -158,6 +159,15 @@ class Proxy:
         if action in self.set["forbid"]:
             self.count("forbidden")
             return await self.refuse(headers, reader, writer, "403 Forbidden", "AccessDenied")
+        if self.set["external_id"] and method == "POST" and target == "/":
+            body = await reader.readexactly(int(self.value(headers, "content-length") or 0))
+            reader = asyncio.StreamReader()
+            reader.feed_data(body)
+            form = urllib.parse.parse_qs(body.decode("latin-1"))
+            self.count("sts:" + "".join(form.get("Action", [])))
+            if form.get("Action") == ["AssumeRole"] and form.get("ExternalId") != [self.set["external_id"]]:
+                await self.answer(writer, "403 Forbidden", "AccessDenied")
+                return True
         if self.skewed(headers):
             self.count("skewed")
             date = email.utils.formatdate(time.time() + self.set["skew"], usegmt=True)
