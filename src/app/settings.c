@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/config.h"
+#include "app/policy.h"
 #include "os/file.h"
 
 #define LAKE_DEFAULT "./lake"
@@ -158,6 +159,7 @@ void pipeline_options_from_settings(struct pipeline_options *ret)
 	const struct config *c = settings.file;
 	ret->lake = settings.lake;
 	ret->store = settings_store(settings.lake);
+	ret->remedy = policy_remedy;
 	ret->rules = c ? c->rules : NULL;
 	ret->rule_count = c ? c->rule_count : 0;
 	ret->data_dir = settings.data;

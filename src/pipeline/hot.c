@@ -251,9 +251,13 @@ rc_t view_open(struct pipeline *p, const char *collection, struct view **ret, st
 	struct collection *c = collection_get(p, base);
 	struct view *v = NEW(struct view);
 	pthread_mutex_lock(&c->lock);
-	rc_t rc = view_fill(p, c, collection, quarantine, v, reterr);
+	struct err err = { 0 };
+	rc_t rc = view_fill(p, c, collection, quarantine, v, &err);
 	pthread_mutex_unlock(&c->lock);
+	rights_outcome(p, place_with(p, collection), rc, &err);
 	if (rc != RC_OK) {
+		if (reterr)
+			*reterr = err;
 		view_close(v);
 		return rc;
 	}

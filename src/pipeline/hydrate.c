@@ -92,7 +92,7 @@ static rc_t hydrate_cuts(struct pipeline *p, struct collection *c, struct err *r
 	return rc == RC_EOF ? RC_OK : rc;
 }
 
-static void note_outcome(struct collection *c, rc_t rc, const struct err *err)
+static void note_outcome(struct pipeline *p, struct collection *c, rc_t rc, const struct err *err)
 {
 	pthread_mutex_lock(&c->state_lock);
 	unsigned failures = c->failures_in_row;
@@ -112,6 +112,7 @@ static void note_outcome(struct collection *c, rc_t rc, const struct err *err)
 		log_error("cannot commit %s, its events stay in the log: %s", c->name, err->text);
 	else if (failures)
 		log_info("commits of %s work again", c->name);
+	rights_outcome(p, place_with(p, c->name), rc, err);
 }
 
 rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *reterr)
@@ -122,7 +123,7 @@ rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *re
 	uint64_t before = c->state.committed_events; /* changes under `commit` only */
 	rc_t rc = hydrate_cuts(p, c, &err);
 	uint64_t events = c->state.committed_events - before;
-	note_outcome(c, rc, &err);
+	note_outcome(p, c, rc, &err);
 	pthread_mutex_unlock(&c->commit);
 	if (rc != RC_OK && reterr)
 		*reterr = err;

@@ -95,6 +95,8 @@ static void place_free(struct place *pl)
 	store_texts(&pl->options, texts);
 	for (size_t i = 0; i < STORE_TEXTS; i++)
 		free((char *)(uintptr_t)*texts[i]);
+	for (int i = 0; i < STORE_RIGHTS; i++)
+		free(pl->missing[i]);
 	store_free(pl->store);
 	pthread_mutex_destroy(&pl->lock);
 	free(pl->url);
@@ -151,6 +153,15 @@ rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct
 	}
 	*ret = pl->store;
 	return RC_OK;
+}
+
+rc_t place_reach(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr)
+{
+	pthread_mutex_lock(&pl->lock);
+	rc_t rc = pl->store ? RC_OK : place_store(p, pl, reterr);
+	*ret = pl->store;
+	pthread_mutex_unlock(&pl->lock);
+	return rc;
 }
 
 rc_t lakes_open_first(struct pipeline *p, struct err *reterr)
@@ -226,7 +237,7 @@ void collection_settings_clear(struct collection_settings *s)
 	s->time_field = s->id_field = NULL;
 }
 
-static struct place *place_of(struct pipeline *p, const char *collection)
+struct place *place_with(struct pipeline *p, const char *collection)
 {
 	struct collection_settings s;
 	collection_settings_get(p, collection, &s);
@@ -236,7 +247,7 @@ static struct place *place_of(struct pipeline *p, const char *collection)
 
 bool place_holds(struct pipeline *p, const struct place *pl, const char *collection)
 {
-	return place_of(p, collection) == pl;
+	return place_with(p, collection) == pl;
 }
 
 void rules_names(struct pipeline *p, const struct place *pl, void (*each)(void *ctx, const char *collection), void *ctx)
@@ -250,7 +261,7 @@ void rules_names(struct pipeline *p, const struct place *pl, void (*each)(void *
 
 rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store **ret, struct err *reterr)
 {
-	return place_open(p, place_of(p, collection), ret, reterr);
+	return place_open(p, place_with(p, collection), ret, reterr);
 }
 
 static struct rule *rules_make(struct pipeline *p, const struct collection_rule *from, size_t count)
@@ -306,8 +317,7 @@ void lakes_free(struct pipeline *p)
 	pthread_mutex_destroy(&p->rules_lock);
 }
 
-/* The collections that this process knows by name. */
-static struct collection **known_collections(struct pipeline *p, size_t *ret_count)
+struct collection **known_collections(struct pipeline *p, size_t *ret_count)
 {
 	pthread_mutex_lock(&p->lock);
 	struct collection **list = mem_zalloc(p->collections.count + 1, sizeof *list);
@@ -352,6 +362,8 @@ rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *from, 
 	pthread_mutex_lock(&p->lock);
 	pthread_cond_signal(&p->wake); /* intervals may be shorter */
 	pthread_mutex_unlock(&p->lock);
+	if (p->running)
+		rights_begin(p);
 	return RC_OK;
 }
 

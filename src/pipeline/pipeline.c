@@ -75,6 +75,8 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&p->wake, &monotonic);
+	pthread_mutex_init(&p->look_lock, NULL);
+	pthread_cond_init(&p->look_wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	map_init(&p->collections);
 	p->data_dir = opts->data_dir ? mem_strdup(opts->data_dir) : pipeline_default_data_dir(opts->lake);
@@ -125,6 +127,8 @@ void pipeline_close(struct pipeline *p)
 	pthread_mutex_destroy(&p->lock);
 	pthread_mutex_destroy(&p->build);
 	pthread_cond_destroy(&p->wake);
+	pthread_mutex_destroy(&p->look_lock);
+	pthread_cond_destroy(&p->look_wake);
 	pthread_cond_destroy(&p->due_some);
 	free(p->hot_dir);
 	free(p->data_dir);
@@ -242,6 +246,7 @@ static rc_t names_tables(struct pipeline *p, struct names *n, struct err *reterr
 		if (rc == RC_OK)
 			rc = table_list(store, names_table, n, &err);
 		read += rc == RC_OK;
+		rights_outcome(p, pl, rc, &err);
 		if (rc == RC_OK)
 			__atomic_store_n(&pl->warned, false, __ATOMIC_RELAXED);
 		else if (!__atomic_exchange_n(&pl->warned, true, __ATOMIC_RELAXED) && p->places->next)

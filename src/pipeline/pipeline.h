@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "json/frame.h"
 #include "parquet/codec.h"
+#include "store/probe.h"
 #include "store/store.h"
 #include "table/table.h"
 #include "wal/wal.h"
@@ -49,6 +50,8 @@ struct pipeline_options {
 	uint64_t collection_bytes; /* share of one collection; 0: half of it */
 	bool salvage;             /* open a damaged log, giving up the damaged records */
 	int64_t key_window_us;    /* idempotency keys and ids; 0: 10 minutes */
+	/* In the bucket owner's words, what is missing for that right; NULL or a text to be freed. NULL: the store's own words. */
+	char *(*remedy)(const char *url, enum store_right right, const struct err *why);
 	const struct collection_rule *rules; /* looked at by pipeline_open only */
 	size_t rule_count;
 };
@@ -72,6 +75,16 @@ rc_t pipeline_declare(struct pipeline *p, const struct collection_rule *rule, st
 bool collection_pattern_matches(const char *pattern, const char *name);
 /* The lake and the places that rules name. error: why it could not be opened; NULL = fine, or not asked for yet. */
 void pipeline_lakes(struct pipeline *p, void (*each)(void *ctx, const char *url, const char *error), void *ctx);
+/* What the lakes in buckets let us do, as the last look at each found: at the start, after something was refused, and until all is well. */
+struct lake_state {
+	const char *url;
+	bool looked;                     /* false: nothing could be found out yet */
+	const enum store_finding *found; /* by enum store_right */
+	const char *const *missing;      /* by enum store_right: what its owner must do; NULL: nothing. The right to delete is not missed */
+	const char *error;               /* why it could not be looked at last; NULL: it could */
+};
+/* each must not call the pipeline. */
+void pipeline_lake_states(struct pipeline *p, void (*each)(void *ctx, const struct lake_state *s), void *ctx);
 struct wal *pipeline_wal(struct pipeline *p); /* NULL: read-only and there is no log */
 const char *pipeline_data_dir(const struct pipeline *p);
 /* Where the data folder of a lake is (caller frees); NULL if the lake is no folder and none was given. */

@@ -53,6 +53,7 @@ struct collection {
 };
 
 #define HYDRATE_WORKERS 4 /* commits at a time */
+#define LOOKERS 4         /* places whose rights are tried at a time */
 
 /* lakes.c: a store, and what it needs to be opened. */
 #define STORE_TEXTS 12 /* the strings of struct store_options */
@@ -66,6 +67,13 @@ struct place {
 	bool warned;          /* atomic: the log was told that it cannot be read */
 	int64_t again_at;     /* clock_mono_us; after a failure */
 	struct err error;     /* of the last try */
+	/* rights.c, of a bucket; under look_lock */
+	int64_t look_at, looked_at; /* clock_mono_us; 0: not asked for, never */
+	bool looking, looked;       /* looked: and something could be found out */
+	bool unsettled;             /* something is lacking, or could not be found out */
+	enum store_finding found[STORE_RIGHTS];
+	char *missing[STORE_RIGHTS]; /* owned: what its owner must do; NULL: nothing */
+	char look_error[512];
 };
 
 /* declared.c: what the API said of a collection. */
@@ -99,9 +107,13 @@ struct pipeline {
 	pthread_cond_t due_some; /* the workers */
 	struct collection *due_first, *due_last;
 	bool running, stopping;
-	bool worker_done;     /* since the scheduler's last look: its collection may be due again */
+	bool look_again;      /* since the scheduler's last look: a worker is done, or a store works again, and collections may be due */
 	bool asleep_for_good; /* the scheduler waits without a deadline: the next durable group must wake it */
 	uint64_t bytes_at_check;
+	pthread_mutex_t look_lock; /* of the places' rights */
+	pthread_cond_t look_wake;  /* the lookers */
+	pthread_t lookers[LOOKERS];
+	unsigned looker_count;
 	pthread_mutex_t build; /* held while a cut is built: memory_bytes are for one at a time */
 };
 
@@ -110,6 +122,9 @@ void lakes_free(struct pipeline *p);
 rc_t lakes_open_first(struct pipeline *p, struct err *reterr); /* without a look into it */
 struct place *place_next(const struct pipeline *p, const struct place *after); /* after NULL: the lake */
 rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr);
+/* Its store, of which nothing has been asked yet. */
+rc_t place_reach(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr);
+struct place *place_with(struct pipeline *p, const char *collection);
 bool place_holds(struct pipeline *p, const struct place *pl, const char *collection); /* do the rules say so? */
 /* All that the lake holds of them; on opening it. Called again they are read again. */
 rc_t declared_load(struct pipeline *p, struct store *store, struct err *reterr);
@@ -172,6 +187,14 @@ rc_t pipeline_recover(struct pipeline *p, struct err *reterr);
 /* Commits what waits of one collection, in the calling thread; notes the outcome (hydrate.c). */
 rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *reterr);
 bool pipeline_stopping(const struct pipeline *p);
+/* What waits of this place's collections and was to be tried later is tried now (schedule.c). */
+void schedule_again(struct pipeline *p, const struct place *pl);
+/* The collections that this process knows by name. Caller frees the list. */
+struct collection **known_collections(struct pipeline *p, size_t *ret_count);
+/* rights.c. begin: also when there are new places. outcome: of what was asked of the place, *err only if rc says so. */
+void rights_begin(struct pipeline *p);
+void rights_end(struct pipeline *p);
+void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err);
 void hot_clear(struct hot *h);
 void hot_unref(struct hot_chunk *chunk);
 

@@ -110,7 +110,7 @@ static void sleep_until(struct pipeline *p, int64_t next, uint64_t bytes)
 	pthread_mutex_lock(&p->lock);
 	__atomic_store_n(&p->bytes_at_check, bytes, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&p->asleep_for_good, next == INT64_MAX, __ATOMIC_SEQ_CST);
-	if (pipeline_stopping(p) || p->worker_done || (next == INT64_MAX ? anything_came_in(p, bytes) : much_came_in(p, bytes))) {
+	if (pipeline_stopping(p) || p->look_again || (next == INT64_MAX ? anything_came_in(p, bytes) : much_came_in(p, bytes))) {
 		/* look again at once */
 	} else if (next == INT64_MAX) {
 		pthread_cond_wait(&p->wake, &p->lock);
@@ -118,7 +118,7 @@ static void sleep_until(struct pipeline *p, int64_t next, uint64_t bytes)
 		struct timespec ts = { next / 1000000, next % 1000000 * 1000 };
 		pthread_cond_timedwait(&p->wake, &p->lock, &ts);
 	}
-	p->worker_done = false;
+	p->look_again = false;
 	__atomic_store_n(&p->asleep_for_good, false, __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&p->lock);
 }
@@ -177,11 +177,28 @@ static void *worker_thread(void *arg)
 		hydrate_collection(p, c, NULL);
 		pthread_mutex_lock(&p->lock);
 		c->taken = false;
-		p->worker_done = true;
+		p->look_again = true;
 		pthread_cond_signal(&p->wake);
 		pthread_mutex_unlock(&p->lock);
 	}
 	return NULL;
+}
+
+void schedule_again(struct pipeline *p, const struct place *pl)
+{
+	size_t count;
+	AUTO_MEM struct collection **list = known_collections(p, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (!place_holds(p, pl, list[i]->name))
+			continue;
+		pthread_mutex_lock(&list[i]->state_lock);
+		list[i]->retry_at = 0;
+		pthread_mutex_unlock(&list[i]->state_lock);
+	}
+	pthread_mutex_lock(&p->lock);
+	p->look_again = true;
+	pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
 }
 
 rc_t pipeline_start(struct pipeline *p, struct err *reterr)
@@ -201,6 +218,7 @@ rc_t pipeline_start(struct pipeline *p, struct err *reterr)
 		pipeline_stop(p);
 		return err_set(reterr, RC_IO, "cannot start a thread that commits: %s", strerror(failed));
 	}
+	rights_begin(p);
 	return RC_OK;
 }
 
@@ -213,6 +231,7 @@ void pipeline_stop(struct pipeline *p)
 	pthread_cond_signal(&p->wake);
 	pthread_cond_broadcast(&p->due_some);
 	pthread_mutex_unlock(&p->lock);
+	rights_end(p);
 	pthread_join(p->scheduler, NULL);
 	while (p->worker_count)
 		pthread_join(p->workers[--p->worker_count], NULL);

@@ -163,11 +163,22 @@ static rc_t ready_one(void *ctx, const struct pipeline_state *st)
 	return RC_OK;
 }
 
+static void ready_lake(void *ctx, const struct lake_state *s)
+{
+	struct ready *r = ctx;
+	for (int i = 0; i < STORE_RIGHTS; i++)
+		if (s->missing[i])
+			json_array_append_new(r->problems, json_pack("{s:s,s:s,s:s}", "lake", s->url, "missing", store_right_names[i], "error", s->missing[i]));
+	if (s->error)
+		json_array_append_new(r->problems, json_pack("{s:s,s:s}", "lake", s->url, "error", s->error));
+}
+
 /* 200 while events are accepted; what cannot be committed is told, but events are safe in the log. 503: draining, or the log refuses. */
 void ready_handle(struct server *s, struct http_request *req)
 {
 	struct ready r = { .problems = json_array() };
 	struct err err = { .text = "" };
+	pipeline_lake_states(s->pipeline, ready_lake, &r);
 	pipeline_states(s->pipeline, ready_one, &r);
 	bool draining = __atomic_load_n(&s->draining, __ATOMIC_RELAXED);
 	bool ok = wal_status(s->wal, &err) == RC_OK && !draining;
@@ -205,6 +216,31 @@ static rc_t metrics_one(void *ctx, const struct pipeline_state *st)
 	buf_printf(b, "hydrant_commit_failures_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->failures);
 	buf_printf(b, "hydrant_commit_failing{collection=\"%s\"} %d\n", c, st->error != NULL);
 	return RC_OK;
+}
+
+static void label(struct buf *b, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			buf_byte(b, '\\');
+		buf_byte(b, (uint8_t)*text); /* a lake's URL has no control characters */
+	}
+}
+
+static void metrics_lake(void *ctx, const struct lake_state *s)
+{
+	struct ready *r = ctx;
+	struct buf *b = &r->metrics;
+	buf_append_str(b, "hydrant_lake_answers{lake=\"");
+	label(b, s->url);
+	buf_printf(b, "\"} %d\n", s->looked && !s->error);
+	for (int i = 0; i < STORE_RIGHTS; i++) {
+		if (s->found[i] == STORE_UNKNOWN || !s->looked)
+			continue;
+		buf_append_str(b, "hydrant_lake_right{lake=\"");
+		label(b, s->url);
+		buf_printf(b, "\",right=\"%s\"} %d\n", store_right_names[i], s->found[i] == STORE_HAS);
+	}
 }
 
 /* What the bucket was asked; a folder is asked nothing. */
@@ -255,6 +291,7 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "searches_total", "counter", "searches", (double)count_of(&s->searches));
 	metric(b, "query_errors_total", "counter", "of queries, searches, replays", (double)count_of(&s->query_errors));
 	store_metrics(b, pipeline_store(s->pipeline));
+	pipeline_lake_states(s->pipeline, metrics_lake, &r);
 	pipeline_states(s->pipeline, metrics_one, &r);
 	http_respond_buf(req, 200, "text/plain; version=0.0.4", b, NULL, 0);
 	buf_free(b);

@@ -8,6 +8,8 @@
 #define CREATE_TRIES 3 /* somebody else's probe removes ours now and then */
 #define FORBIDDEN 403
 
+const char *const store_right_names[STORE_RIGHTS] = { "list", "write", "read", "absent", "create", "abort", "delete" };
+
 bool store_refused(const struct err *e)
 {
 	return e->status == FORBIDDEN || e->sys_errno == EACCES || e->sys_errno == EPERM || e->sys_errno == EROFS;

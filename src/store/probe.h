@@ -25,6 +25,7 @@ enum store_right {
 	STORE_RIGHT_DELETE,
 	STORE_RIGHTS
 };
+extern const char *const store_right_names[STORE_RIGHTS]; /* "list", "write", … */
 enum store_finding { STORE_HAS, STORE_LACKS, STORE_UNKNOWN };
 
 struct store_probe {

@@ -1,0 +1,209 @@
+/* What the lakes in buckets let us do, looked at while a server runs (store/probe.h): at its start, soon after something was refused (a commit, a
+ * listing, the opening of a table), and again until what was lacking is given back; then what waits in the log is committed at once.
+ *
+ * A few threads of their own ask. Nobody waits for them, and a lake that does not answer holds up one of them. What is found is the place's, under
+ * look_lock, which is held for moments only. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/random.h"
+#include "pipeline/pipeline_internal.h"
+
+#define SECOND_US ((int64_t)1000000)
+#define LEAST_US (5 * SECOND_US)    /* between two looks at a place, whatever happens to its commits */
+#define LACKING_US (15 * SECOND_US) /* until the next look while something is lacking */
+#define MINOR_US (900 * SECOND_US)  /* … that only costs money: each look leaves an upload behind */
+#define AWAY_US (60 * SECOND_US)    /* … while the store does not answer: its commits notice sooner */
+
+static bool is_bucket(const struct place *pl)
+{
+	return !strncmp(pl->url, "s3://", 5);
+}
+
+/* ---- when ---- */
+
+/* Under look_lock. */
+static void look_at(struct pipeline *p, struct place *pl, int64_t at)
+{
+	if (pl->look_at && pl->look_at <= at)
+		return;
+	pl->look_at = at;
+	pthread_cond_signal(&p->look_wake);
+}
+
+static int64_t soonest(const struct place *pl)
+{
+	int64_t now = clock_mono_us(), least = pl->looked_at ? pl->looked_at + LEAST_US : now;
+	return least > now ? least : now;
+}
+
+void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err)
+{
+	bool refused = rc != RC_OK && store_refused(err);
+	if (!is_bucket(pl) || (rc != RC_OK && !refused))
+		return;
+	pthread_mutex_lock(&p->look_lock);
+	if (p->looker_count && (refused || pl->unsettled))
+		look_at(p, pl, soonest(pl));
+	pthread_mutex_unlock(&p->look_lock);
+}
+
+/* The next place whose time has come; NULL: the pipeline stops. */
+static struct place *next_place(struct pipeline *p)
+{
+	struct place *due = NULL;
+	pthread_mutex_lock(&p->look_lock);
+	while (!pipeline_stopping(p)) {
+		due = NULL;
+		for (struct place *pl = NULL; (pl = place_next(p, pl));)
+			if (pl->look_at && !pl->looking && (!due || pl->look_at < due->look_at))
+				due = pl;
+		if (due && due->look_at <= clock_mono_us())
+			break;
+		struct timespec ts = { due ? due->look_at / SECOND_US : 0, due ? due->look_at % SECOND_US * 1000 : 0 };
+		if (due)
+			pthread_cond_timedwait(&p->look_wake, &p->look_lock, &ts);
+		else
+			pthread_cond_wait(&p->look_wake, &p->look_lock);
+		due = NULL;
+	}
+	if (due) {
+		due->looking = true;
+		due->look_at = 0;
+		due->looked_at = clock_mono_us();
+	}
+	pthread_mutex_unlock(&p->look_lock);
+	return due;
+}
+
+/* ---- what was found ---- */
+
+static char *remedy(const struct pipeline *p, const struct place *pl, enum store_right right, const struct store_probe *probe)
+{
+	char *text = p->opts.remedy ? p->opts.remedy(pl->url, right, &probe->why[right]) : NULL;
+	if (!text)
+		return mem_strdup(probe->why[right].text);
+	if (!probe->all_refused)
+		return text;
+	char *more = mem_printf("%s (everything is refused: are the keys right?)", text);
+	free(text);
+	return more;
+}
+
+/* Each change is told once. Under look_lock. True if commits may go better now. */
+static bool take_findings(struct pipeline *p, struct place *pl, const struct store_probe *probe)
+{
+	bool lacks = false, minor = true, was_unsettled = pl->unsettled, first = !pl->looked;
+	for (int i = 0; i < STORE_RIGHTS; i++) {
+		enum store_right right = (enum store_right)i;
+		bool lacking = probe->found[i] == STORE_LACKS, told = pl->missing[i] != NULL;
+		if (lacking && right == STORE_RIGHT_DELETE) { /* asked for by who wants upkeep */
+			AUTO_MEM char *text = remedy(p, pl, right, probe);
+			if (first)
+				log_info("%s: %s", pl->url, text);
+		} else if (lacking && !told) {
+			pl->missing[i] = remedy(p, pl, right, probe);
+			log_error("%s: %s", pl->url, pl->missing[i]);
+		} else if (told && probe->found[i] == STORE_HAS) {
+			free(pl->missing[i]);
+			pl->missing[i] = NULL;
+		}
+		if (probe->found[i] != STORE_UNKNOWN)
+			pl->found[i] = probe->found[i];
+		lacks |= pl->missing[i] != NULL;
+		minor &= !pl->missing[i] || right == STORE_RIGHT_ABORT;
+	}
+	pl->looked = true;
+	pl->look_error[0] = 0;
+	pl->unsettled = lacks;
+	if (lacks)
+		look_at(p, pl, clock_mono_us() + (minor ? MINOR_US : LACKING_US));
+	else if (first || was_unsettled)
+		log_info("%s: every right that is needed is there", pl->url);
+	return was_unsettled && (!lacks || minor);
+}
+
+/* Under look_lock. */
+static void take_failure(struct pipeline *p, struct place *pl, const struct err *err)
+{
+	if (!pl->look_error[0])
+		log_warn("what %s lets us do cannot be tried now: %s", pl->url, err->text);
+	snprintf(pl->look_error, sizeof pl->look_error, "%s", err->text);
+	pl->unsettled = true;
+	look_at(p, pl, clock_mono_us() + AWAY_US);
+}
+
+static void look(struct pipeline *p, struct place *pl)
+{
+	struct err err = { 0 };
+	struct store *store;
+	struct store_probe *probe = NEW(struct store_probe);
+	uint64_t random;
+	random_bytes(&random, sizeof random);
+	rc_t rc = place_reach(p, pl, &store, &err);
+	if (rc == RC_OK)
+		rc = store_probe(store, probe, &err);
+	pthread_mutex_lock(&p->look_lock);
+	bool better = false;
+	if (rc == RC_OK)
+		better = take_findings(p, pl, probe);
+	else if (rc == RC_CONFLICT) /* another server's look at the same moment */
+		look_at(p, pl, clock_mono_us() + LEAST_US + (int64_t)(random % (uint64_t)LEAST_US));
+	else
+		take_failure(p, pl, &err);
+	pl->looking = false;
+	pthread_mutex_unlock(&p->look_lock);
+	if (better)
+		schedule_again(p, pl);
+	free(probe);
+}
+
+static void *looker_thread(void *arg)
+{
+	struct pipeline *p = arg;
+	for (struct place *pl; (pl = next_place(p));)
+		look(p, pl);
+	return NULL;
+}
+
+/* ---- life ---- */
+
+void rights_begin(struct pipeline *p)
+{
+	unsigned buckets = 0;
+	pthread_mutex_lock(&p->look_lock);
+	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
+		if (!is_bucket(pl))
+			continue;
+		buckets++;
+		if (!pl->looked_at && !pl->look_at)
+			look_at(p, pl, clock_mono_us());
+	}
+	while (p->looker_count < buckets && p->looker_count < LOOKERS && !pipeline_stopping(p)) {
+		if (pthread_create(&p->lookers[p->looker_count], NULL, looker_thread, p) != 0)
+			break; /* commits do without */
+		p->looker_count++;
+	}
+	pthread_mutex_unlock(&p->look_lock);
+}
+
+void rights_end(struct pipeline *p)
+{
+	pthread_mutex_lock(&p->look_lock);
+	pthread_cond_broadcast(&p->look_wake);
+	pthread_mutex_unlock(&p->look_lock);
+	while (p->looker_count)
+		pthread_join(p->lookers[--p->looker_count], NULL);
+}
+
+void pipeline_lake_states(struct pipeline *p, void (*each)(void *ctx, const struct lake_state *s), void *ctx)
+{
+	pthread_mutex_lock(&p->look_lock);
+	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
+		struct lake_state s = { pl->url, pl->looked, pl->found, (const char *const *)pl->missing, pl->look_error[0] ? pl->look_error : NULL };
+		if (is_bucket(pl))
+			each(ctx, &s);
+	}
+	pthread_mutex_unlock(&p->look_lock);
+}

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""When things change under a running server: rights taken away and given back, a lake that is away, a bucket made anew, keys changed. No event is
+refused, what is missing is said in the bucket owner's words, everything drains by itself once it is put right, and each event is there once."""
+import json
+import os
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.environ["HYDRANT_TESTS"])
+sys.path.insert(0, os.path.join(os.environ["HYDRANT_TESTS"], "s3"))
+from lib import *
+import faults
+import servers
+
+SETTINGS = "commit_interval: 1s\ncommit_interval_idle: 1s\n"
+BATCH = 20
+
+
+def write(name, text):
+    with open(name, "w") as f:
+        f.write(text)
+    return name
+
+
+def until(seconds, condition):
+    """What the condition gave when it was true, or at last."""
+    deadline = time.monotonic() + seconds
+    while True:
+        got = condition()
+        if got or time.monotonic() > deadline:
+            return got
+        time.sleep(0.1)
+
+
+class Load:
+    """Events {"i": 0}, {"i": 1}, … until it is stopped; every answer is kept."""
+
+    def __init__(self, node, collection="events"):
+        self.node, self.collection, self.sent, self.answers, self.going = node, collection, 0, {}, True
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while self.going:
+            lines = "".join('{"i":%d}\n' % (self.sent + i) for i in range(BATCH))
+            try:
+                status = self.node.post(self.collection, lines.encode(), {"Content-Type": "application/x-ndjson"})[0]
+            except OSError as e:
+                status = repr(e)
+            self.answers[status] = self.answers.get(status, 0) + 1
+            self.sent += BATCH
+            time.sleep(0.02)
+
+    def stop(self):
+        self.going = False
+        self.thread.join()
+
+
+def problems(node):
+    return json.loads(node.request("GET", "/readyz")[1])["problems"]
+
+
+def metrics(node):
+    return node.request("GET", "/metrics")[1].decode()
+
+
+def log(node):
+    with open(node.log, encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
+def waiting(node, collection="events"):
+    found = [line for line in metrics(node).splitlines() if line.startswith('hydrant_waiting_events{collection="%s"}' % collection)]
+    return int(found[0].split()[1]) if found else 0
+
+
+def counted(lake, data, env, collection="events", *args):
+    """(rows, different ones, the sum of i) of the committed table and of the log."""
+    done = hydrant("query", 'select count(*) as n, count(distinct i) as d, sum(i) as s from "%s"' % collection, "--format", "ndjson", "--lake", lake, "--data", data,
+                   *args, env=env)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode())
+    row = json.loads(done.stdout)
+    return row["n"], row["d"], row["s"]
+
+
+def all_of(n):
+    return n, n, n * (n - 1) // 2
+
+
+class Granted:
+    """The bucket's owner gives a stranger what `hydrant policy` prints, and takes statements back."""
+
+    def __init__(self, server, lake):
+        self.server, self.admin = server, server.client(server.admin)
+        self.policy = json.loads(hydrant("policy", "--lake", lake, "--principal", server.stranger.arn).stdout)
+        self.without()
+
+    def without(self, *gone):
+        self.admin.put_bucket_policy(Bucket=servers.BUCKET, Policy=json.dumps(
+            dict(self.policy, Statement=[s for s in self.policy["Statement"] if s["Sid"] not in gone])))
+
+
+def rights_taken_and_given_back(server):
+    name, lake = server.name, "s3://%s/rights" % servers.BUCKET
+    granted, env, data = Granted(server, lake), server.environment(server.stranger), server.name + "-rights"
+    # who wrote an object may read it for that alone, where objects have owners: this one is the owner's
+    granted.admin.put_object(Bucket=servers.BUCKET, Key="rights/0-sample", Body=b"the owner's")
+    node = Server(lake, "--config", write("settings.yaml", SETTINGS), "--data", data, env=env, ready=30)
+    check(name + ": doctor runs at the start, and finds every right", until(20, lambda: "every right that is needed is there" in log(node)), log(node))
+    equal(name + ": readyz has no problem", problems(node), [])
+    load = Load(node)
+    until(20, lambda: "committed events" in log(node))
+    for gone, right in (("HydrantWrite", "write"), ("HydrantList", "list")):
+        granted.without(gone)
+        node.request("GET", "/v1/collections")  # commits list nothing
+        told = until(40, lambda: [p for p in problems(node) if p.get("missing") == right])
+        check("%s: without %s readyz says so in the owner's words" % (name, gone), told and "(%s)" % gone in told[0]["error"] and told[0]["lake"] == lake, told)
+        equal("%s: and of no other statement" % name, {p["missing"] for p in problems(node) if "missing" in p}, {right})
+        check("%s: the metric says it" % name, 'hydrant_lake_right{lake="%s",right="%s"} 0' % (lake, right) in metrics(node))
+        check("%s: the log says it, once" % name, log(node).count("(%s)" % gone) == 1, log(node)[-600:])
+        granted.without()
+        check("%s: given back, all of it is committed without help" % name, until(60, lambda: not problems(node) and waiting(node) < 200), problems(node))
+        check("%s: and the metric says so" % name, 'hydrant_lake_right{lake="%s",right="%s"} 1' % (lake, right) in metrics(node))
+    load.stop()
+    equal(name + ": no event was refused", load.answers, {200: load.sent // BATCH})
+    until(30, lambda: not waiting(node))
+    node.stop()
+    equal(name + ": each event is there once", counted(lake, data, env), all_of(load.sent))
+
+
+def a_lake_that_is_away_hinders_no_other(server):
+    """Of three lakes one answers nobody, and one refuses."""
+    name, data = server.name, server.name + "-away"
+    Granted(server, "s3://%s/good" % servers.BUCKET)
+    with faults.FaultProxy(server.url, 3) as proxy:
+        proxy.set(down=True)
+        place = "{bucket: %s, prefix: %s, endpoint: \"%s\", path_style: true}"
+        write("away.yaml", SETTINGS + "collections:\n  good: %s\n  away: %s\n  refused: %s\n" % (
+            place % (servers.BUCKET, "good", server.url), place % (servers.BUCKET, "good", proxy.url), place % (servers.BUCKET, "bad", server.url)))
+        env = dict(server.environment(server.stranger), AWS_ENDPOINT_URL_S3="http://127.0.0.1:9")
+        began = time.monotonic()
+        node = Server(name + "-main", "--config", "away.yaml", "--data", data, env=env, ready=30)
+        check(name + ": a lake that is away does not delay the start", time.monotonic() - began < 3, time.monotonic() - began)
+        statuses = [node.post(c, b'{"i":0}\n{"i":1}\n', {"Content-Type": "application/x-ndjson"})[0] for c in ("good", "away", "refused")]
+        equal(name + ": events of all three are taken", statuses, [200, 200, 200])
+        check(name + ": the good one is committed", until(15, lambda: 'hydrant_committed_events_total{collection="good"} 2' in metrics(node)), log(node)[-600:])
+        said = until(30, lambda: {p.get("missing", "away") for p in problems(node) if "lake" in p} >= {"away", "write"} and problems(node))
+        check(name + ": each of the others is told apart", said and all(("(HydrantWrite)" in p["error"]) == (p["lake"].endswith("/bad"))
+              for p in said if p.get("missing") == "write") and any("lake" in p and "missing" not in p and p["lake"].endswith("/good") for p in said), said)
+        proxy.set(down=False)
+        check(name + ": the one that was away is committed once it is back", until(90, lambda: not waiting(node, "away")), problems(node))
+        equal(name + ": and the one that refuses is all that is left", until(90, lambda: {p["lake"][-4:] for p in problems(node) if "lake" in p} == {"/bad"}), True)
+        node.stop()
+
+
+LAWS = (rights_taken_and_given_back, a_lake_that_is_away_hinders_no_other)
+wanted = [law for law in LAWS if law.__name__ in os.environ.get("S3_LAWS", law.__name__).split(",")]
+for kind in servers.KINDS:
+    try:
+        server = servers.start(kind)
+    except servers.Unavailable as why:
+        skip(kind, why)
+        continue
+    with server:
+        for law in wanted:
+            try:
+                law(server)
+            except Exception as e:  # the other server's turn comes all the same
+                not_ok("%s: %s" % (kind, law.__name__), repr(e))
+done_testing()
