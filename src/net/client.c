@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "os/clock.h"
+
 #define ERROR_BODY_MAX ((size_t)64 << 10)
 #define IDLE_DEFAULT_S 60L
 #define CONNECT_DEFAULT_MS 10000L
@@ -143,6 +145,8 @@ struct transfer {
 	struct err *reterr;
 	uint64_t uploaded;
 	rc_t rc;
+	curl_off_t moved;  /* bytes both ways at the last look, … */
+	int64_t moved_at;  /* … and when they had last changed, clock_mono_us */
 };
 
 static size_t on_data(char *data, size_t size, size_t n, void *ctx)
@@ -212,6 +216,19 @@ static size_t on_upload(char *out, size_t size, size_t n, void *ctx)
 	return got;
 }
 
+/* Called at least once a second, also while nothing moves. */
+static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	struct transfer *t = ctx;
+	int64_t limit = __atomic_load_n(t->call->idle_now, __ATOMIC_RELAXED), now = clock_mono_us();
+	(void)down_total, (void)up_total;
+	if (t->moved != down + up || !t->moved_at) {
+		t->moved = down + up;
+		t->moved_at = now;
+	}
+	return limit && now - t->moved_at > limit;
+}
+
 /* curl sends once more on a connection that the server had closed. */
 static int on_rewind(void *ctx, curl_off_t offset, int origin)
 {
@@ -271,6 +288,11 @@ static void set_options(struct transfer *t)
 		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(call->total_us / 1000));
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, call->idle_us ? (long)((call->idle_us + 999999) / 1000000) : IDLE_DEFAULT_S);
+	if (call->idle_now) {
+		curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+		curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+		curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
+	}
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->client->error);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
@@ -293,7 +315,9 @@ static void count_bytes(struct net_client *c)
 static rc_t call_failed(const struct transfer *t, CURLcode code, struct err *reterr)
 {
 	const struct net_call *call = t->call;
-	const char *why = t->client->error[0] ? t->client->error : curl_easy_strerror(code);
+	const char *why = code == CURLE_ABORTED_BY_CALLBACK && t->rc == RC_OK ? "no answer came in time"
+			  : t->client->error[0]				       ? t->client->error
+										       : curl_easy_strerror(code);
 	bool trust = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_ISSUER_ERROR;
 	bool final = trust || code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL;
 	if (call->ret_sent)
@@ -308,7 +332,7 @@ static rc_t call_failed(const struct transfer *t, CURLcode code, struct err *ret
 
 rc_t net_request(struct net_client *c, const struct net_call *call, int *ret_status, struct buf *ret_error_body, struct err *reterr)
 {
-	struct transfer t = { c, call, ret_error_body, reterr, 0, RC_OK };
+	struct transfer t = { .client = c, .call = call, .error_body = ret_error_body, .reterr = reterr };
 	struct curl_slist *headers = NULL;
 	for (const char *const *h = call->headers; h && *h; h++)
 		headers = curl_slist_append(headers, *h);

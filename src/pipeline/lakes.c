@@ -9,6 +9,9 @@
 #include "pipeline/pipeline_internal.h"
 
 #define OPEN_AGAIN_US ((int64_t)2 * 1000000) /* so long an error of opening stands for the next ones who ask */
+#define LITTLE_TRIES 3 /* while it is doubtful whether the store answers */
+#define LITTLE_IDLE_US ((int64_t)5 * 1000000)
+#define HURRY_IDLE_US ((int64_t)3 * 1000000) /* at the end of the process; then one try, too */
 #define TEMP_AGE_US ((int64_t)86400 * 1000000) /* another writer's unfinished file is younger than this */
 
 struct rule {
@@ -119,7 +122,36 @@ static rc_t place_store(struct pipeline *p, struct place *pl, struct err *reterr
 		so.cache_dir = cache;
 	if (has_dir && !so.temp_dir)
 		so.temp_dir = temp;
-	return store_open(pl->url, &so, &pl->store, reterr);
+	struct store *store;
+	TRY(store_open(pl->url, &so, &store, reterr));
+	__atomic_store_n(&pl->store, store, __ATOMIC_RELEASE);
+	if (pipeline_stopping(p))
+		place_patience(p, pl, true);
+	return RC_OK;
+}
+
+bool is_bucket(const struct place *pl)
+{
+	return !strncmp(pl->url, "s3://", 5);
+}
+
+void place_patience(struct pipeline *p, struct place *pl, bool little)
+{
+	struct store *store = __atomic_load_n(&pl->store, __ATOMIC_ACQUIRE);
+	if (!store)
+		return;
+	if (little)
+		store_set_patience(store, LITTLE_TRIES, LITTLE_IDLE_US);
+	else
+		store_set_patience(store, 0, 0);
+	if (pipeline_stopping(p)) /* which may have begun just now */
+		store_set_patience(store, 1, HURRY_IDLE_US);
+}
+
+void lakes_hurry(struct pipeline *p)
+{
+	for (struct place *pl = NULL; (pl = place_next(p, pl));)
+		place_patience(p, pl, true);
 }
 
 static rc_t open_locked(struct pipeline *p, struct place *pl, struct err *reterr)
@@ -153,6 +185,67 @@ rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct
 	}
 	*ret = pl->store;
 	return RC_OK;
+}
+
+/* ---- opening while others wait, but not for long ---- */
+
+struct opening {
+	struct pipeline *p;
+	struct place *pl;
+};
+
+static void *opener_thread(void *arg)
+{
+	struct opening *o = arg;
+	struct pipeline *p = o->p;
+	struct store *store;
+	if (place_reach(p, o->pl, &store, NULL) == RC_OK)
+		place_patience(p, o->pl, true);
+	place_open(p, o->pl, &store, NULL); /* an error stands in the place */
+	place_patience(p, o->pl, false);
+	pthread_mutex_lock(&p->look_lock);
+	o->pl->opening = false;
+	pthread_cond_broadcast(&p->opened);
+	pthread_mutex_unlock(&p->look_lock);
+	free(o);
+	return NULL;
+}
+
+void places_open_begin(struct pipeline *p, unsigned most)
+{
+	pthread_mutex_lock(&p->look_lock);
+	for (struct place *pl = NULL; most && (pl = place_next(p, pl));) {
+		if (!is_bucket(pl) || pl->has_opener || __atomic_load_n(&pl->open, __ATOMIC_ACQUIRE))
+			continue;
+		struct opening *o = NEW(struct opening);
+		*o = (struct opening){ p, pl };
+		pl->has_opener = pl->opening = pthread_create(&pl->opener, NULL, opener_thread, o) == 0;
+		if (!pl->has_opener)
+			free(o);
+		most--;
+	}
+	pthread_mutex_unlock(&p->look_lock);
+}
+
+rc_t place_open_by(struct pipeline *p, struct place *pl, int64_t deadline, struct store **ret, struct err *reterr)
+{
+	struct timespec ts = { deadline / 1000000, deadline % 1000000 * 1000 };
+	pthread_mutex_lock(&p->look_lock);
+	while (pl->opening && clock_mono_us() < deadline)
+		pthread_cond_timedwait(&p->opened, &p->look_lock, &ts);
+	bool late = pl->opening;
+	pthread_mutex_unlock(&p->look_lock);
+	return late ? err_set(reterr, RC_IO, "%s has not answered yet", pl->url) : place_open(p, pl, ret, reterr);
+}
+
+void lakes_end(struct pipeline *p)
+{
+	lakes_hurry(p);
+	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
+		if (pl->has_opener)
+			pthread_join(pl->opener, NULL);
+		pl->has_opener = false;
+	}
 }
 
 rc_t place_reach(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr)
@@ -261,7 +354,9 @@ void rules_names(struct pipeline *p, const struct place *pl, void (*each)(void *
 
 rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store **ret, struct err *reterr)
 {
-	return place_open(p, place_with(p, collection), ret, reterr);
+	struct place *pl = place_with(p, collection);
+	TRY(rights_away(p, pl, reterr));
+	return place_open(p, pl, ret, reterr);
 }
 
 static struct rule *rules_make(struct pipeline *p, const struct collection_rule *from, size_t count)

@@ -77,6 +77,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	pthread_cond_init(&p->wake, &monotonic);
 	pthread_mutex_init(&p->look_lock, NULL);
 	pthread_cond_init(&p->look_wake, &monotonic);
+	pthread_cond_init(&p->opened, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	map_init(&p->collections);
 	p->data_dir = opts->data_dir ? mem_strdup(opts->data_dir) : pipeline_default_data_dir(opts->lake);
@@ -106,6 +107,8 @@ void pipeline_close(struct pipeline *p)
 	if (!p)
 		return;
 	pipeline_stop(p);
+	__atomic_store_n(&p->stopping, true, __ATOMIC_RELAXED);
+	lakes_end(p);
 	for (struct map_entry *e = NULL; (e = map_next(&p->collections, e));) {
 		struct collection *c = (struct collection *)e->value;
 		hot_clear(&c->hot[0]);
@@ -129,6 +132,7 @@ void pipeline_close(struct pipeline *p)
 	pthread_cond_destroy(&p->wake);
 	pthread_mutex_destroy(&p->look_lock);
 	pthread_cond_destroy(&p->look_wake);
+	pthread_cond_destroy(&p->opened);
 	pthread_cond_destroy(&p->due_some);
 	free(p->hot_dir);
 	free(p->data_dir);
@@ -242,7 +246,9 @@ static rc_t names_tables(struct pipeline *p, struct names *n, struct err *reterr
 		struct store *store;
 		struct err err;
 		n->place = pl;
-		rc = place_open(p, pl, &store, &err);
+		rc = rights_away(p, pl, &err);
+		if (rc == RC_OK)
+			rc = place_open(p, pl, &store, &err);
 		if (rc == RC_OK)
 			rc = table_list(store, names_table, n, &err);
 		read += rc == RC_OK;

@@ -62,7 +62,7 @@ struct place {
 	char *url;
 	struct store_options options;
 	pthread_mutex_t lock; /* held while it is being opened: of what follows */
-	struct store *store;  /* set once */
+	struct store *store;  /* set once; atomic for who does not hold the lock */
 	bool open;            /* atomic: the lake in it is one that we know */
 	bool warned;          /* atomic: the log was told that it cannot be read */
 	int64_t again_at;     /* clock_mono_us; after a failure */
@@ -73,7 +73,12 @@ struct place {
 	bool unsettled;             /* something is lacking, or could not be found out */
 	enum store_finding found[STORE_RIGHTS];
 	char *missing[STORE_RIGHTS]; /* owned: what its owner must do; NULL: nothing */
+	bool away;                  /* the store did not answer the last look: nobody else waits for it */
+	unsigned away_looks;        /* in a row */
 	char look_error[512];
+	/* lakes.c, under look_lock */
+	pthread_t opener;           /* joined at the end, if has_opener */
+	bool has_opener, opening;
 };
 
 /* declared.c: what the API said of a collection. */
@@ -112,6 +117,7 @@ struct pipeline {
 	uint64_t bytes_at_check;
 	pthread_mutex_t look_lock; /* of the places' rights */
 	pthread_cond_t look_wake;  /* the lookers */
+	pthread_cond_t opened;     /* whoever waits for a place to be opened */
 	pthread_t lookers[LOOKERS];
 	unsigned looker_count;
 	pthread_mutex_t build; /* held while a cut is built: memory_bytes are for one at a time */
@@ -122,6 +128,13 @@ void lakes_free(struct pipeline *p);
 rc_t lakes_open_first(struct pipeline *p, struct err *reterr); /* without a look into it */
 struct place *place_next(const struct pipeline *p, const struct place *after); /* after NULL: the lake */
 rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr);
+/* In threads of their own: the first `most` buckets that are not open yet. */
+void places_open_begin(struct pipeline *p, unsigned most);
+/* Waits for them until clock_mono_us says deadline: RC_IO then. Others are opened as ever. */
+rc_t place_open_by(struct pipeline *p, struct place *pl, int64_t deadline, struct store **ret, struct err *reterr);
+/* Who waits for a store that does not answer goes on within seconds; nothing is asked twice any more. */
+void lakes_hurry(struct pipeline *p);
+void lakes_end(struct pipeline *p); /* after it no thread of this file runs */
 /* Its store, of which nothing has been asked yet. */
 rc_t place_reach(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr);
 struct place *place_with(struct pipeline *p, const char *collection);
@@ -195,6 +208,9 @@ struct collection **known_collections(struct pipeline *p, size_t *ret_count);
 void rights_begin(struct pipeline *p);
 void rights_end(struct pipeline *p);
 void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err);
+rc_t rights_away(struct pipeline *p, struct place *pl, struct err *reterr); /* RC_IO: it does not answer, as was found out a moment ago */
+bool is_bucket(const struct place *pl);
+void place_patience(struct pipeline *p, struct place *pl, bool little);
 void hot_clear(struct hot *h);
 void hot_unref(struct hot_chunk *chunk);
 

@@ -3,10 +3,13 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "os/clock.h"
 #include "os/file.h"
 #include "pipeline/pipeline_internal.h"
 
 #define LAKE_FILE "_hydrant/lake.json"
+#define OPEN_WAIT_US ((int64_t)3 * 1000000) /* a start waits so long for buckets, all together */
+#define OPENERS_MAX 64
 
 /* Commits rest on the store's refusing to create what is there. An error that says nothing about that will come again where it matters. */
 static rc_t check_create(struct place *pl, struct slice lake_file, struct err *reterr)
@@ -71,10 +74,12 @@ static rc_t check_position(void *ctx, const char *collection, struct err *reterr
 
 static rc_t check_positions(struct pipeline *p, struct err *reterr)
 {
+	places_open_begin(p, OPENERS_MAX);
+	int64_t deadline = clock_mono_us() + OPEN_WAIT_US;
 	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
 		struct check check = { .p = p };
 		struct err err;
-		if (place_open(p, pl, &check.store, &err) != RC_OK)
+		if (place_open_by(p, pl, deadline, &check.store, &err) != RC_OK)
 			log_warn("%s cannot be read now; its tables are checked when they are next written: %s", pl->url, err.text);
 		else
 			TRY(table_list(check.store, check_position, &check, reterr));
@@ -127,8 +132,10 @@ static rc_t open_lake(struct pipeline *p, struct err *reterr)
 {
 	struct store *store;
 	struct err err;
-	rc_t rc = place_open(p, p->places, &store, &err);
-	if (rc == RC_IO && !p->opts.read_only && !strncmp(p->places->url, "s3://", 5)) {
+	if (!p->opts.read_only)
+		places_open_begin(p, 1);
+	rc_t rc = place_open_by(p, p->places, clock_mono_us() + OPEN_WAIT_US, &store, &err);
+	if (rc == RC_IO && !p->opts.read_only && is_bucket(p->places)) {
 		log_warn("the lake cannot be reached now, events stay in the log until it can: %s", err.text);
 		return RC_OK;
 	}

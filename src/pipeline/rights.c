@@ -1,8 +1,8 @@
 /* What the lakes in buckets let us do, looked at while a server runs (store/probe.h): at its start, soon after something was refused (a commit, a
  * listing, the opening of a table), and again until what was lacking is given back; then what waits in the log is committed at once.
  *
- * A few threads of their own ask. Nobody waits for them, and a lake that does not answer holds up one of them. What is found is the place's, under
- * look_lock, which is held for moments only. */
+ * A few threads of their own ask. Nobody waits for them, and a lake that does not answer holds up one of them; while it is away they alone ask it, and
+ * whoever else needs it is told so at once. What is found is the place's, under look_lock, which is held for moments only. */
 #include <stdio.h>
 
 #include "base/log.h"
@@ -14,12 +14,8 @@
 #define LEAST_US (5 * SECOND_US)    /* between two looks at a place, whatever happens to its commits */
 #define LACKING_US (15 * SECOND_US) /* until the next look while something is lacking */
 #define MINOR_US (900 * SECOND_US)  /* … that only costs money: each look leaves an upload behind */
-#define AWAY_US (60 * SECOND_US)    /* … while the store does not answer: its commits notice sooner */
-
-static bool is_bucket(const struct place *pl)
-{
-	return !strncmp(pl->url, "s3://", 5);
-}
+#define AWAY_FIRST_US (2 * SECOND_US) /* … while the store does not answer, doubling */
+#define AWAY_MAX_US (30 * SECOND_US)
 
 /* ---- when ---- */
 
@@ -38,9 +34,15 @@ static int64_t soonest(const struct place *pl)
 	return least > now ? least : now;
 }
 
+/* Nobody answered, or only to say that nobody is there. */
+static bool no_answer(rc_t rc, const struct err *err)
+{
+	return rc == RC_IO && !err->sys_errno && (err->status == 0 || err->status >= 500);
+}
+
 void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err)
 {
-	bool refused = rc != RC_OK && store_refused(err);
+	bool refused = rc != RC_OK && (store_refused(err) || no_answer(rc, err));
 	if (!is_bucket(pl) || (rc != RC_OK && !refused))
 		return;
 	pthread_mutex_lock(&p->look_lock);
@@ -115,6 +117,8 @@ static bool take_findings(struct pipeline *p, struct place *pl, const struct sto
 		minor &= !pl->missing[i] || right == STORE_RIGHT_ABORT;
 	}
 	pl->looked = true;
+	pl->away = false;
+	pl->away_looks = 0;
 	pl->look_error[0] = 0;
 	pl->unsettled = lacks;
 	if (lacks)
@@ -127,11 +131,24 @@ static bool take_findings(struct pipeline *p, struct place *pl, const struct sto
 /* Under look_lock. */
 static void take_failure(struct pipeline *p, struct place *pl, const struct err *err)
 {
+	int64_t wait = AWAY_FIRST_US << (pl->away_looks < 8 ? pl->away_looks : 8);
 	if (!pl->look_error[0])
 		log_warn("what %s lets us do cannot be tried now: %s", pl->url, err->text);
 	snprintf(pl->look_error, sizeof pl->look_error, "%s", err->text);
 	pl->unsettled = true;
-	look_at(p, pl, clock_mono_us() + AWAY_US);
+	pl->away = no_answer(err->rc, err);
+	pl->away_looks++;
+	look_at(p, pl, clock_mono_us() + (wait < AWAY_MAX_US ? wait : AWAY_MAX_US));
+}
+
+rc_t rights_away(struct pipeline *p, struct place *pl, struct err *reterr)
+{
+	rc_t rc = RC_OK;
+	pthread_mutex_lock(&p->look_lock);
+	if (pl->away)
+		rc = err_set(reterr, RC_IO, "%s", pl->look_error);
+	pthread_mutex_unlock(&p->look_lock);
+	return rc;
 }
 
 static void look(struct pipeline *p, struct place *pl)
@@ -141,9 +158,12 @@ static void look(struct pipeline *p, struct place *pl)
 	struct store_probe *probe = NEW(struct store_probe);
 	uint64_t random;
 	random_bytes(&random, sizeof random);
+	place_patience(p, pl, true); /* whoever opens it now holds it up otherwise */
 	rc_t rc = place_reach(p, pl, &store, &err);
+	place_patience(p, pl, true);
 	if (rc == RC_OK)
 		rc = store_probe(store, probe, &err);
+	place_patience(p, pl, rc != RC_OK && no_answer(rc, &err));
 	pthread_mutex_lock(&p->look_lock);
 	bool better = false;
 	if (rc == RC_OK)

@@ -231,6 +231,7 @@ void pipeline_stop(struct pipeline *p)
 	pthread_cond_signal(&p->wake);
 	pthread_cond_broadcast(&p->due_some);
 	pthread_mutex_unlock(&p->lock);
+	lakes_hurry(p);
 	rights_end(p);
 	pthread_join(p->scheduler, NULL);
 	while (p->worker_count)

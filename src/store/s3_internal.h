@@ -38,6 +38,8 @@ struct s3 {
 	int64_t skew;               /* µs; our clock + skew is the server's; atomic, like the rest */
 	int64_t ahead;              /* the same by the last answer's Date, not made use of */
 	int64_t budget;             /* of tries after the first: see s3_request.c */
+	unsigned tries;             /* store_set_patience; 0: the default */
+	int64_t idle_us;
 	bool no_batch_delete;       /* the server does not know DeleteObjects */
 	struct store_stats stats;
 };

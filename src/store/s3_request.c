@@ -22,6 +22,7 @@
 #define FIXES 2
 #define PAUSE_FIRST_US ((int64_t)100000)
 #define PAUSE_MAX_US ((int64_t)5000000)
+#define PAUSE_STEP_US ((int64_t)100000) /* so soon a pause notices that there is no patience any more */
 #define RETRY_AFTER_MAX_US ((int64_t)30000000) /* a server that wants more gets the error reported */
 #define BUDGET_TRY 5
 #define BUDGET_BACK 1
@@ -199,6 +200,7 @@ static rc_t perform(struct try *t, struct buf *error_body, bool *ret_unknown, st
 		.upload_offset = c->offset,
 		.upload_len = c->len,
 		.idle_us = IDLE_US,
+		.idle_now = &s->idle_us,
 		.connect_us = CONNECT_US,
 		.ca_file = s->ca_file,
 		.on_body = on_body,
@@ -311,14 +313,21 @@ static void give_budget(struct s3 *s)
 		__atomic_add_fetch(&s->budget, BUDGET_BACK, __ATOMIC_RELAXED);
 }
 
-static void pause_before(int tries, int64_t at_least)
+static bool has_tries(const struct s3 *s, int tries)
+{
+	unsigned most = __atomic_load_n(&s->tries, __ATOMIC_RELAXED);
+	return tries < (int)(most ? most : TRIES);
+}
+
+static void pause_before(const struct s3 *s, int tries, int64_t at_least)
 {
 	uint64_t random;
 	random_bytes(&random, sizeof random);
 	int64_t most = PAUSE_FIRST_US << (tries < 8 ? tries : 8);
 	if (most > PAUSE_MAX_US)
 		most = PAUSE_MAX_US;
-	clock_sleep_us(at_least + (int64_t)(random % (uint64_t)most));
+	for (int64_t left = at_least + (int64_t)(random % (uint64_t)most); left > 0 && has_tries(s, tries); left -= PAUSE_STEP_US)
+		clock_sleep_us(left < PAUSE_STEP_US ? left : PAUSE_STEP_US);
 }
 
 /* Puts right what the answer names. False: that is not possible, or was tried. */
@@ -343,7 +352,7 @@ static bool fix(struct s3 *s, enum s3_verdict v, const struct s3_answer *a, cons
 static bool worth_again(struct s3 *s, rc_t rc, enum s3_verdict v, const struct s3_answer *a, const struct err *e, int tries)
 {
 	bool can = rc == RC_OK ? v == S3_AGAIN : (rc == RC_CORRUPT && tries < TRIES_CORRUPT) || (rc == RC_IO && e->retryable) || (rc == RC_IO && a->status / 100 == 2);
-	return can && tries < TRIES && a->retry_after <= RETRY_AFTER_MAX_US && take_budget(s);
+	return can && has_tries(s, tries) && a->retry_after <= RETRY_AFTER_MAX_US && take_budget(s);
 }
 
 rc_t s3_request(struct s3 *s, const struct s3_call *c, struct s3_answer *a, struct err *reterr)
@@ -369,7 +378,7 @@ rc_t s3_request(struct s3 *s, const struct s3_call *c, struct s3_answer *a, stru
 		}
 		if (worth_again(s, rc, v, a, &e, tries)) {
 			count(&s->stats.retries, 1);
-			pause_before(tries, a->retry_after);
+			pause_before(s, tries, a->retry_after);
 			a->code[0] = 0;
 			continue;
 		}

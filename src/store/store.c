@@ -298,6 +298,12 @@ rc_t store_check_create(struct store *s, const char *key, struct slice content, 
 	return rc;
 }
 
+void store_set_patience(struct store *s, unsigned tries, int64_t idle_us)
+{
+	if (s->ops->set_patience)
+		s->ops->set_patience(s->self, tries, idle_us);
+}
+
 rc_t store_check_abort(struct store *s, const char *key, bool *ret_begun, struct err *reterr)
 {
 	*ret_begun = false;

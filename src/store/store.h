@@ -65,6 +65,10 @@ struct store_options {
 	enum store_addressing addressing;
 };
 
+/* How long its requests, also those that run, wait for a store that does not answer: `tries` of each, of idle_us without a byte. 0, 0: as it was
+ * opened, 8 of 30 s. Atomic. */
+void store_set_patience(struct store *s, unsigned tries, int64_t idle_us);
+
 /* url: a folder's path, file:///abs/path (percent-decoded), or s3://bucket/prefix. opts may be NULL. Nothing is asked of
  * a bucket yet. */
 rc_t store_open(const char *url, const struct store_options *opts, struct store **ret, struct err *reterr);
@@ -176,7 +180,8 @@ struct store_ops {
 	int64_t (*now)(void *self);
 	void (*pause)(void *self, int64_t us);
 	void (*random)(void *self, void *out, size_t len);
-	/* NULL for both: it has no uploads in parts, and is on this machine */
+	/* NULL for all three: it has no uploads in parts, and is on this machine */
+	void (*set_patience)(void *self, unsigned tries, int64_t idle_us);
 	rc_t (*check_abort)(void *self, const char *key, bool *ret_begun, struct err *reterr);
 	void (*facts)(void *self, struct store_facts *ret);
 };

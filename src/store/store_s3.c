@@ -136,6 +136,13 @@ static void s3_stats(void *self, struct store_stats *ret)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
+static void s3_set_patience(void *self, unsigned tries, int64_t idle_us)
+{
+	struct s3 *s = self;
+	__atomic_store_n(&s->tries, tries, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->idle_us, idle_us, __ATOMIC_RELAXED);
+}
+
 static void s3_facts(void *self, struct store_facts *ret)
 {
 	struct s3 *s = self;
@@ -189,6 +196,7 @@ static const struct store_ops s3_ops = {
 	.fetch = s3_fetch,
 	.release = s3_release,
 	.stats = s3_stats,
+	.set_patience = s3_set_patience,
 	.check_abort = s3_check_abort,
 	.facts = s3_facts,
 	.now = s3_now,

@@ -3,6 +3,7 @@
 refused, what is missing is said in the bucket owner's words, everything drains by itself once it is put right, and each event is there once."""
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -155,7 +156,33 @@ def a_lake_that_is_away_hinders_no_other(server):
         node.stop()
 
 
-LAWS = (rights_taken_and_given_back, a_lake_that_is_away_hinders_no_other)
+def a_lake_that_hangs_hinders_nobody(server):
+    """Connections to it are taken, and nothing is ever answered: to the start, to those who ask for other lakes, to the end."""
+    name = server.name
+    Granted(server, "s3://%s/fine" % servers.BUCKET)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as hanging:
+        endpoint = "http://127.0.0.1:%d" % hanging.getsockname()[1]
+        write("hang.yaml", SETTINGS + "collections:\n  fine: {bucket: %s, prefix: fine, endpoint: \"%s\", path_style: true}\n" % (servers.BUCKET, server.url))
+        env = dict(server.environment(server.stranger), AWS_ENDPOINT_URL_S3=endpoint)
+        began = time.monotonic()
+        node = Server("s3://%s/hangs" % servers.BUCKET, "--config", "hang.yaml", "--data", name + "-hang", env=env, ready=60)
+        took = time.monotonic() - began
+        check(name + ": the start waits for it no longer than a few seconds", took < 6, took)
+        statuses = [node.post(c, b'{"i":0}\n', {"Content-Type": "application/x-ndjson"})[0] for c in ("fine", "hangs", "hangs2", "hangs3", "hangs4", "hangs5")]
+        equal(name + ": all events are taken", statuses, [200] * 6)
+        check(name + ": the other lake is committed to", until(20, lambda: 'hydrant_committed_events_total{collection="fine"} 1' in metrics(node)), log(node)[-600:])
+        check(name + ": readyz says that it does not answer", until(60, lambda: any(p.get("lake", "").endswith("/hangs") for p in problems(node))), problems(node))
+        began = time.monotonic()
+        status, answer, _ = node.request("POST", "/v1/query", json.dumps({"sql": "select i from fine"}), {"Content-Type": "application/json"})
+        took = time.monotonic() - began
+        check(name + ": a query of another lake is answered at once", status == 200 and took < 5, (status, answer, took))
+        began = time.monotonic()
+        equal(name + ": the server ends well", node.stop(), 0)
+        took = time.monotonic() - began
+        check(name + ": and soon", took < 8, took)
+
+
+LAWS = (rights_taken_and_given_back, a_lake_that_is_away_hinders_no_other, a_lake_that_hangs_hinders_nobody)
 wanted = [law for law in LAWS if law.__name__ in os.environ.get("S3_LAWS", law.__name__).split(",")]
 for kind in servers.KINDS:
     try:
