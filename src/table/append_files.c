@@ -1,8 +1,5 @@
 /* The snapshot of an append: one manifest with the new files, written once and kept over retries; a manifest list each try. */
-#include <stdio.h>
-
 #include "base/fault.h"
-#include "base/hash.h"
 #include "base/map.h"
 #include "table/table_internal.h"
 
@@ -21,13 +18,9 @@ static uint32_t distinct_days(const struct table_commit *c)
 
 void append_files_init(struct append_files *a, struct table *t, const struct table_commit *c)
 {
-	struct hash128 random;
 	*a = (struct append_files){ 0 };
 	manifest_list_init(&a->fresh);
-	store_random(t->store, &random, sizeof random);
-	hash128_hex(random, a->uuid);
-	store_random(t->store, &a->snapshot_id, sizeof a->snapshot_id);
-	a->snapshot_id = (a->snapshot_id & INT64_MAX) | 1; /* positive, never 0 */
+	snapshot_draft_init(&a->draft, t);
 	for (size_t i = 0; i < c->file_count; i++) {
 		a->bytes += c->files[i].file_size;
 		a->records += c->files[i].record_count;
@@ -108,33 +101,16 @@ static rc_t write_fresh(struct append_files *a, struct table *t, const struct ta
 	uint8_t sync[16];
 	store_random(t->store, sync, sizeof sync);
 	struct manifest_writer w;
-	manifest_writer_init(&w, &spec, a->snapshot_id, sync);
+	manifest_writer_init(&w, &spec, a->draft.id, sync);
 	for (size_t i = 0; i < c->file_count; i++) {
 		AUTO_MEM char *path = table_absolute(t, c->files[i].path);
 		manifest_writer_add(&w, slice_str(path), &c->files[i], t->state.schema, leaves, leaf_count);
 	}
 	manifest_list_free(&a->fresh);
-	rc_t rc = table_put_manifest(t, &w, a->uuid, 0, &a->fresh, reterr);
+	rc_t rc = table_put_manifest(t, &w, a->draft.uuid, 0, &a->fresh, reterr);
 	manifest_writer_free(&w);
 	a->written = store_now(t->store);
 	return rc;
-}
-
-static void set_number(json_t *summary, const char *key, int64_t v)
-{
-	char text[32];
-	snprintf(text, sizeof text, "%lld", (long long)v);
-	json_object_set_new(summary, key, json_string(text));
-}
-
-/* total-X of the parent plus ours; absent if the parent does not say. */
-static void set_total(json_t *summary, const json_t *parent, const char *key, int64_t add)
-{
-	const char *was = parent ? meta_str(json_object_get(parent, "summary"), key) : "0";
-	char *end;
-	long long v = was ? strtoll(was, &end, 10) : -1;
-	if (was && end != was && v >= 0 && v < INT64_MAX / 2)
-		set_number(summary, key, v + add);
 }
 
 static json_t *make_summary(const struct append_files *a, const struct table_commit *c, const json_t *parent)
@@ -144,38 +120,30 @@ static json_t *make_summary(const struct append_files *a, const struct table_com
 		if (c->summary[i].value)
 			json_object_set_new(s, c->summary[i].key, json_string(c->summary[i].value));
 	json_object_set_new(s, "operation", json_string("append"));
-	set_number(s, "added-data-files", (int64_t)c->file_count);
-	set_number(s, "added-records", a->records);
-	set_number(s, "added-files-size", a->bytes);
-	set_number(s, "changed-partition-count", a->partitions);
-	set_total(s, parent, "total-data-files", (int64_t)c->file_count);
-	set_total(s, parent, "total-records", a->records);
-	set_total(s, parent, "total-files-size", a->bytes);
-	set_total(s, parent, "total-delete-files", 0);
-	set_total(s, parent, "total-position-deletes", 0);
-	set_total(s, parent, "total-equality-deletes", 0);
+	summary_number(s, "added-data-files", (int64_t)c->file_count);
+	summary_number(s, "added-records", a->records);
+	summary_number(s, "added-files-size", a->bytes);
+	summary_number(s, "changed-partition-count", a->partitions);
+	summary_total(s, parent, "total-data-files", (int64_t)c->file_count);
+	summary_total(s, parent, "total-records", a->records);
+	summary_total(s, parent, "total-files-size", a->bytes);
+	summary_total(s, parent, "total-delete-files", 0);
+	summary_total(s, parent, "total-position-deletes", 0);
+	summary_total(s, parent, "total-equality-deletes", 0);
 	return s;
 }
 
 /* The manifests of the new snapshot: ours first, those of its parent behind, merged where there are many. */
-static rc_t collect(struct append_files *a, struct table *t, const json_t *parent, int64_t sequence, const char *uuid,
-		    struct manifest_list *to, struct err *reterr)
+static rc_t collect(struct append_files *a, struct table *t, const json_t *parent, struct manifest_list *to, struct err *reterr)
 {
 	struct manifest_list old;
+	AUTO_MEM char *uuid = mem_printf("%s-%u", a->draft.uuid, a->draft.attempt);
 	manifest_list_init(&old);
 	manifest_list_add(to, &a->fresh.items[0]);
 	rc_t rc = parent ? table_manifests(t, parent, &old, reterr) : RC_OK;
 	if (rc == RC_OK)
-		rc = merge_manifests(t, &old, to, a->snapshot_id, uuid, reterr);
+		rc = merge_manifests(t, &old, to, a->draft.id, uuid, reterr);
 	manifest_list_free(&old);
-	for (size_t i = 0; rc == RC_OK && i < to->count; i++) {
-		struct manifest *m = &to->items[i];
-		if (m->snapshot_id != a->snapshot_id)
-			continue;
-		m->sequence = sequence; /* what this commit wrote */
-		if (m->min_sequence > sequence)
-			m->min_sequence = sequence;
-	}
 	return rc;
 }
 
@@ -183,38 +151,12 @@ rc_t append_files_snapshot(struct append_files *a, struct table *t, const struct
 {
 	if (!a->fresh.count || store_now(t->store) - a->written > REWRITE_AFTER)
 		TRY(write_fresh(a, t, c, reterr));
-	int64_t parent_id = meta_current_snapshot(next), sequence = meta_int(next, "last-sequence-number", 0) + 1;
-	json_t *parent = meta_snapshot(next, parent_id);
-	AUTO_MEM char *merge_uuid = mem_printf("%s-%u", a->uuid, a->attempt);
-	AUTO_MEM char *rel = mem_printf("metadata/snap-%lld-%u-%s.avro", (long long)a->snapshot_id, a->attempt++, a->uuid);
-	AUTO_MEM char *key = table_key(t, rel);
-	AUTO_MEM char *path = table_absolute(t, rel);
+	const json_t *parent = meta_snapshot(next, meta_current_snapshot(next));
 	struct manifest_list list;
 	manifest_list_init(&list);
-	AUTO_BUF struct buf file;
-	buf_init(&file, AVRO_FILE_MAX);
-	uint8_t sync[16];
-	store_random(t->store, sync, sizeof sync);
-	rc_t rc = collect(a, t, parent, sequence, merge_uuid, &list, reterr);
+	rc_t rc = collect(a, t, parent, &list, reterr);
 	if (rc == RC_OK)
-		rc = manifest_list_write(&list, a->snapshot_id, parent ? parent_id : -1, sequence, sync, &file, reterr);
+		rc = snapshot_add(t, &a->draft, next, &list, make_summary(a, c, parent), reterr);
 	manifest_list_free(&list);
-	if (rc != RC_OK)
-		return rc;
-	TRY(store_put(t->store, key, buf_slice(&file), STORE_REPLACE, reterr));
-	fault_point("table.manifest_list");
-	free(t->list_path);
-	t->list_path = mem_strdup(path);
-	buf_free(&t->list);
-	t->list = file;
-	buf_init(&file, AVRO_FILE_MAX);
-	json_t *snapshot = json_pack("{s:I, s:I, s:I, s:o, s:s, s:i}", "sequence-number", (json_int_t)sequence, "snapshot-id",
-				     (json_int_t)a->snapshot_id, "timestamp-ms", (json_int_t)meta_int(next, "last-updated-ms", 0), "summary",
-				     make_summary(a, c, parent), "manifest-list", path, "schema-id", (int)t->state.schema->schema_id);
-	if (!snapshot)
-		return err_set(reterr, RC_INVALID, "table %s: its place is not UTF-8", t->collection);
-	if (parent)
-		json_object_set_new(snapshot, "parent-snapshot-id", json_integer(parent_id));
-	meta_add_snapshot(next, snapshot);
-	return RC_OK;
+	return rc;
 }

@@ -165,6 +165,14 @@ struct table_keep table_keep_default(void);
 /* Commits the expiry of snapshots if there is any, then sweeps metadata/ (and data/). *ret_removed (may be NULL): files deleted. */
 rc_t table_expire(struct table *t, const struct table_keep *keep, uint64_t *ret_removed, struct err *reterr);
 
+struct table_retired {
+	uint64_t files, records, bytes;
+};
+/* Takes every file out whose partition day is before `before` (days since 1970-01-01): one commit, none if there is no such file. They stay in the
+ * store as long as a snapshot names them: table_expire with keep.data. RC_UNSUPPORTED: another engine's manifest that cannot be written back
+ * names some. */
+rc_t table_retire(struct table *t, int32_t before, struct table_retired *ret, struct err *reterr);
+
 /* ---- For other engines ---- */
 
 enum table_ddl {

@@ -49,11 +49,22 @@ json_t *table_next(const struct table *t);
 void table_write_hint(const struct table *t);
 void table_write_ddl(struct table *t);
 
+/* ---- snapshot.c ---- */
+struct snapshot_draft { /* over the retries of one commit */
+	int64_t id;
+	char uuid[33];    /* names its files */
+	unsigned attempt;
+};
+void snapshot_draft_init(struct snapshot_draft *d, const struct table *t);
+/* Writes the list, gives what carries d->id its sequence number, and adds the snapshot to `next`. Takes `summary` over in any case. */
+rc_t snapshot_add(struct table *t, struct snapshot_draft *d, json_t *next, struct manifest_list *list, json_t *summary, struct err *reterr);
+void summary_number(json_t *summary, const char *key, int64_t v);
+/* total-X of the parent plus ours; absent if the parent does not say. */
+void summary_total(json_t *summary, const json_t *parent, const char *key, int64_t add);
+
 /* ---- append_files.c ---- */
 struct append_files { /* the files' side of one append, over its retries */
-	int64_t snapshot_id;
-	char uuid[33];
-	unsigned attempt;
+	struct snapshot_draft draft;
 	struct manifest_list fresh; /* the manifest with the new files, once written */
 	int64_t written;            /* when */
 	int64_t bytes, records;

@@ -95,6 +95,8 @@ void manifest_writer_add(struct manifest_writer *w, struct slice path, const str
 			 const int32_t *keep, size_t keep_count);
 /* A live file of another manifest: status EXISTING, its numbers explicit. */
 void manifest_writer_carry(struct manifest_writer *w, const struct manifest_entry *e);
+/* A live file that this commit takes out: status DELETED. */
+void manifest_writer_delete(struct manifest_writer *w, const struct manifest_entry *e);
 /* The file is then w->avro.out; w->sum and its summary are complete (they point into w). */
 rc_t manifest_writer_finish(struct manifest_writer *w, struct err *reterr);
 

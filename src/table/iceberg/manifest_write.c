@@ -285,6 +285,18 @@ void manifest_writer_carry(struct manifest_writer *w, const struct manifest_entr
 		w->sum.min_sequence = e->file.sequence;
 }
 
+void manifest_writer_delete(struct manifest_writer *w, const struct manifest_entry *e)
+{
+	struct buf *b = &w->avro.block;
+	avro_put_long(b, ENTRY_DELETED);
+	avro_put_optional_long(b, true, w->sum.snapshot_id);
+	avro_put_optional_long(b, true, e->file.sequence);
+	avro_put_optional_long(b, true, e->file_sequence);
+	put_data_file(w, e->path, &e->file);
+	w->sum.files[2]++;
+	w->sum.rows[2] += e->file.record_count;
+}
+
 rc_t manifest_writer_finish(struct manifest_writer *w, struct err *reterr)
 {
 	TRY(avro_writer_finish(&w->avro, reterr));
