@@ -192,7 +192,9 @@ static void come_later(const struct put *p)
 		if (++i == sizeof late / sizeof *late)
 			violated("too many late puts");
 	memcpy(bytes, p->content.data, p->content.len);
-	*copy = (struct put){ mem_strdup(p->key), { bytes, p->content.len }, p->mode, p->node, chance_below(CHANCE_STORE, 3), false };
+	*copy = (struct put){ mem_strdup(p->key), { bytes, p->content.len }, p->mode, p->node, LATE_ANY, false };
+	if (chance_of(CHANCE_STORE, 70)) /* where it hurts most */
+		copy->when = p->mode == STORE_CREATE ? LATE_BEFORE : LATE_BEHIND;
 	late[i] = copy;
 	bucket_late++;
 	task_start(WORLD, late_task, &late[i]);
@@ -203,7 +205,7 @@ void bucket_lost(int node)
 	for (size_t i = 0; i < sizeof flights / sizeof *flights; i++) {
 		if (!flights[i] || flights[i]->node != node)
 			continue;
-		if (chance_of(CHANCE_STORE, 60))
+		if (chance_of(CHANCE_STORE, 70))
 			come_later(flights[i]);
 		flights[i] = NULL;
 	}

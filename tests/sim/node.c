@@ -113,6 +113,7 @@ static struct sent *to_send(int n)
 			    .count = chance_of(CHANCE_CLIENT, 10) ? 60 : 1 + chance_below(CHANCE_CLIENT, 16), .keyed = chance_of(CHANCE_CLIENT, 40),
 			    .bad = chance_of(CHANCE_CLIENT, 10) };
 	s->begun = clock_wall_us();
+	s->first_at = sim_now();
 	next_number += s->count;
 	return s;
 }
@@ -183,6 +184,7 @@ static void *client(void *arg)
 		if (rc == RC_OK) {
 			s->acked = true;
 			s->ended = clock_wall_us();
+			s->acked_at = sim_now();
 			sim_acked += s->count;
 		} else {
 			story("node %d: not acked %llu: %s", n, (unsigned long long)s->first, err.text);
@@ -225,7 +227,8 @@ static void *life(void *arg)
 	o.codec = PARQUET_UNCOMPRESSED; /* time is better spent on more seeds */
 	o.salvage = node->salvage;
 	o.memory_bytes = 4 << 20;
-	o.log_bytes = 4 << 20;
+	o.log_bytes = sim_settings.log_bytes;
+	o.key_window_us = sim_settings.key_window_us;
 	o.commit_idle_us = o.commit_busy_us = 1500000;
 	rc_t rc = pipeline_open(&o, &p, &err);
 	if (rc == RC_OK)
@@ -256,7 +259,10 @@ static void *life(void *arg)
 
 bool nodes_all_sent(void)
 {
-	return sim_acked >= EVENTS_MIN || sim_sent_count == SENT_MAX || next_number > FOREIGN_FIRST - 100;
+	unsigned writers = 0;
+	for (size_t i = 0; i < sim_sent_count; i++)
+		writers |= sim_sent[i].acked ? 1u << sim_sent[i].node : 0;
+	return (sim_acked >= EVENTS_MIN && writers == (1u << NODES) - 1) || sim_sent_count == SENT_MAX || next_number > FOREIGN_FIRST - 100;
 }
 
 static rc_t any_left(void *ctx, struct slice name, const struct wal_pending *pending)

@@ -10,7 +10,7 @@
 #define SETTLE_US ((int64_t)120 * 1000000) /* well under the key window: no key may block its sender for that long */
 #define DRAIN_US ((int64_t)900 * 1000000)  /* commits that failed wait for a minute at most, a few times */
 
-enum step_kind { STEP_FAULT, STEP_KILL, STEP_POWER, STEP_POINT, STEP_OTHER, STEP_EXPIRE, STEP_PAUSE, STEP_ROT };
+enum step_kind { STEP_FAULT, STEP_KILL, STEP_POWER, STEP_POINT, STEP_OTHER, STEP_EXPIRE, STEP_PAUSE, STEP_ROT, STEP_CLOCK };
 struct step {
 	enum step_kind kind;
 	int64_t wait;      /* µs behind the step before */
@@ -25,12 +25,13 @@ struct step {
 };
 static struct step plan[PLAN_MAX];
 int64_t sim_latency;
+struct sim_settings sim_settings;
 
 /* Between two of them, something is promised or begins to count. */
 static const char *const points[] = {
 	"wal.append", "wal.before_sync", "wal.after_sync", "wal.before_rotate", "wal.rotate", "wal.rotate_renamed", "wal.rotate_synced",
 	"wal.trim", "wal.trimmed", "wal.recover", "hydrate.cut", "hydrate.built", "hydrate.stored", "store.before_name", "store.after_name",
-	"table.manifest", "table.manifest_list", "table.before_commit", "table.after_commit", "table.after_hint", "table.after_ddl",
+	"table.manifest", "table.manifest_list", "table.before_commit", "table.before_commit", "table.before_commit", "table.after_commit", "table.after_hint", "table.after_ddl",
 	"hydrate.committed", "hydrate.before_trim",
 };
 #define POINTS (sizeof points / sizeof *points)
@@ -40,20 +41,33 @@ static enum step_kind draw_kind(void)
 	static const struct {
 		enum step_kind kind;
 		unsigned weight;
-	} kinds[] = { { STEP_FAULT, 40 }, { STEP_KILL, 7 },   { STEP_POWER, 11 }, { STEP_POINT, 16 },
-		      { STEP_OTHER, 12 }, { STEP_EXPIRE, 6 }, { STEP_PAUSE, 5 },  { STEP_ROT, 3 } };
+	} kinds[] = { { STEP_FAULT, 38 }, { STEP_KILL, 7 },   { STEP_POWER, 11 }, { STEP_POINT, 16 },
+		      { STEP_OTHER, 12 }, { STEP_EXPIRE, 6 }, { STEP_PAUSE, 5 },  { STEP_ROT, 3 },
+		      { STEP_CLOCK, 2 } };
 	unsigned r = (unsigned)chance_below(CHANCE_PLAN, 100), i = 0;
 	while (r >= kinds[i].weight)
 		r -= kinds[i++].weight;
 	return kinds[i].kind;
 }
 
+static void make_settings(void)
+{
+	static const int64_t latencies[] = { 0, 0, 3, 2000, 20000, 20000, 150000 };
+	bool small = chance_of(CHANCE_PLAN, 30);
+	sim_latency = latencies[chance_below(CHANCE_PLAN, sizeof latencies / sizeof *latencies)];
+	sim_settings = (struct sim_settings){
+		.log_bytes = small ? 448 << 10 : 4 << 20, /* seven segments: full now and then */
+		.key_window_us = chance_of(CHANCE_PLAN, 30) ? 3000000 : (int64_t)600 * 1000000,
+		.write_buffer = chance_of(CHANCE_PLAN, 30) ? 4096 : 0,
+		.index_max = chance_of(CHANCE_PLAN, 50) ? 64 : 0,
+		.big = chance_of(CHANCE_PLAN, 20) && !small,
+	};
+}
+
 static void make_plan(void)
 {
 	static const unsigned percents[] = { 2, 5, 10, 30, 60, 100 };
-	static const int64_t latencies[] = { 0, 0, 3, 2000, 20000, 20000, 150000 };
 	unsigned count = 12 + (unsigned)chance_below(CHANCE_PLAN, 8);
-	sim_latency = latencies[chance_below(CHANCE_PLAN, sizeof latencies / sizeof *latencies)];
 	for (unsigned i = 0; i < count; i++) {
 		struct step *s = &plan[i];
 		s->kind = i % 4 == 0 ? STEP_FAULT : draw_kind();
@@ -116,6 +130,11 @@ static void do_step(unsigned i)
 		story("step %u: node %d goes down and a bit of its log changes", i, s->node);
 		node_crash(s->node, s->detail % 2);
 		rot_log(s->node);
+		break;
+	case STEP_CLOCK:
+		n->clock += ((int64_t)s->detail - 500) * (s->after % 2 ? 1000000 : 1000);
+		sim_settings.jumped = true;
+		story("step %u: node %d's clock is set, it is %lld ms off", i, s->node, (long long)(n->clock / 1000));
 		break;
 	}
 }
@@ -190,6 +209,7 @@ void *sim_main(void *unused)
 {
 	(void)unused;
 	sim_folder = sim_seed & 1;
+	make_settings();
 	make_plan();
 	for (int i = 0; i < NODES; i++) {
 		nodes[i].life = 1;

@@ -59,6 +59,13 @@ enum fault { FAULT_SYNC, FAULT_WRITE, FAULT_FULL, FAULT_HANDLES, FAULT_503, FAUL
 bool fault_now(enum fault f); /* does it meet this call of this task? */
 extern uint64_t sim_faults_met, sim_crashes;
 
+extern struct sim_settings { /* of a seed */
+	uint64_t log_bytes;
+	int64_t key_window_us;
+	size_t write_buffer, index_max; /* 0: the log's default */
+	bool big;                       /* now and then an event that is larger than a segment */
+	bool jumped;                    /* wall clocks were set, so that receive times say nothing */
+} sim_settings;
 extern int64_t sim_latency; /* µs: requests and syncs take up to about so long; a constant of the seed */
 
 /* ---- disk.c ---- */
@@ -82,6 +89,8 @@ struct node {
 	unsigned crash_after, nested;
 	const char *point;    /* crash_after counts from the next passing of this fault point on; NULL: from now */
 	bool power;
+	bool forgot;          /* damage may have cost it idempotency keys */
+	int64_t clock;        /* its wall clock is so far ahead of the world's, µs */
 	bool rotten, salvage; /* its log was damaged; it is started with --salvage */
 	int64_t fault_until[FAULT_COUNT];
 	unsigned fault_percent[FAULT_COUNT];
@@ -131,7 +140,8 @@ struct sent {
 	bool acked, dead;      /* dead: never sent again */
 	unsigned life;         /* of the node that is sending it */
 	unsigned bad;          /* lines that are no JSON */
-	int64_t begun, ended;  /* wall clock: first sent, acked */
+	int64_t begun, ended;  /* its node's wall clock: first sent, acked */
+	int64_t first_at, acked_at; /* the same in sim_now() */
 	uint64_t position;     /* of its last event, if an answer came so far; acked: for good */
 	char log[WAL_ID_LEN + 1];
 };

@@ -347,7 +347,7 @@ int MAKE(pthread_join)(pthread_t thread, void **ret)
 
 int MAKE(clock_gettime)(clockid_t id, struct timespec *ts)
 {
-	int64_t us = id == CLOCK_REALTIME ? epoch + now : now;
+	int64_t us = id == CLOCK_REALTIME ? epoch + now + (task_node() >= 0 ? nodes[task_node()].clock : 0) : now;
 	now++;
 	*ts = (struct timespec){ us / 1000000, us % 1000000 * 1000 };
 	return 0;
