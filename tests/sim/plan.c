@@ -231,5 +231,7 @@ void *sim_main(void *unused)
 	sim_latency = 0;
 	oracle_check();
 	check_worth();
+	if (sim_crashes > sim_most_crashes)
+		violated("%llu crashes, %llu are allowed", (unsigned long long)sim_crashes, (unsigned long long)sim_most_crashes);
 	sim_done();
 }

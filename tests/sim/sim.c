@@ -1,5 +1,7 @@
 /* hydrant_sim [--seeds N] [--from SEED] [--jobs J] [--seconds S]   many seeds, a process each
- * hydrant_sim --seed SEED [--story] [--drop A,B,…]                 one */
+ * hydrant_sim --seed SEED [--story] [--drop A,B,…]                 one
+ * --most-crashes N: seeds with more crashes fail, to see how a failure is told. SIM_TRACE=1 with --story: every effect; SIM_LOG=1: the
+ * program's log; SIM_TASKS=1: where everybody stands at the end. */
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
@@ -15,7 +17,7 @@
 #include "base/log.h"
 #include "sim.h"
 
-uint64_t sim_seed;
+uint64_t sim_seed, sim_most_crashes = UINT64_MAX;
 bool sim_story;
 uint8_t sim_dropped[256];
 unsigned sim_plan_count;
@@ -268,7 +270,8 @@ static int run_many(uint64_t from, uint64_t count, unsigned jobs, double limit, 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "seeds", 1, 0, 'n' }, { "from", 1, 0, 'f' }, { "jobs", 1, 0, 'j' }, { "seconds", 1, 0, 's' },
-						 { "seed", 1, 0, 'o' }, { "story", 0, 0, 't' }, { "drop", 1, 0, 'd' }, { "quiet", 0, 0, 'q' }, { 0 } };
+						 { "seed", 1, 0, 'o' }, { "story", 0, 0, 't' }, { "drop", 1, 0, 'd' }, { "quiet", 0, 0, 'q' },
+						 { "most-crashes", 1, 0, 'c' }, { 0 } };
 	uint64_t count = 1000, from = 1, one = 0;
 	unsigned jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	double limit = 0;
@@ -284,6 +287,8 @@ int main(int argc, char **argv)
 			limit = strtod(optarg, NULL);
 		else if (c == 'o')
 			one = strtoull(optarg, NULL, 10), have_one = true;
+		else if (c == 'c')
+			sim_most_crashes = strtoull(optarg, NULL, 10);
 		else if (c == 't')
 			sim_story = true;
 		else if (c == 'q')
@@ -297,6 +302,8 @@ int main(int argc, char **argv)
 	if (!have_one)
 		return run_many(from, count, jobs, limit, quiet);
 	struct result r = once(one);
+	if (r.failed && !sim_story && !quiet)
+		tell(one, r);
 	printf("seed %llu: %s%s hash=%016llx rows=%llu acked=%llu crashes=%llu faults=%llu\n", (unsigned long long)one, r.failed ? "FAILED " : "fine",
 	       r.why, (unsigned long long)r.hash, (unsigned long long)r.rows, (unsigned long long)r.acked, (unsigned long long)r.crashes,
 	       (unsigned long long)r.faults);

@@ -155,7 +155,7 @@ extern uint64_t sim_rows, sim_acked;
 
 /* A run that ends by itself ends here. */
 void sim_done(void) __attribute__((noreturn));
-extern uint64_t sim_seed, sim_plan_mask_count;
+extern uint64_t sim_seed, sim_most_crashes;
 extern uint8_t sim_dropped[256]; /* steps of the plan that are left out */
 extern unsigned sim_plan_count;
 

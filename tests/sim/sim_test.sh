@@ -1,19 +1,32 @@
 #!/bin/sh
-# A few seconds of the simulator, and its own law: a seed is a run, byte for byte.
-set -eu
+# Some seconds of the simulator, and its own laws: a seed is a run, byte for byte, and one that fails tells a short story.
+set -u
 cd "$(dirname "$0")/../.."
-make -s build-sim/build.ninja >/dev/null
-ninja -C build-sim --quiet tests/sim/hydrant_sim >/dev/null
+make -s build-sim/build.ninja >/dev/null && ninja -C build-sim --quiet tests/sim/hydrant_sim >/dev/null || exit 1
 sim=build-sim/tests/sim/hydrant_sim
+law() { # NAME; the command before it has succeeded or not
+	if [ $? -eq 0 ]; then echo "ok $1"; else echo "not ok $1"; fi
+}
+same() { # twice in a row, with different addresses and at different times
+	one=$($sim "$@") && two=$($sim "$@") && [ "$one" = "$two" ]
+}
 for seed in 1 2 3 4; do
-	if [ "$($sim --seed $seed)" = "$($sim --seed $seed)" ]; then
-		echo "ok sim_seed_${seed}_is_the_same_run_twice"
-	else
-		echo "not ok sim_seed_${seed}_is_the_same_run_twice"
-	fi
+	same --seed $seed
+	law sim_seed_${seed}_is_the_same_run_twice
 done
-if $sim --seeds 1000000 --seconds "${SIM_SECONDS:-20}" >&2; then
-	echo "ok sim_nothing_acked_is_lost_and_nothing_is_there_twice"
-else
-	echo "not ok sim_nothing_acked_is_lost_and_nothing_is_there_twice"
-fi
+
+story=$($sim --seeds 1 --from 7 --most-crashes 0)
+told=$?
+steps=$(echo "$story" | grep -c ' step [0-9]')
+all=$($sim --seed 7 --story | grep -c ' step [0-9]')
+[ $told -ne 0 ] && [ "$steps" -ge 1 ] && [ "$steps" -lt "$all" ] && echo "$story" | grep -q 'BROKEN: .* crashes, 0 are allowed'
+law sim_seed_that_fails_tells_the_smallest_plan_that_still_does
+again=$(echo "$story" | sed -n 's/^again: hydrant_sim//p')
+one=$($sim $again --most-crashes 0)
+failed=$?
+two=$($sim $again --most-crashes 0)
+[ $failed -ne 0 ] && [ "$one" = "$two" ] && echo "$one" | grep -q 'crashes, 0 are allowed'
+law sim_seed_that_fails_is_told_how_to_run_it_again
+
+$sim --seeds 1000000 --seconds "${SIM_SECONDS:-12}" >&2
+law sim_nothing_acked_is_lost_and_nothing_is_there_twice
