@@ -29,22 +29,14 @@ const uint8_t *fast_rest_again(struct shredder *s, uint32_t node, bool first, co
 /* A number that its node's double column holds but does not give back, for the literal `from` and with the shape at `at`: also as text, in __rest. */
 const uint8_t *fast_keep_number(struct shredder *s, uint32_t node, const struct bind *b, struct column *own, uint32_t slot, size_t at,
 				const uint8_t *from, const uint8_t *value);
-/* Is there a column for the container at p, as far as its first element tells? */
+/* Is there a column for the container at p, as far as that can be told? An array of scalars has none where the elements' columns hold none. */
 static inline bool fast_is_typed(const struct shredder *s, const struct bind *b, uint8_t class, const uint8_t *p)
 {
 	if (class == CLASS_OBJECT)
 		return b->child[PLACE_OBJECT] != NO_CHILD;
 	if (b->child[PLACE_LIST] == NO_CHILD || b->element == SHAPE_NONE)
-		return false;
-	const struct bind *element = &s->binds[b->element];
-	switch (parse_classes[p[1]]) {
-	case CLASS_OBJECT:
-		return element->child[PLACE_OBJECT] != NO_CHILD;
-	case CLASS_ARRAY:
-		return element->child[PLACE_LIST] != NO_CHILD;
-	default:
-		return element->places & (((unsigned)1 << PLACE_OBJECT) - 1) || p[1] == 'n';
-	}
+		return b->child[PLACE_LIST] != NO_CHILD;
+	return parse_classes[p[1]] != CLASS_SCALAR || p[1] == 'n' || s->binds[b->element].places & (((unsigned)1 << PLACE_OBJECT) - 1);
 }
 /* A container that lives as JSON text in the column of its node: the member's edge, which the shape ends with from `at` on, becomes its twin. */
 const uint8_t *fast_json(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, size_t at, const uint8_t *p);

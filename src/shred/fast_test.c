@@ -30,6 +30,8 @@ static void make_event(struct buf *out)
 		   (double)pick(1000000) / 997.0);
 	if (pick(3))
 		buf_printf(out, ",\"big\":%u%09u,\"a key that is longer than thirty-two bytes, so it takes two compares\":null", pick(900000000), pick(999999999));
+	static const char *const masses[] = { "1E2", "5.10", "7e-7", "-0.50", "12" }; /* numbers, but not as the column writes them */
+	buf_printf(out, ",\"mass\":%s,\"path\":%s", pick(4) ? "0.5" : masses[pick(5)], pick(4) ? "[{\"s\":1},{\"s\":2}]" : "[7]");
 	buf_append_str(out, ",\"tags\":[");
 	for (uint32_t i = 0, n = pick(4); i < n; i++)
 		buf_printf(out, "%s\"%s\"", i ? "," : "", string());
