@@ -6,6 +6,7 @@
 
 #include "app/config_internal.h"
 #include "os/file.h"
+#include "os/secret.h"
 
 #define CONFIG_MAX ((size_t)1 << 20)
 #define DEPTH_MAX 64
@@ -105,6 +106,9 @@ void config_free(struct config *c)
 	free(c->rule_lines);
 	free(c->tokens);
 	free(c->token_lines);
+	for (size_t i = 0; i < c->secret_count; i++)
+		secret_free(c->secrets[i]);
+	free(c->secrets);
 	free(c->problems);
 	free(c->path);
 	arena_free(&c->arena);

@@ -43,6 +43,8 @@ struct config {
 	size_t token_count;
 	const char *tls_cert, *tls_key;
 	size_t tls_line;
+	char **secrets; /* os/secret.h: values from the environment and of secret files, which others point to */
+	size_t secret_count;
 	char **problems; /* "FILE, line N: what, and what to do" */
 	size_t problem_count;
 };

@@ -6,6 +6,7 @@
 
 #include "app/config_internal.h"
 #include "os/file.h"
+#include "os/secret.h"
 
 #define SECRET_FILE_MAX 4096
 #define PROBLEMS_MAX 1000
@@ -76,6 +77,17 @@ const char *config_meant(struct config *c, const char *given, const char *const 
 
 /* ---- values ---- */
 
+/* What may be a secret, where no core has it; wipes the buffer. */
+static const char *keep_secret(struct config *c, struct buf *text)
+{
+	char *s = secret_alloc(text->len);
+	memcpy(s, text->data, text->len);
+	explicit_bzero(text->data, text->cap);
+	c->secrets = mem_realloc(c->secrets, (c->secret_count + 1) * sizeof *c->secrets);
+	c->secrets[c->secret_count++] = s;
+	return s;
+}
+
 /* One ${…} at s (behind the "${"), its value to out. Returns what stands behind the "}", NULL after a problem. */
 static const char *expand_one(struct config_reader *r, size_t line, const char *s, struct buf *out)
 {
@@ -115,6 +127,7 @@ const char *config_text(struct config_reader *r, const yaml_node_t *n, bool *ret
 	}
 	AUTO_BUF struct buf out;
 	buf_init(&out, (size_t)4 << 20);
+	buf_reserve(&out, 4096); /* a buffer that grows leaves copies behind */
 	bool expanded = false;
 	while (s && *s) {
 		if (!strncmp(s, "$${", 3)) {
@@ -129,7 +142,9 @@ const char *config_text(struct config_reader *r, const yaml_node_t *n, bool *ret
 	}
 	if (ret_expanded)
 		*ret_expanded = expanded;
-	return s ? arena_strdup(&r->c->arena, buf_cstr(&out)) : NULL;
+	if (!s)
+		return NULL;
+	return expanded ? keep_secret(r->c, &out) : arena_strdup(&r->c->arena, buf_cstr(&out));
 }
 
 const char *config_path(struct config *c, const char *text)
@@ -169,7 +184,7 @@ static void take_secret_file(struct config_reader *r, const struct config_def *d
 	while (text.len && isspace(text.data[text.len - 1]))
 		text.len--;
 	if (text.len)
-		*(const char **)d->target = arena_cstr(&r->c->arena, buf_slice(&text));
+		*(const char **)d->target = keep_secret(r->c, &text);
 	else
 		config_problem(r->c, line, "%s: %s is empty", d->name, path);
 }

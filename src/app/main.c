@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "os/secret.h"
 #include "sql/sql.h"
 
 const struct command commands[] = {
@@ -59,6 +60,7 @@ int cmd_version(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	secret_environment();
 	if (argc > 1 && !strcmp(argv[1], SQL_CHILD_ARG))
 		return sql_child_main(argc, argv);
 	signal(SIGPIPE, SIG_IGN);

@@ -203,9 +203,13 @@ static size_t take_head(struct conn *c, struct slice in, bool *ret_blocked)
 	r->charged = len;
 	buf_append(&r->head_bytes, in.data, len);
 	http_head_parse(r->head_bytes.data, len, limits, &r->head, r->headers, &r->refusal);
-	if (!r->refusal.status)
+	if (!r->refusal.status) {
+		request_take_bearer(r, in);
 		request_segments(r);
+	}
 	if (r->refusal.status) {
+		explicit_bzero(r->head_bytes.data, len); /* whatever it was */
+		explicit_bzero((uint8_t *)(uintptr_t)in.data, len);
 		r->close = true;
 		c->stop = true;
 		respond_refusal(r, &r->refusal);
@@ -264,9 +268,11 @@ static void keep_rest(struct conn *c, struct slice in, size_t used)
 	if (c->in.len == in.len && c->in.data == in.data) {
 		memmove(c->in.data, c->in.data + used, left);
 		c->in.len = left;
+		explicit_bzero(c->in.data + left, used); /* heads with tokens may have stood there */
 	} else {
 		buf_reset(&c->in);
 		buf_append(&c->in, in.data + used, left);
+		explicit_bzero((uint8_t *)(uintptr_t)in.data + used, left);
 	}
 	c->in_charged = left;
 	if (!body_charge(s, left)) {

@@ -108,6 +108,9 @@ struct slice http_request_segment(const struct http_request *req, unsigned index
 bool http_request_query(struct http_request *req, const char *name, struct slice *ret);
 /* The index-th parameter, decoded; false past the end. */
 bool http_request_query_at(struct http_request *req, unsigned index, struct slice *ret_name, struct slice *ret_value);
+/* SHA-256 of the token in "Authorization: Bearer TOKEN"; false if there is none. The values of such headers are wiped from all buffers as soon as
+ * the head is parsed, so that a core has no token: http_request_header gives zeros for them. */
+bool http_request_bearer(const struct http_request *req, uint8_t ret_sha256[32]);
 /* The first header of that name (any case), without the white space around; false if absent. */
 bool http_request_header(const struct http_request *req, const char *name, struct slice *ret);
 unsigned http_request_headers(const struct http_request *req);

@@ -81,6 +81,15 @@ static inline void fixture_describe(struct http_request *req)
 		buf_printf(&out, " found:%.*s", SLICE_ARG(value));
 	if (http_request_header(req, "x-test", &value))
 		buf_printf(&out, " x-test:%.*s", SLICE_ARG(value));
+	uint8_t hash[32];
+	if (http_request_bearer(req, hash))
+		buf_printf(&out, " bearer:%02x%02x", hash[0], hash[31]);
+	if (http_request_header(req, "authorization", &value)) {
+		bool zeros = true;
+		for (size_t i = 0; i < value.len; i++)
+			zeros = zeros && !value.data[i];
+		buf_printf(&out, " %zu bytes of authorization, %s", value.len, zeros ? "wiped" : "readable");
+	}
 	buf_printf(&out, " %u headers", http_request_headers(req));
 	http_respond_buf(req, 200, "text/plain", &out, NULL, 0);
 }

@@ -105,6 +105,9 @@ struct http_stream {
 	bool ended, complete, cancelled;
 };
 
+/* After the head's parse: notes the bearer's hash and wipes the values of Authorization here and in `in`, which the head was copied from. */
+void request_take_bearer(struct http_request *r, struct slice in);
+
 struct http_request {
 	struct http_request *prev, *next; /* order on the connection; next also in the loop's pool */
 	struct http_request *completed_next;
@@ -117,6 +120,8 @@ struct http_request {
 	struct http_refusal refusal;
 	struct buf head_bytes, body;
 	unsigned segment_count;
+	bool has_bearer;
+	uint8_t bearer[32];    /* SHA-256 of the token */
 	size_t body_limit;
 	uint64_t charged;      /* of the body memory, all of this request */
 	size_t body_reserved;  /* of charged, for body */

@@ -156,6 +156,23 @@ TEST(http_request_accessors_tell_what_was_sent)
 	fixture_free(f);
 }
 
+TEST(http_bearer_token_is_known_by_its_hash_and_wiped)
+{
+	struct fixture *f = fixture_new();
+	struct answer a;
+	fixture_start(f);
+	answer_init(&a);
+	/* sha256("sesame") = d0c04f4b…d272 */
+	CHECK_INT(ask(f, SLICE_LIT("GET /describe HTTP/1.1\r\nHost: y\r\nauthorization: bearer sesame\r\n\r\n"), &a), 200);
+	CHECK_STR(buf_cstr(&a.body), "GET 0 [/describe] <describe> bearer:d072 13 bytes of authorization, wiped 2 headers");
+	CHECK_INT(ask(f, SLICE_LIT("GET /describe HTTP/1.1\r\nHost: y\r\nAuthorization: Basic c2VzYW1l\r\nAuthorization: Bearer sesame\r\n\r\n"), &a), 200);
+	CHECK_STR(buf_cstr(&a.body), "GET 0 [/describe] <describe> bearer:d072 14 bytes of authorization, wiped 3 headers");
+	CHECK_INT(ask(f, SLICE_LIT("GET /describe HTTP/1.1\r\nHost: y\r\nAuthorization:\r\n\r\n"), &a), 200);
+	CHECK_STR(buf_cstr(&a.body), "GET 0 [/describe] <describe> 0 bytes of authorization, wiped 2 headers");
+	answer_free(&a);
+	fixture_free(f);
+}
+
 TEST(http_request_reads_the_same_however_its_bytes_are_cut)
 {
 	static const char *const requests[] = {

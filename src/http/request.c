@@ -1,7 +1,10 @@
 #include "http/http_internal.h"
 
 #include <arpa/inet.h>
+#include <openssl/sha.h>
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
 
 enum {
 	POOL_MAX = 1024,         /* idle requests kept by a loop */
@@ -271,6 +274,31 @@ bool http_request_header(const struct http_request *req, const char *name, struc
 		}
 	}
 	return false;
+}
+
+void request_take_bearer(struct http_request *r, struct slice in)
+{
+	static const char name[] = "authorization", scheme[] = "bearer ";
+	for (unsigned i = 0; i < r->head.header_count; i++) {
+		const struct http_header *h = &r->headers[i];
+		uint8_t *value = r->head_bytes.data + h->value.at;
+		if (h->name.len != sizeof name - 1 || strncasecmp((const char *)r->head_bytes.data + h->name.at, name, sizeof name - 1) != 0)
+			continue;
+		size_t n = sizeof scheme - 1;
+		if (!r->has_bearer && h->value.len >= n && !strncasecmp((const char *)value, scheme, n)) {
+			SHA256(value + n, h->value.len - n, r->bearer);
+			r->has_bearer = true;
+		}
+		explicit_bzero(value, h->value.len);
+		explicit_bzero((uint8_t *)(uintptr_t)in.data + h->value.at, h->value.len);
+	}
+}
+
+bool http_request_bearer(const struct http_request *req, uint8_t ret_sha256[32])
+{
+	if (req->has_bearer)
+		memcpy(ret_sha256, req->bearer, 32);
+	return req->has_bearer;
 }
 
 unsigned http_request_headers(const struct http_request *req)

@@ -1,7 +1,6 @@
 #include "net/credentials.h"
 
 #include <limits.h>
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "net/credentials_internal.h"
 #include "net/profile.h"
 #include "os/clock.h"
+#include "os/secret.h"
 
 #define SOURCES_MAX 12                            /* profiles behind each other */
 #define REFRESH_BEFORE_US ((int64_t)5 * 60 * 1000000)  /* asked for anew so long before they expire */
@@ -38,20 +38,12 @@ struct aws_credentials {
 
 /* ---- keys ---- */
 
-static void secret_free(char **s)
-{
-	if (*s)
-		OPENSSL_cleanse(*s, strlen(*s));
-	free(*s);
-	*s = NULL;
-}
-
 void aws_keys_clear(struct aws_keys *k)
 {
-	secret_free(&k->access_key);
-	secret_free(&k->secret_key);
-	secret_free(&k->session_token);
-	k->expires = 0;
+	secret_free(k->access_key);
+	secret_free(k->secret_key);
+	secret_free(k->session_token);
+	*k = (struct aws_keys){ 0 };
 }
 
 static char *copy(const char *s)
@@ -61,7 +53,7 @@ static char *copy(const char *s)
 
 static void keys_copy(struct aws_keys *to, const struct aws_keys *from)
 {
-	*to = (struct aws_keys){ copy(from->access_key), copy(from->secret_key), copy(from->session_token), from->expires };
+	*to = (struct aws_keys){ secret_copy(from->access_key), secret_copy(from->secret_key), secret_copy(from->session_token), from->expires };
 }
 
 /* ---- the chain ---- */
@@ -79,7 +71,7 @@ static rc_t add_keys(struct aws_credentials *c, const char *access, const char *
 {
 	if (!access || !*access || !secret || !*secret)
 		return err_set(reterr, RC_INVALID, "%s has an access key or a secret key without the other: give both", where);
-	struct source s = { .kind = FROM_KEYS, .keys = { copy(access), copy(secret), copy(token), INT64_MAX } };
+	struct source s = { .kind = FROM_KEYS, .keys = { secret_copy(access), secret_copy(secret), secret_copy(token), INT64_MAX } };
 	return add(c, &s, reterr);
 }
 
@@ -149,14 +141,14 @@ static rc_t add_profile_role(struct aws_credentials *c, const struct aws_profile
 		s.base = c->count - 1;
 	}
 	s.role_arn = copy(role);
-	s.external_id = copy(aws_profile_get(p, name, "external_id"));
+	s.external_id = secret_copy(aws_profile_get(p, name, "external_id"));
 	s.session_name = session_name(aws_profile_get(p, name, "role_session_name"));
 	s.duration = duration_of(aws_profile_get(p, name, "duration_seconds"));
 	s.token_file = copy(token_file);
 	rc_t rc = add(c, &s, reterr);
 	if (rc != RC_OK) {
 		free(s.role_arn);
-		free(s.external_id);
+		secret_free(s.external_id);
 		free(s.session_name);
 		free(s.token_file);
 	}
@@ -266,7 +258,7 @@ rc_t aws_credentials_new(const struct aws_credentials_options *o, struct aws_cre
 	if (o->role_arn && *o->role_arn && c->count) {
 		struct source s = { .kind = FROM_ROLE,
 				    .role_arn = copy(o->role_arn),
-				    .external_id = copy(o->external_id),
+				    .external_id = secret_copy(o->external_id),
 				    .session_name = session_name(NULL),
 				    .base = c->count - 1 };
 		TRY(add(c, &s, reterr));
@@ -285,7 +277,7 @@ void aws_credentials_free(struct aws_credentials *c)
 		aws_keys_clear(&s->keys);
 		free(s->command);
 		free(s->role_arn);
-		secret_free(&s->external_id);
+		secret_free(s->external_id);
 		free(s->session_name);
 		free(s->token_file);
 	}

@@ -10,6 +10,7 @@
 #include "net/xml.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/secret.h"
 
 #define STS_TIME_US ((int64_t)20 * 1000000)
 #define NEAR_CONNECT_US ((int64_t)1000000) /* metadata answers at once or is not there */
@@ -67,7 +68,7 @@ rc_t keys_from_json(struct slice text, const char *token_name, const char *what,
 	else if (expires && time_parse(expires, &at) != 0)
 		rc = err_set(reterr, RC_IO, "%s gave an Expiration that is no time", what);
 	if (rc == RC_OK)
-		*ret = (struct aws_keys){ mem_strdup(access), mem_strdup(secret), token && *token ? mem_strdup(token) : NULL, at };
+		*ret = (struct aws_keys){ secret_copy(access), secret_copy(secret), secret_copy(token), at };
 	json_decref(o); /* jansson's copies are not zeroed: they are freed here, at once */
 	return rc;
 }
@@ -112,7 +113,7 @@ static rc_t keys_from_sts(const struct sts_request *r, const char *result, int s
 	int64_t at = 0;
 	all = all && time_parse(buf_cstr(&values[3]), &at) == 0;
 	if (all)
-		*ret = (struct aws_keys){ mem_strdup(buf_cstr(&values[0])), mem_strdup(buf_cstr(&values[1])), mem_strdup(buf_cstr(&values[2])), at };
+		*ret = (struct aws_keys){ secret_copy(buf_cstr(&values[0])), secret_copy(buf_cstr(&values[1])), secret_copy(buf_cstr(&values[2])), at };
 	for (int i = 0; i < 4; i++)
 		secret_buf_free(&values[i]);
 	return all ? RC_OK : err_set(reterr, RC_IO, "STS answered 200 without credentials for the role %s", r->role_arn);

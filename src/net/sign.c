@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "os/clock.h"
+#include "os/secret.h"
 
 #define HASH_BYTES 32
 #define CANONICAL_MAX ((size_t)1 << 20)
@@ -224,7 +225,9 @@ void sign_v4(const struct sign_request *r, struct buf *ret)
 	snprintf(date, sizeof date, "%.8s", r->time);
 	AUTO_MEM char *scope = mem_printf("%s/%s/%s/aws4_request", date, r->region, r->service);
 	AUTO_MEM char *text = mem_printf("AWS4-HMAC-SHA256\n%s\n%s\n%s", r->time, scope, hash);
-	char *first = mem_printf("AWS4%s", r->secret_key);
+	char *first = secret_alloc(4 + strlen(r->secret_key));
+	memcpy(first, "AWS4", 4);
+	memcpy(first + 4, r->secret_key, strlen(r->secret_key));
 	uint8_t key[HASH_BYTES];
 	hmac(first, strlen(first), date, key);
 	hmac(key, sizeof key, r->region, key);
@@ -232,8 +235,7 @@ void sign_v4(const struct sign_request *r, struct buf *ret)
 	hmac(key, sizeof key, "aws4_request", key);
 	hmac(key, sizeof key, text, key);
 	hex(key, sizeof key, signature);
-	OPENSSL_cleanse(first, strlen(first));
 	OPENSSL_cleanse(key, sizeof key);
-	free(first);
+	secret_free(first);
 	buf_printf(ret, "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s", r->access_key, scope, buf_cstr(&names), signature);
 }

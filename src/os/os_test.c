@@ -5,6 +5,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/random.h"
+#include "os/secret.h"
 
 static char *scratch(void)
 {
@@ -105,6 +106,55 @@ TEST(uuids_have_their_form)
 	random_uuid(u);
 	CHECK_INT(strlen(u), 36);
 	CHECK(u[14] == '4' && u[8] == '-');
+}
+
+/* Is the mapping that holds p marked to be left out of dumps? */
+static bool left_out(const void *p)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	char line[512];
+	bool here = false, dd = false;
+	while (f && fgets(line, sizeof line, f)) {
+		unsigned long from, to;
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = (uintptr_t)p >= from && (uintptr_t)p < to;
+		else if (here && !strncmp(line, "VmFlags:", 8))
+			dd = strstr(line, " dd") != NULL;
+	}
+	if (f)
+		fclose(f);
+	return dd;
+}
+
+TEST(secret_is_left_out_of_dumps_and_its_memory_comes_back_wiped)
+{
+	CHECK(secret_copy(NULL) == NULL && secret_copy("") == NULL);
+	secret_free(NULL);
+	char *s = secret_copy("open sesame"), *large = secret_alloc(10000);
+	CHECK_STR(s, "open sesame");
+	CHECK(left_out(s) && left_out(large) && !left_out(&s));
+	memset(large, 'x', 10000);
+	CHECK(large[10000] == 0);
+	secret_free(s);
+	secret_free(large);
+	char *again = secret_alloc(11);
+	for (int i = 0; i < 12; i++)
+		CHECK_INT(again[i], 0);
+	secret_free(again);
+}
+
+TEST(secret_environment_is_the_same_elsewhere)
+{
+	setenv("HYDRANT_SESAME", "open=1", 1);
+	char *was = getenv("HYDRANT_SESAME"), *path = mem_strdup(getenv("PATH") ? getenv("PATH") : "");
+	secret_environment();
+	CHECK_STR(getenv("HYDRANT_SESAME"), "open=1");
+	CHECK_STR(getenv("PATH") ? getenv("PATH") : "", path);
+	CHECK(getenv("HYDRANT_SESAME") != was && left_out(getenv("HYDRANT_SESAME")));
+	CHECK_STR(was, ""); /* wiped */
+	setenv("HYDRANT_SESAME", "2", 1);
+	CHECK_STR(getenv("HYDRANT_SESAME"), "2");
+	free(path);
 }
 
 TEST_MAIN()

@@ -91,14 +91,12 @@ bool access_open(const struct access *a)
 	return a->open;
 }
 
-const struct access_token *access_find(const struct access *a, struct slice token)
+const struct access_token *access_find(const struct access *a, const uint8_t hash[ACCESS_HASH_LEN])
 {
-	uint8_t hash[ACCESS_HASH_LEN];
 	const struct access_token *found = NULL;
-	access_hash(token, hash);
 	for (size_t i = 0; i < a->count; i++) /* all of them: the time says nothing of which one it was */
 		for (unsigned k = 0; k < a->tokens[i].hash_count; k++)
-			if (CRYPTO_memcmp(hash, a->tokens[i].hashes[k], sizeof hash) == 0)
+			if (CRYPTO_memcmp(hash, a->tokens[i].hashes[k], ACCESS_HASH_LEN) == 0)
 				found = &a->tokens[i];
 	return found;
 }

@@ -47,7 +47,7 @@ void access_release(struct access *a); /* NULL is fine */
 struct access *access_hold(struct access *a);
 bool access_open(const struct access *a); /* everybody may do everything */
 /* The token that is meant, or NULL if it is none of these; lives as long as the set. */
-const struct access_token *access_find(const struct access *a, struct slice token);
+const struct access_token *access_find(const struct access *a, const uint8_t hash[ACCESS_HASH_LEN]);
 /* May it, at all (collection NULL), or with this collection (or its quarantine)? t NULL: yes, for sets that are open. */
 bool access_allows(const struct access_token *t, enum access_scope scope, const char *collection);
 

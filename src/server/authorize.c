@@ -7,14 +7,12 @@
 
 void grant_take(struct server *s, const struct http_request *req, struct grant *ret)
 {
-	struct slice header;
+	uint8_t hash[ACCESS_HASH_LEN];
 	pthread_mutex_lock(&s->access_lock);
 	*ret = (struct grant){ .set = access_hold(s->access) };
 	pthread_mutex_unlock(&s->access_lock);
-	if (access_open(ret->set) || !http_request_header(req, "authorization", &header) || header.len < 7 ||
-	    strncasecmp((const char *)header.data, "bearer ", 7) != 0)
-		return;
-	ret->token = access_find(ret->set, slice_skip(header, 7));
+	if (!access_open(ret->set) && http_request_bearer(req, hash))
+		ret->token = access_find(ret->set, hash);
 }
 
 void grant_end(struct grant *g)
