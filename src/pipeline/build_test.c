@@ -58,7 +58,7 @@ static rc_t build(struct fixture *f, size_t memory, uint64_t file_bytes, uint64_
 {
 	static unsigned serial;
 	AUTO_MEM char *name = mem_printf("c%u", serial++);
-	struct build_options bo = { .store = pipeline_store(f->p), .collection = name, .source = "log", .codec = PARQUET_ZSTD, .codec_level = 1,
+	struct build_options bo = { .store = f->p->places->store, .collection = name, .source = "log", .codec = PARQUET_ZSTD, .codec_level = 1,
 				    .file_bytes = file_bytes, .memory_bytes = memory, .after = after, .quarantine = quarantine };
 	AUTO(builder) *b = NULL;
 	AUTO(table) *t = NULL;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/secret.h"
 #include "pipeline/pipeline_internal.h"
 
 #define OPEN_AGAIN_US ((int64_t)2 * 1000000) /* so long an error of opening stands for the next ones who ask */
@@ -86,7 +87,7 @@ static struct place *place_get(struct pipeline *p, const char *url, const struct
 		pl->options = *options;
 	store_texts(&pl->options, texts);
 	for (size_t i = 0; i < STORE_TEXTS; i++)
-		*texts[i] = copy(*texts[i]);
+		*texts[i] = secret_copy(*texts[i]);
 	pthread_mutex_init(&pl->lock, NULL);
 	__atomic_store_n(at, pl, __ATOMIC_RELEASE);
 	return pl;
@@ -97,7 +98,7 @@ static void place_free(struct place *pl)
 	const char **texts[STORE_TEXTS];
 	store_texts(&pl->options, texts);
 	for (size_t i = 0; i < STORE_TEXTS; i++)
-		free((char *)(uintptr_t)*texts[i]);
+		secret_free((char *)(uintptr_t)*texts[i]);
 	for (int i = 0; i < STORE_RIGHTS; i++)
 		free(pl->missing[i]);
 	store_free(pl->store);
@@ -460,6 +461,19 @@ rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *from, 
 	if (p->running)
 		rights_begin(p);
 	return RC_OK;
+}
+
+void pipeline_store_stats(struct pipeline *p, struct store_stats *ret)
+{
+	*ret = (struct store_stats){ 0 };
+	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
+		struct store_stats one;
+		if (!__atomic_load_n(&pl->open, __ATOMIC_ACQUIRE))
+			continue;
+		store_get_stats(pl->store, &one);
+		for (size_t i = 0; i < sizeof one / sizeof(uint64_t); i++) /* all members are counters */
+			((uint64_t *)ret)[i] += ((const uint64_t *)&one)[i];
+	}
 }
 
 void pipeline_lakes(struct pipeline *p, void (*each)(void *ctx, const char *url, const char *error), void *ctx)

@@ -139,11 +139,6 @@ void pipeline_close(struct pipeline *p)
 	free(p);
 }
 
-struct store *pipeline_store(struct pipeline *p)
-{
-	return p->places->store;
-}
-
 struct wal *pipeline_wal(struct pipeline *p)
 {
 	return p->wal;

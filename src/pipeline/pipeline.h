@@ -64,7 +64,7 @@ rc_t pipeline_start(struct pipeline *p, struct err *reterr); /* the threads that
 void pipeline_stop(struct pipeline *p);                      /* waits for running commits; the log keeps the rest */
 void pipeline_close(struct pipeline *p);                     /* NULL is fine */
 AUTO_DEFINE(pipeline, pipeline_close)
-struct store *pipeline_store(struct pipeline *p); /* the lake's */
+void pipeline_store_stats(struct pipeline *p, struct store_stats *ret); /* of all its lakes */
 /* The store that a collection lives in, opened if it is the first question. What opening says: RC_IO, RC_UNSUPPORTED (a newer lake), … */
 rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store **ret, struct err *reterr);
 /* Other rules, at once. RC_CONFLICT: a collection in use would move to another place; nothing is changed. */

@@ -243,11 +243,11 @@ static void metrics_lake(void *ctx, const struct lake_state *s)
 	}
 }
 
-/* What the bucket was asked; a folder is asked nothing. */
-static void store_metrics(struct buf *b, struct store *store)
+/* What the buckets were asked; a folder is asked nothing. */
+static void store_metrics(struct buf *b, struct pipeline *p)
 {
 	struct store_stats st;
-	store_get_stats(store, &st);
+	pipeline_store_stats(p, &st);
 	buf_append_str(b, "# HELP hydrant_store_requests_total requests to the object store\n# TYPE hydrant_store_requests_total counter\n");
 	for (int i = 0; i < STORE_KINDS; i++)
 		buf_printf(b, "hydrant_store_requests_total{kind=\"%s\"} %llu\n", store_kind_names[i], (unsigned long long)st.requests[i]);
@@ -290,7 +290,7 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "queries_total", "counter", "SQL statements", (double)count_of(&s->queries));
 	metric(b, "searches_total", "counter", "searches", (double)count_of(&s->searches));
 	metric(b, "query_errors_total", "counter", "of queries, searches, replays", (double)count_of(&s->query_errors));
-	store_metrics(b, pipeline_store(s->pipeline));
+	store_metrics(b, s->pipeline);
 	pipeline_lake_states(s->pipeline, metrics_lake, &r);
 	pipeline_states(s->pipeline, metrics_one, &r);
 	http_respond_buf(req, 200, "text/plain; version=0.0.4", b, NULL, 0);
