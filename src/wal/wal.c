@@ -29,7 +29,7 @@ static struct wal *wal_new(const struct wal_options *options)
 	set_default(&o->spare_bytes, o->max_bytes / 8 > 4 * o->segment_bytes ? o->max_bytes / 8 : 4 * o->segment_bytes);
 	set_default(&o->key_hold_bytes, o->max_bytes / 4 < KEY_HOLD ? o->max_bytes / 4 : KEY_HOLD);
 	o->write_buffer_bytes = o->write_buffer_bytes ? o->write_buffer_bytes : (size_t)8 << 20;
-	o->index_max = clamp(o->index_max ? o->index_max : (size_t)256 << 10, 64, (size_t)1 << 28);
+	o->index_max = clamp(o->index_max ? o->index_max : (size_t)1 << 20, 64, (size_t)1 << 28);
 	o->key_window_us = o->key_window_us ? o->key_window_us : (int64_t)600 * 1000000;
 	o->key_max = clamp(o->key_max ? o->key_max : (size_t)4 << 20, 16, (size_t)1 << 28);
 	w->epoch = 1;

@@ -53,7 +53,7 @@ struct wal_options {
 	uint64_t collection_max_bytes; /* share of one collection's uncommitted records; default half of max_bytes */
 	uint64_t spare_bytes;          /* recycled files kept for reuse; default max_bytes / 8, at least 4 segments: what one commit lets go */
 	size_t write_buffer_bytes;     /* 8 MiB: appended and not yet written; a full buffer makes wal_append wait for the sync thread */
-	size_t index_max;              /* 256 K extents: memory bound of the per-collection index, which gets coarser beyond it */
+	size_t index_max;              /* 1 M extents: memory bound of the per-collection index, which gets coarser beyond it */
 	int64_t key_window_us;         /* 10 minutes: how long an idempotency key or an id that counts once is remembered */
 	size_t key_max;                /* 4 M of both; the oldest go first */
 	uint64_t key_hold_bytes;       /* default max_bytes / 4, at most 1 GiB (a start reads the log): segments needed only for young keys
