@@ -26,7 +26,7 @@ configure = if [ -f $(1)/build.ninja ]; then meson setup --reconfigure $(1) $(2)
 	else rm -rf $(1)/meson-private $(1)/meson-info; mkdir -p $(1); meson setup $(1) $(2) >$(1)/configure.log 2>&1; fi \
 	|| { tail -n 15 $(1)/configure.log; echo "hydrant: meson could not set up $(1): see $(1)/configure.log"; exit 1; }
 
-.PHONY: all release tests check asan tsan sim sim-mutants fuzz fuzz-coverage bench bench-units tidy format demo s3 deb install clean help
+.PHONY: all release tests check asan tsan sim sim-mutants fuzz fuzz-coverage bench bench-units tidy format demo s3 s3-load s3-many deb install clean help
 all: $(BUILD)/build.ninja
 	@if ninja -C $(BUILD) -t query hydrant >/dev/null 2>&1; then $(NINJA) -C $(BUILD) hydrant; else $(NINJA) -C $(BUILD); fi
 	@tools/fetch-duckdb $(BUILD) || true
@@ -115,6 +115,19 @@ s3: all
 	@tests/s3/servers.py prepare
 	@tools/check s3 $(S3_TESTS)
 
+# The long forms of two of them, 25 and 35 minutes: 1,000,000 events while every tenth request fails, then 12 GB into the log while the store is gone
+# for ten minutes; 1,000 collections with an event a second each. They print what they measured. S3_KINDS=radosgw, other sizes: see the tests.
+s3-load: all
+	@tools/bootstrap build sql check s3
+	@tools/test-venv
+	@S3_EVENTS=$${S3_EVENTS:-1000000} S3_GONE=$${S3_GONE:-600} TEST_SHOW=1 TEST_TIMEOUT=7200 HYDRANT=$(abspath $(BUILD)/hydrant) tests/run.sh s3_load
+
+s3-many: all
+	@tools/bootstrap build sql check s3
+	@tools/test-venv
+	@S3_MANY=$${S3_MANY:-1000} S3_MANY_SECONDS=$${S3_MANY_SECONDS:-1860} S3_MANY_INTERVAL=$${S3_MANY_INTERVAL:-900} TEST_SHOW=1 TEST_TIMEOUT=7200 \
+		HYDRANT=$(abspath $(BUILD)/hydrant) tests/run.sh s3_many
+
 # Whole nodes over a simulated disk, clock and object store: SEEDS=N; a failing seed prints its story (docs/durability.md).
 build-sim/build.ninja: $(ROOMS) tests/sim/meson.build
 	@tools/bootstrap build
@@ -161,6 +174,7 @@ help:
 	@echo "make check    unit and integration tests, ASan and UBSan, tidy: what CI runs"
 	@echo "make asan|tsan|fuzz|bench|tidy     one of them (FUZZ_SECONDS=10 a target); make fuzz-coverage"
 	@echo "make s3       the tests over real S3 servers on loopback: radosgw and versitygw; S3_TESTS=\"name...\""
+	@echo "make s3-load  s3-many   the long forms of two of them, about half an hour each; they print what they measured"
 	@echo "make release  build-release/hydrant: compiled twice, a tenth quicker; make install BUILD=build-release"
 	@echo "make deb      a Debian package of it in build-release/deb"
 	@echo "make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"

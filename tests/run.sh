@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs the tests that cross rooms: every executable tests/{integration,interop,crash,s3,sim}/*_test.{sh,py} against the real
 # binary. Each prints `ok NAME`, `not ok NAME: WHY` or `skip NAME: REASON` lines (tests/lib.sh, tests/lib.py).
-#   tests/run.sh [--results FILE] [NAME-PART...]      TEST_JOBS=2 at once, TEST_TIMEOUT=300 s each
+#   tests/run.sh [--results FILE] [NAME-PART...]      TEST_JOBS=2 at once, TEST_TIMEOUT=300 s each, TEST_SHOW=1 shows what they measured
 # Each runs in an empty folder of its own, in its own session, which is ended with it. In its environment: HYDRANT (the
 # program), HYDRANT_TESTS (this folder), HYDRANT_SHARED (the sample data, if there is any beside the checkout).
 # With HYDRANT_TEST_LAKE=s3://BUCKET/PREFIX (tests/s3/servers.py KIND tests/run.sh) the lakes of tests/{integration,interop} are in that bucket.
@@ -77,6 +77,7 @@ run_one() { # FILE NAME: runs one test file; its result lines go to $work/NAME.l
 			grep '^not ok' "$work/$name.lines" | sed 's/^/    /'
 			tail -n 40 "$work/$name.err" | sed 's/^/    | /'
 		fi
+		[ -z "${TEST_SHOW:-}" ] || grep -h '^# ' "$work/$name.out" "$work/$name.err" | sed 's/^# /    /'
 	} >"$work/$name.report"
 	cat "$work/$name.report"
 	chmod -R u+w "$dir" 2>/dev/null
