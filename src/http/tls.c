@@ -140,7 +140,8 @@ rc_t http_tls_load(const char *cert, const char *key, struct http_tls **ret, str
 	if (!t->ctx || !bio_method)
 		return err_set(reterr, RC_IO, "OpenSSL cannot be started: %s", ssl_reason());
 	SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
-	SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF |
+					    SSL_OP_CLEANSE_PLAINTEXT); /* heads have tokens */
 	SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF); /* tickets, and nothing kept here */
 	SSL_CTX_set_session_id_context(t->ctx, (const unsigned char *)"hydrant", 7);

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 import shutil
+import ssl
 import sys
 
 sys.path.insert(0, os.environ["HYDRANT_TESTS"])
@@ -72,7 +73,8 @@ def exercise(node):
         for path in ("/v1/collections", "/metrics", "/readyz", "/v1/nothing"):
             ask("GET", path, headers=headers)
     ask("POST", "/v1/collections/c/events", b"x" * 100, {"Content-Encoding": "gzip", **BEARER})
-    with socket.create_connection(("127.0.0.1", node.port)) as c:  # two in one packet, and one that is no request
+    with socket.create_connection(("localhost", node.port)) as plain:  # two in one packet, and one that is no request
+        c = node.tls.wrap_socket(plain, server_hostname="localhost") if node.tls else plain
         one = "GET /v1/collections HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % TOKEN
         c.sendall((one * 2 + "GET / HTTP/9.9\r\nAuthorization: Bearer %s\r\n\r\n" % TOKEN).encode())
         while piece := c.recv(65536):
@@ -111,11 +113,12 @@ def on_server(server):
         for env in ({}, {"AWS_ACCESS_KEY_ID": "NOBODY", "AWS_REGION": "canary-1"}):
             done = hydrant(*command, env=env)
             said.append((" ".join(command), done.stdout + done.stderr))
-    # a bucket that refuses the right secret of the wrong key: its words come back in errors
+    # over TLS, and with a bucket that refuses the right secret of the wrong key: its words come back in errors
     os.environ["AWS_ACCESS_KEY_ID"] = server.stranger.access
-    with Server(None, "--config", "canary.yaml", "--lake", lake + "2", "--data", data + "2", ready=60) as node:
+    tls = ssl.create_default_context(cafile="server.crt")
+    with Server(None, "--config", "tls.yaml", "--lake", lake + "2", "--data", data + "2", ready=60, tls=tls) as node:
         said += exercise(node)
-        equal(name + ": no canary in a core while the bucket refuses", held(canaries, dumped(node.process.pid)), [])
+        equal(name + ": no canary in a core over TLS, while the bucket refuses", held(canaries, dumped(node.process.pid)), [])
         node.kill()
     check(name + ": it was refused", any(b"answered 403" in text for _, text in said), [text[:200] for _, text in said[-8:]])
     equal(name + ": nor in answers, metrics, arguments, what commands say", held(canaries, said), [])
@@ -127,6 +130,10 @@ def on_server(server):
 
 with open("canary.yaml", "w") as f:
     f.write("commit_interval: 1s\ncommit_interval_idle: 1s\ntoken: ${HYDRANT_TOKEN}\n")
+with open("tls.yaml", "w") as f:
+    f.write(open("canary.yaml").read() + "tls: {cert: server.crt, key: server.key}\n")
+subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                "subjectAltName=DNS:localhost", "-keyout", "server.key", "-out", "server.crt"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 for kind in servers.KINDS:
     try:
         server = servers.start(kind)
