@@ -167,6 +167,7 @@ struct verify {
 	struct table *table;
 	const char *collection;
 	uint64_t files, rows, bytes, problems;
+	uint64_t left, left_bytes; /* by commits that were not finished */
 	struct hash128 hash;
 	struct progress bar;
 	uint64_t total_bytes;
@@ -209,6 +210,17 @@ static rc_t verify_file(void *ctx, const struct data_file *f, struct err *reterr
 	return RC_OK;
 }
 
+static rc_t verify_stray(void *ctx, const struct table_stray *s, struct err *reterr)
+{
+	struct verify *v = ctx;
+	(void)reterr;
+	if (s->foreign)
+		problem(v, "the file is foreign: no snapshot names it, and hydrant gives no such name; no query reads it, but whoever reads the folder does", s->path);
+	v->left += !s->foreign;
+	v->left_bytes += s->foreign ? 0 : s->size;
+	return RC_OK;
+}
+
 static rc_t verify_collection(struct pipeline *p, const char *collection, uint64_t *problems, struct err *reterr)
 {
 	struct verify v = { .collection = collection };
@@ -222,6 +234,9 @@ static rc_t verify_collection(struct pipeline *p, const char *collection, uint64
 	v.total_bytes = (uint64_t)bytes;
 	if (rc == RC_OK && v.table)
 		rc = table_files(v.table, INT32_MIN, INT32_MAX, verify_file, &v, reterr);
+	struct err err;
+	if (rc == RC_OK && v.table && table_strays(v.table, verify_stray, &v, &err) != RC_OK)
+		problem(&v, err.text, "table");
 	progress_end(&v.bar);
 	TRY(rc);
 	if ((uint64_t)records != v.rows)
@@ -235,6 +250,11 @@ static rc_t verify_collection(struct pipeline *p, const char *collection, uint64
 	printf("%s: %s %s in %llu %s (%s)%s%s%s, hash %s: %s\n", collection, rows, v.rows == 1 ? "event" : "events",
 	       (unsigned long long)v.files, v.files == 1 ? "file" : "files", size, log ? ", " : "",
 	       log ? hot_text : "", log ? " in the log" : "", hex, v.problems ? "NOT in order" : "in order");
+	if (v.left) {
+		format_bytes(v.left_bytes, size);
+		fprintf(stderr, "hydrant: %s: %llu %s (%s) that no snapshot names, of commits that were not finished, are not yet, or have expired; no query reads "
+				"them\n", collection, (unsigned long long)v.left, v.left == 1 ? "file" : "files", size);
+	}
 	*problems += v.problems;
 	return RC_OK;
 }
@@ -274,7 +294,8 @@ int cmd_verify(int argc, char **argv)
 {
 	int code;
 	struct command c = *command_find("verify");
-	c.help = "Restores every row of every file, recounts, and compares with what was counted and hashed when it was written.\n"
+	c.help = "Restores every row of every file, recounts, and compares with what was counted and hashed when it was written. Names each file that is\n"
+		 "missing or changed, and each in the collections' folders that is nobody's.\n"
 		 "Files are read directly, also while a server runs; the log is counted when no server holds it.";
 	const struct option_def defs[] = { { 0 } };
 	if (!options_parse(&c, &argc, argv, defs, 0, -1, &code))

@@ -40,13 +40,21 @@ static bool no_answer(rc_t rc, const struct err *err)
 	return rc == RC_IO && !err->sys_errno && (err->status == 0 || err->status >= 500);
 }
 
+/* The bucket; an object that is not there is RC_NOT_FOUND. */
+static bool is_gone(rc_t rc, const struct err *err)
+{
+	return rc == RC_IO && err->status == 404;
+}
+
 void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err)
 {
-	bool refused = rc != RC_OK && (store_refused(err) || no_answer(rc, err));
-	if (!is_bucket(pl) || (rc != RC_OK && !refused))
+	bool trouble = rc != RC_OK && (store_refused(err) || no_answer(rc, err) || is_gone(rc, err));
+	if (!is_bucket(pl) || (rc != RC_OK && !trouble))
 		return;
+	if (rc != RC_OK && is_gone(rc, err)) /* one made anew is no lake yet */
+		__atomic_store_n(&pl->open, false, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&p->look_lock);
-	if (p->looker_count && (refused || pl->unsettled))
+	if (p->looker_count && (trouble || pl->unsettled))
 		look_at(p, pl, soonest(pl));
 	pthread_mutex_unlock(&p->look_lock);
 }

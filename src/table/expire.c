@@ -1,5 +1,5 @@
 /* The sweep: files in the table's folder that no live metadata names go once they are older than a grace period. Nothing is deleted unless
- * every live snapshot's manifest list could be read; only names that hydrant or Iceberg writers give are touched. */
+ * every live snapshot's manifest list could be read; only names that hydrant or Iceberg writers give are touched. And who only wants to know. */
 #include <limits.h>
 
 #include "base/fault.h"
@@ -7,6 +7,7 @@
 #include "table/table_internal.h"
 
 #define DAY_US ((int64_t)24 * 3600 * 1000000)
+#define FRESH_US ((int64_t)60 * 1000000) /* a version this young may have been committed behind the one that was loaded */
 
 struct sweep {
 	struct table *t;
@@ -131,5 +132,82 @@ rc_t table_sweep(struct table *t, const struct table_keep *keep, uint64_t *ret_r
 	arena_free(&s.scratch);
 	if (rc == RC_OK && ret_removed)
 		*ret_removed = s.removed;
+	return rc;
+}
+
+/* ---- strays ---- */
+
+struct strays {
+	struct sweep sweep;
+	rc_t (*each)(void *ctx, const struct table_stray *s, struct err *reterr);
+	void *ctx;
+};
+
+/* A writer's data file: "<log>-<12 hex digits>-<number>.parquet" (pipeline/commit.c, build.c). */
+static bool is_data_name(const char *name)
+{
+	size_t n = strlen(name), at = n >= 8 ? n - 8 : 0, digits = 0;
+	if (!ends(name, ".parquet"))
+		return false;
+	while (at && name[at - 1] >= '0' && name[at - 1] <= '9') {
+		at--;
+		digits++;
+	}
+	return digits && at > 14 && name[at - 1] == '-' && name[at - 14] == '-' && strspn(name + at - 13, "0123456789abcdef") == 12;
+}
+
+/* By its name alone: one of ours, whether the table still needs it or not. */
+static bool is_own_name(const struct sweep *s, const char *path, int64_t mtime)
+{
+	const char *name = strrchr(path, '/');
+	name = name ? name + 1 : path;
+	if (!strncmp(path, "data/", 5))
+		return is_data_name(name);
+	if (strncmp(path, "metadata/", 9) != 0 || name != path + 9)
+		return false;
+	int64_t version = table_version_of(name);
+	if (version >= 0)
+		return version <= s->t->state.version || s->now - mtime < FRESH_US;
+	return !strcmp(path, HINT_PATH) || is_manifest_name(name);
+}
+
+/* Engines, and those who read folders, leave alone what begins so; some of it is ours. */
+static bool is_hidden(const char *path)
+{
+	const char *name = strrchr(path, '/');
+	name = name ? name + 1 : path;
+	return path[0] == '_' || name[0] == '_' || name[0] == '.';
+}
+
+/* Of our names, those that no manifest needs to name. */
+static bool is_kept(const char *path)
+{
+	return !strcmp(path, HINT_PATH) || (!strncmp(path, "metadata/", 9) && table_version_of(path + 9) >= 0);
+}
+
+static rc_t stray_one(void *ctx, const struct store_entry *e, struct err *reterr)
+{
+	struct strays *s = ctx;
+	struct table_stray stray = { .path = e->key + strlen(s->sweep.t->collection) + 1, .size = e->size };
+	if (e->is_folder || is_hidden(stray.path) || map_get(&s->sweep.live, slice_str(stray.path)))
+		return RC_OK;
+	stray.foreign = !is_own_name(&s->sweep, stray.path, e->mtime);
+	if (!stray.foreign && is_kept(stray.path))
+		return RC_OK;
+	return s->each(s->ctx, &stray, reterr);
+}
+
+rc_t table_strays(struct table *t, rc_t (*each)(void *ctx, const struct table_stray *s, struct err *reterr), void *ctx, struct err *reterr)
+{
+	static const struct table_keep with_data = { .data = true };
+	TRY(table_reload(t, NULL, reterr));
+	struct strays s = { .sweep = { .t = t, .keep = &with_data, .now = store_now(t->store) }, .each = each, .ctx = ctx };
+	map_init(&s.sweep.live);
+	arena_init(&s.sweep.scratch);
+	rc_t rc = mark_all(&s.sweep, reterr);
+	if (rc == RC_OK)
+		rc = store_list(t->store, t->collection, stray_one, &s, reterr);
+	map_free(&s.sweep.live);
+	arena_free(&s.sweep.scratch);
 	return rc;
 }

@@ -173,6 +173,15 @@ struct table_retired {
  * names some. */
 rc_t table_retire(struct table *t, int32_t before, struct table_retired *ret, struct err *reterr);
 
+/* What lies in the table's folder and is no part of it: no snapshot of the live metadata names it. */
+struct table_stray {
+	const char *path; /* relative to the table's folder */
+	uint64_t size;
+	bool foreign;     /* not even its name is one that hydrant gives; otherwise a commit left it that is not done, was never done, or has expired */
+};
+/* The table is reloaded; every manifest is read, the folder listed. Names that begin with _ or . are left alone, as engines do. */
+rc_t table_strays(struct table *t, rc_t (*each)(void *ctx, const struct table_stray *s, struct err *reterr), void *ctx, struct err *reterr);
+
 /* ---- For other engines ---- */
 
 enum table_ddl {

@@ -172,6 +172,66 @@ TEST(sweep_takes_orphans_after_their_grace_only)
 	teardown();
 }
 
+struct found {
+	unsigned foreign, left;
+};
+
+static rc_t found_one(void *ctx, const struct table_stray *s, struct err *reterr)
+{
+	struct found *f = ctx;
+	(void)reterr;
+	f->foreign += s->foreign;
+	f->left += !s->foreign;
+	return RC_OK;
+}
+
+static struct found strays(struct table *t)
+{
+	struct found f = { 0 };
+	if (table_strays(t, found_one, &f, &err) != RC_OK)
+		f.foreign = f.left = 1000;
+	return f;
+}
+
+TEST(strays_are_all_files_that_no_snapshot_names_and_foreign_those_that_nobody_would_write)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail");
+	AUTO(table) *u = NULL;
+	CHECK_OK(append_one(t, "n1", 0, 20000, 10, &err), err);
+	CHECK_OK(store_put(fx.lake, "trail/data/year=2026/month=01/day=01/n1-0.parquet", SLICE_LIT("x"), STORE_CREATE, &err), err);
+	CHECK_INT(strays(t).foreign + strays(t).left, 0);
+	static const char *const own[] = { "data/year=2026/month=01/day=01/abcdefgh-0000000000ff-12.parquet", "data/year=2026/month=01/day=02/file-0a-00ff00ff00ff-0.parquet",
+					   "metadata/0123-m7.avro", "metadata/snap-1-0-aa.avro" };
+	static const char *const harmless[] = { "data/year=2026/month=01/day=01/.n1.parquet.crc", "_shapes/12345678-000001", "data/_SUCCESS", "metadata/v900.metadata.json" };
+	static const char *const foreign[] = { "data/year=2026/month=01/day=01/part-0000.parquet", "data/x.csv", "data/abcdefgh-0000000000fg-1.parquet",
+					       "data/abcdefgh-0000000000ff-.parquet", "metadata/statistics.puffin", "notes.txt", "metadata/deeper/v1.metadata.json" };
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+		AUTO_MEM char *key = table_key(t, own[i]);
+		CHECK_OK(store_put(fx.lake, key, SLICE_LIT("x"), STORE_CREATE, &err), err);
+		struct found f = strays(t);
+		CHECK(f.left == i + 1 && !f.foreign);
+	}
+	for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++) {
+		AUTO_MEM char *key = table_key(t, harmless[i]);
+		CHECK_OK(store_put(fx.lake, key, SLICE_LIT("x"), STORE_CREATE, &err), err);
+		struct found f = strays(t);
+		CHECK(f.left == sizeof own / sizeof *own && !f.foreign);
+	}
+	fx.clock_offset = 5 * 60 * (int64_t)1000000; /* nobody commits v900 any more */
+	struct found f = strays(t);
+	CHECK_INT(f.foreign, 1);
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+		AUTO_MEM char *key = table_key(t, foreign[i]);
+		CHECK_OK(store_put(fx.lake, key, SLICE_LIT("x"), STORE_CREATE, &err), err);
+		f = strays(t);
+		CHECK(f.left == sizeof own / sizeof *own && f.foreign == i + 2);
+	}
+	CHECK_OK(table_open(fx.lake, "trail", &u, &err), err);
+	CHECK_INT(look_at(u, INT32_MIN, INT32_MAX).files, 1);
+	teardown();
+}
+
 TEST(sweep_deletes_nothing_when_it_cannot_see_all)
 {
 	CHECK(setup());
