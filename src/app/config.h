@@ -53,6 +53,8 @@ struct config {
 rc_t config_read(const char *path, struct config **ret, struct err *reterr);
 void config_free(struct config *c);
 AUTO_DEFINE(config, config_free)
+/* What it says of how to reach a lake; NULL: nothing, or there is no file. */
+const struct store_options *config_store(const struct config *c, const char *url);
 /* What the file cannot say alone: files that are not there, a pair that does not fit, settings that contradict each other. Adds to problems. */
 void config_check(struct config *c);
 void config_problem(struct config *c, size_t line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -86,7 +86,7 @@ static rc_t apply_rules(struct pipeline *p, const struct config *c, struct err *
 							 .file_bytes = (uint64_t)c->flat.file_bytes,
 							 .commit_busy_us = c->flat.commit_busy_us,
 							 .commit_idle_us = c->flat.commit_idle_us };
-	return pipeline_set_rules(p, rules, c->rule_count + 1, reterr);
+	return pipeline_set_rules(p, config_store(c, settings.lake), rules, c->rule_count + 1, reterr);
 }
 
 static rc_t judge(struct config *c, const char *listen, const char *token, struct err *reterr)
@@ -130,7 +130,7 @@ void serve_reload(struct server *s, struct pipeline *p, const char *listen, cons
 	struct err err;
 	notify_reloading();
 	if (reload(s, p, listen, url, &err) == RC_OK)
-		log_info("%s was read again: tokens, certificate and the collections' settings are new", settings.config);
+		log_info("%s was read again: tokens, certificate, keys of buckets and the collections' settings are new", settings.config);
 	else
 		log_error("the settings were not read again, all stays as it was: %s", err.text);
 	notify_ready(url);

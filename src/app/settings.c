@@ -143,7 +143,11 @@ int settings_take(int *argc, char **argv)
 
 const struct store_options *settings_store(const char *url)
 {
-	const struct config *c = settings.file;
+	return config_store(settings.file, url);
+}
+
+const struct store_options *config_store(const struct config *c, const char *url)
+{
 	for (size_t i = 0; c && i < c->lake_count; i++)
 		if (c->lakes[i].place.url && !strcmp(c->lakes[i].place.url, url))
 			return &c->lakes[i].place.store;

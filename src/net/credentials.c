@@ -13,6 +13,7 @@
 #define SOURCES_MAX 12                            /* profiles behind each other */
 #define REFRESH_BEFORE_US ((int64_t)5 * 60 * 1000000)  /* asked for anew so long before they expire */
 #define REFRESH_URGENT_US ((int64_t)60 * 1000000)      /* from here on nobody goes on with the old ones if there can be new ones */
+#define FILES_LOOK_US ((int64_t)5 * 1000000)      /* between two looks whether the profile files have changed */
 #define RETRY_AFTER_US ((int64_t)20 * 1000000)         /* a source that failed while old keys serve is left alone for so long */
 
 enum kind { FROM_KEYS, FROM_ENVIRONMENT, FROM_PROCESS, FROM_ROLE, FROM_WEB, FROM_CONTAINER, FROM_INSTANCE };
@@ -26,12 +27,26 @@ struct source {
 	int base;               /* FROM_ROLE: whose keys assume it */
 };
 
-struct aws_credentials {
-	char *region, *sts_url, *ca_file;
+/* Who we are, found out once. */
+struct chain {
 	struct source sources[SOURCES_MAX];
 	int count;              /* the last one is asked */
+	bool from_files;        /* the profile files were looked into, … */
+	uint64_t stamp;         /* … as they were then */
+};
+
+/* The options that say who we are, owned. */
+struct given {
+	char *access_key, *secret_key, *session_token, *profile, *role_arn, *external_id;
+};
+
+struct aws_credentials {
+	char *region, *sts_url, *ca_file;
 	pthread_mutex_t lock;   /* of what follows */
-	pthread_mutex_t refresh; /* held by who asks; before lock */
+	pthread_mutex_t refresh; /* held by who asks, and by who changes chain or given; before lock */
+	struct chain chain;
+	struct given given;
+	int64_t files_at;       /* clock_mono_us: not looked at before; atomic */
 	struct aws_keys now;
 	int64_t not_before;     /* after a failure */
 };
@@ -58,7 +73,7 @@ static void keys_copy(struct aws_keys *to, const struct aws_keys *from)
 
 /* ---- the chain ---- */
 
-static rc_t add(struct aws_credentials *c, const struct source *s, struct err *reterr)
+static rc_t add(struct chain *c, const struct source *s, struct err *reterr)
 {
 	if (c->count == SOURCES_MAX)
 		return err_set(reterr, RC_INVALID, "the AWS profiles name each other as source_profile without an end");
@@ -66,7 +81,7 @@ static rc_t add(struct aws_credentials *c, const struct source *s, struct err *r
 	return RC_OK;
 }
 
-static rc_t add_keys(struct aws_credentials *c, const char *access, const char *secret, const char *token, const char *where,
+static rc_t add_keys(struct chain *c, const char *access, const char *secret, const char *token, const char *where,
 		     struct err *reterr)
 {
 	if (!access || !*access || !secret || !*secret)
@@ -102,11 +117,11 @@ static unsigned duration_of(const char *text)
 	return v >= 900 && v <= 43200 ? (unsigned)v : 0;
 }
 
-static rc_t add_profile(struct aws_credentials *c, const struct aws_profiles *p, const char *name, bool keys_only, bool *ret_found,
+static rc_t add_profile(struct chain *c, const struct aws_profiles *p, const char *name, bool keys_only, bool *ret_found,
 			struct err *reterr);
 
 /* credential_source: who assumes the profile's role. */
-static rc_t add_named_source(struct aws_credentials *c, const char *profile, const char *source, struct err *reterr)
+static rc_t add_named_source(struct chain *c, const char *profile, const char *source, struct err *reterr)
 {
 	struct source s = { 0 };
 	if (!strcmp(source, "Environment"))
@@ -120,7 +135,7 @@ static rc_t add_named_source(struct aws_credentials *c, const char *profile, con
 	return add(c, &s, reterr);
 }
 
-static rc_t add_profile_role(struct aws_credentials *c, const struct aws_profiles *p, const char *name, const char *role, struct err *reterr)
+static rc_t add_profile_role(struct chain *c, const struct aws_profiles *p, const char *name, const char *role, struct err *reterr)
 {
 	const char *from = aws_profile_get(p, name, "source_profile"), *source = aws_profile_get(p, name, "credential_source");
 	const char *token_file = aws_profile_get(p, name, "web_identity_token_file");
@@ -157,7 +172,7 @@ static rc_t add_profile_role(struct aws_credentials *c, const struct aws_profile
 
 /* What a profile says. keys_only: a role that names itself as its source. Bounded by SOURCES_MAX: each level adds a source on its way back,
  * and one that goes down is counted by `depth`. */
-static rc_t add_profile(struct aws_credentials *c, const struct aws_profiles *p, const char *name, bool keys_only, bool *ret_found,
+static rc_t add_profile(struct chain *c, const struct aws_profiles *p, const char *name, bool keys_only, bool *ret_found,
 			struct err *reterr)
 {
 	const char *role = keys_only ? NULL : aws_profile_get(p, name, "role_arn");
@@ -195,7 +210,7 @@ static rc_t check_loop(const struct aws_profiles *p, const char *name, struct er
 	return err_set(reterr, RC_INVALID, "AWS profile %s: its source_profile chain has no end", name);
 }
 
-static rc_t add_surroundings(struct aws_credentials *c, struct err *reterr)
+static rc_t add_surroundings(struct chain *c, struct err *reterr)
 {
 	struct source s = { .kind = FROM_INSTANCE };
 	if (has_container())
@@ -205,7 +220,7 @@ static rc_t add_surroundings(struct aws_credentials *c, struct err *reterr)
 	return add(c, &s, reterr);
 }
 
-static rc_t find_base(struct aws_credentials *c, const struct aws_credentials_options *o, const struct aws_profiles *p, struct err *reterr)
+static rc_t find_base(struct chain *c, const struct aws_credentials_options *o, const struct aws_profiles *p, struct err *reterr)
 {
 	const char *name = aws_profile_name(o->profile);
 	bool named = o->profile && *o->profile, found = false;
@@ -216,6 +231,7 @@ static rc_t find_base(struct aws_credentials *c, const struct aws_credentials_op
 		c->sources[0].kind = FROM_ENVIRONMENT;
 		return RC_OK;
 	}
+	c->from_files = true;
 	if (strcmp(name, "default") != 0 && !aws_profile_exists(p, name))
 		return err_set(reterr, RC_INVALID, "there is no AWS profile %s in the configuration files (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE)",
 			       name);
@@ -244,34 +260,8 @@ static char *sts_url(const struct aws_credentials_options *o, const char *region
 	return mem_printf("https://sts.%s.amazonaws.com%s/", region, strncmp(region, "cn-", 3) ? "" : ".cn");
 }
 
-rc_t aws_credentials_new(const struct aws_credentials_options *o, struct aws_credentials **ret, struct err *reterr)
+static void chain_clear(struct chain *c)
 {
-	AUTO(aws_profiles) *p = NULL;
-	TRY(aws_profiles_open(&p, reterr));
-	AUTO(aws_credentials) *c = NEW(struct aws_credentials);
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_mutex_init(&c->refresh, NULL);
-	c->region = mem_strdup(o->region && *o->region ? o->region : "us-east-1");
-	c->sts_url = sts_url(o, c->region);
-	c->ca_file = copy(o->ca_file);
-	TRY(find_base(c, o, p, reterr));
-	if (o->role_arn && *o->role_arn && c->count) {
-		struct source s = { .kind = FROM_ROLE,
-				    .role_arn = copy(o->role_arn),
-				    .external_id = secret_copy(o->external_id),
-				    .session_name = session_name(NULL),
-				    .base = c->count - 1 };
-		TRY(add(c, &s, reterr));
-	}
-	*ret = c;
-	c = NULL;
-	return RC_OK;
-}
-
-void aws_credentials_free(struct aws_credentials *c)
-{
-	if (!c)
-		return;
 	for (int i = 0; i < c->count; i++) {
 		struct source *s = &c->sources[i];
 		aws_keys_clear(&s->keys);
@@ -281,6 +271,69 @@ void aws_credentials_free(struct aws_credentials *c)
 		free(s->session_name);
 		free(s->token_file);
 	}
+	*c = (struct chain){ 0 };
+}
+
+/* On failure *ret is empty. */
+static rc_t chain_find(const struct aws_credentials_options *o, struct chain *ret, struct err *reterr)
+{
+	uint64_t stamp = aws_profiles_stamp(); /* before they are read: what changes meanwhile is read again */
+	AUTO(aws_profiles) *p = NULL;
+	*ret = (struct chain){ 0 };
+	TRY(aws_profiles_open(&p, reterr));
+	ret->stamp = stamp;
+	rc_t rc = find_base(ret, o, p, reterr);
+	if (rc == RC_OK && o->role_arn && *o->role_arn && ret->count) {
+		struct source s = { .kind = FROM_ROLE,
+				    .role_arn = copy(o->role_arn),
+				    .external_id = secret_copy(o->external_id),
+				    .session_name = session_name(NULL),
+				    .base = ret->count - 1 };
+		rc = add(ret, &s, reterr);
+	}
+	if (rc != RC_OK)
+		chain_clear(ret);
+	return rc;
+}
+
+static void given_clear(struct given *g)
+{
+	secret_free(g->access_key);
+	secret_free(g->secret_key);
+	secret_free(g->session_token);
+	free(g->profile);
+	free(g->role_arn);
+	secret_free(g->external_id);
+	*g = (struct given){ 0 };
+}
+
+static struct given given_copy(const struct aws_credentials_options *o)
+{
+	return (struct given){ secret_copy(o->access_key), secret_copy(o->secret_key), secret_copy(o->session_token), copy(o->profile), copy(o->role_arn),
+			       secret_copy(o->external_id) };
+}
+
+rc_t aws_credentials_new(const struct aws_credentials_options *o, struct aws_credentials **ret, struct err *reterr)
+{
+	AUTO(aws_credentials) *c = NEW(struct aws_credentials);
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->refresh, NULL);
+	c->region = mem_strdup(o->region && *o->region ? o->region : "us-east-1");
+	c->sts_url = sts_url(o, c->region);
+	c->ca_file = copy(o->ca_file);
+	c->given = given_copy(o);
+	TRY(chain_find(o, &c->chain, reterr));
+	*ret = c;
+	c = NULL;
+	return RC_OK;
+}
+
+void aws_credentials_free(struct aws_credentials *c)
+{
+	if (!c)
+		return;
+	chain_clear(&c->chain);
+	given_clear(&c->given);
 	aws_keys_clear(&c->now);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->refresh);
@@ -288,6 +341,50 @@ void aws_credentials_free(struct aws_credentials *c)
 	free(c->sts_url);
 	free(c->ca_file);
 	free(c);
+}
+
+/* ---- changing ---- */
+
+/* Under refresh. Takes the chain over. */
+static void chain_set(struct aws_credentials *c, struct chain *fresh)
+{
+	pthread_mutex_lock(&c->lock);
+	struct chain old = c->chain;
+	c->chain = *fresh;
+	aws_keys_clear(&c->now);
+	c->not_before = 0;
+	pthread_mutex_unlock(&c->lock);
+	chain_clear(&old);
+}
+
+rc_t aws_credentials_renew(struct aws_credentials *c, const struct aws_credentials_options *o, struct err *reterr)
+{
+	struct chain fresh;
+	TRY(chain_find(o, &fresh, reterr));
+	pthread_mutex_lock(&c->refresh);
+	given_clear(&c->given);
+	c->given = given_copy(o);
+	chain_set(c, &fresh);
+	pthread_mutex_unlock(&c->refresh);
+	return RC_OK;
+}
+
+/* The profile files again, if they have changed; half-written ones stay unread until they make sense. Whoever asks meanwhile does it for us. True
+ * if they say something else. */
+static bool look_at_files(struct aws_credentials *c, bool at_once)
+{
+	if ((!at_once && clock_mono_us() < __atomic_load_n(&c->files_at, __ATOMIC_RELAXED)) || pthread_mutex_trylock(&c->refresh) != 0)
+		return false;
+	__atomic_store_n(&c->files_at, clock_mono_us() + FILES_LOOK_US, __ATOMIC_RELAXED);
+	const struct given *g = &c->given;
+	struct aws_credentials_options o = { .access_key = g->access_key, .secret_key = g->secret_key, .session_token = g->session_token,
+					     .profile = g->profile, .role_arn = g->role_arn, .external_id = g->external_id };
+	struct chain fresh;
+	bool changed = c->chain.from_files && aws_profiles_stamp() != c->chain.stamp && chain_find(&o, &fresh, NULL) == RC_OK;
+	if (changed)
+		chain_set(c, &fresh);
+	pthread_mutex_unlock(&c->refresh);
+	return changed;
 }
 
 /* ---- asking ---- */
@@ -309,7 +406,7 @@ static rc_t ask_role(struct aws_credentials *c, const struct source *s, struct a
 /* A source's base comes before it: the depth is at most SOURCES_MAX. */
 static rc_t ask(struct aws_credentials *c, int index, struct aws_keys *ret, struct err *reterr)
 {
-	const struct source *s = &c->sources[index];
+	const struct source *s = &c->chain.sources[index];
 	switch (s->kind) {
 	case FROM_KEYS:
 	case FROM_ENVIRONMENT:
@@ -346,7 +443,7 @@ static rc_t refresh(struct aws_credentials *c, struct aws_keys *ret, struct err 
 {
 	struct aws_keys fresh = { 0 };
 	struct err e = { 0 };
-	rc_t rc = ask(c, c->count - 1, &fresh, &e);
+	rc_t rc = ask(c, c->chain.count - 1, &fresh, &e);
 	pthread_mutex_lock(&c->lock);
 	if (rc == RC_OK) {
 		aws_keys_clear(&c->now);
@@ -365,9 +462,20 @@ static rc_t refresh(struct aws_credentials *c, struct aws_keys *ret, struct err 
 	return rc;
 }
 
+static int chain_count(struct aws_credentials *c, enum kind *ret_last)
+{
+	pthread_mutex_lock(&c->lock);
+	int count = c->chain.count;
+	if (count && ret_last)
+		*ret_last = c->chain.sources[count - 1].kind;
+	pthread_mutex_unlock(&c->lock);
+	return count;
+}
+
 rc_t aws_credentials_get(struct aws_credentials *c, struct aws_keys *ret, struct err *reterr)
 {
-	if (!c->count)
+	look_at_files(c, false);
+	if (!chain_count(c, NULL))
 		return err_set(reterr, RC_NOT_FOUND,
 			       "there are no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is given");
 	if (take_valid(c, REFRESH_BEFORE_US, ret))
@@ -384,14 +492,13 @@ rc_t aws_credentials_get(struct aws_credentials *c, struct aws_keys *ret, struct
 
 bool aws_credentials_expired(struct aws_credentials *c, const char *access_key)
 {
-	if (!c->count)
-		return false;
-	enum kind kind = c->sources[c->count - 1].kind;
-	if (kind == FROM_KEYS || kind == FROM_ENVIRONMENT)
+	enum kind kind = FROM_KEYS;
+	bool changed = look_at_files(c, true);
+	if (!chain_count(c, &kind))
 		return false;
 	pthread_mutex_lock(&c->lock);
-	bool changed = !c->now.access_key || strcmp(c->now.access_key, access_key) != 0;
-	if (!changed) {
+	changed |= c->now.access_key && strcmp(c->now.access_key, access_key) != 0; /* somebody was first */
+	if (!changed && kind != FROM_KEYS && kind != FROM_ENVIRONMENT) {
 		aws_keys_clear(&c->now);
 		changed = true;
 	}

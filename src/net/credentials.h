@@ -6,7 +6,8 @@
  * and, with role_arn, AssumeRole on top of what was found.
  *
  * Promise: the first of them that is configured is it: an error of it is reported, not passed over. Temporary keys are asked for anew before
- *   they expire; while that fails the old ones serve to their end. Every source has a time limit. Keys are zeroed when freed, and no key, token
+ *   they expire; while that fails the old ones serve to their end. Profile files that change are read again, within seconds, or as soon as a server
+ *   refuses the keys that were in them. Every source has a time limit. Keys are zeroed when freed, and no key, token
  *   or answer of a source stands in an error's text.
  * Not promised: SSO (RC_UNSUPPORTED, saying what to do), instance metadata v1.
  * Ownership: strings are copied.
@@ -43,7 +44,9 @@ void aws_credentials_free(struct aws_credentials *c);
 AUTO_DEFINE(aws_credentials, aws_credentials_free)
 /* A copy of valid keys. RC_NOT_FOUND: nothing is configured anywhere; RC_IO, with the status of who refused. */
 rc_t aws_credentials_get(struct aws_credentials *c, struct aws_keys *ret, struct err *reterr);
-/* A server said that these keys have expired: the next get asks anew, unless somebody has meanwhile. True if that can help. */
+/* Other parameters from now on: keys, profile, role and external id of *o; the rest stays. What was given out serves on. On failure nothing changes. */
+rc_t aws_credentials_renew(struct aws_credentials *c, const struct aws_credentials_options *o, struct err *reterr);
+/* A server said that it does not take these keys, or that they have expired: the next get asks anew, unless somebody has meanwhile. True if that can help. */
 bool aws_credentials_expired(struct aws_credentials *c, const char *access_key);
 
 #endif

@@ -257,4 +257,48 @@ TEST(credentials_are_fresh_before_they_expire_and_old_ones_serve_to_their_end)
 	CHECK(!aws_credentials_expired(fixed, "A"));
 }
 
+/* The keys that are given now, "access/secret"; "" if there are none. */
+static const char *now(struct aws_credentials *c)
+{
+	static char text[64];
+	struct aws_keys k = { 0 };
+	text[0] = 0;
+	if (aws_credentials_get(c, &k, &err) == RC_OK)
+		snprintf(text, sizeof text, "%s/%s", k.access_key, k.secret_key);
+	aws_keys_clear(&k);
+	return text;
+}
+
+TEST(credentials_follow_the_profile_files_once_the_server_refuses_the_old_keys)
+{
+	CHECK(setup("[default]\naws_access_key_id = A\naws_secret_access_key = one\n", ""));
+	AUTO(aws_credentials) *c = NULL;
+	CHECK_OK(aws_credentials_new(&(struct aws_credentials_options){ 0 }, &c, &err), err);
+	CHECK_STR(now(c), "A/one");
+	CHECK(!aws_credentials_expired(c, "A")); /* nothing has changed: asking again is of no use */
+	AUTO_MEM char *half = file_with("credentials", "[default]\naws_access_key_id = B\n");
+	CHECK(!aws_credentials_expired(c, "A")); /* a file being written makes no sense yet */
+	CHECK_STR(now(c), "A/one");
+	AUTO_MEM char *whole = file_with("credentials", "[default]\naws_access_key_id = B\naws_secret_access_key = two\n");
+	CHECK(aws_credentials_expired(c, "A"));
+	CHECK_STR(now(c), "B/two");
+	CHECK(aws_credentials_expired(c, "A")); /* by another who still had the old ones */
+	CHECK(!aws_credentials_expired(c, "B"));
+	AUTO_MEM char *secret = file_with("credentials", "[default]\naws_access_key_id = B\naws_secret_access_key = three\n");
+	CHECK(aws_credentials_expired(c, "B"));
+	CHECK_STR(now(c), "B/three");
+}
+
+TEST(credentials_are_renewed_as_a_whole_or_not_at_all)
+{
+	CHECK(setup("", ""));
+	AUTO(aws_credentials) *c = NULL;
+	CHECK_OK(aws_credentials_new(&(struct aws_credentials_options){ .access_key = "A", .secret_key = "one" }, &c, &err), err);
+	CHECK_STR(now(c), "A/one");
+	CHECK_RC(aws_credentials_renew(c, &(struct aws_credentials_options){ .access_key = "B" }, &err), RC_INVALID);
+	CHECK_STR(now(c), "A/one");
+	CHECK_OK(aws_credentials_renew(c, &(struct aws_credentials_options){ .access_key = "B", .secret_key = "two" }, &err), err);
+	CHECK_STR(now(c), "B/two");
+}
+
 TEST_MAIN()

@@ -91,14 +91,37 @@ static void parse(struct aws_profiles *p, struct slice text, bool from_credentia
 	}
 }
 
-static rc_t read_file(struct aws_profiles *p, const char *variable, const char *name, bool from_credentials, struct err *reterr)
+/* NULL: nobody says. Caller frees. */
+static char *path_of(const char *variable, const char *name)
 {
 	const char *set = getenv(variable), *home = getenv("HOME");
 	if ((!set || !*set) && (!home || !*home))
+		return NULL;
+	return set && *set && set[0] != '~' ? mem_strdup(set)
+	       : set && *set                ? mem_printf("%s%s", home ? home : "", set + 1)
+					    : mem_printf("%s/.aws/%s", home, name);
+}
+
+uint64_t aws_profiles_stamp(void)
+{
+	static const char *const files[][2] = { { "AWS_SHARED_CREDENTIALS_FILE", "credentials" }, { "AWS_CONFIG_FILE", "config" } };
+	uint64_t stamp = 0;
+	for (size_t i = 0; i < 2; i++) {
+		AUTO_MEM char *path = path_of(files[i][0], files[i][1]);
+		uint64_t size = 0;
+		int64_t mtime = 0;
+		if (path)
+			file_stat(path, &size, &mtime, NULL, NULL);
+		stamp = (stamp ^ size ^ (uint64_t)mtime << 8) * 0x9e3779b97f4a7c15u;
+	}
+	return stamp;
+}
+
+static rc_t read_file(struct aws_profiles *p, const char *variable, const char *name, bool from_credentials, struct err *reterr)
+{
+	AUTO_MEM char *path = path_of(variable, name);
+	if (!path)
 		return RC_OK;
-	AUTO_MEM char *path = set && *set && set[0] != '~' ? mem_strdup(set)
-			      : set && *set                ? mem_printf("%s%s", home ? home : "", set + 1)
-							   : mem_printf("%s/.aws/%s", home, name);
 	struct buf text;
 	buf_init(&text, FILE_MAX);
 	struct err e = { 0 };

@@ -7,6 +7,8 @@
 #ifndef NET_PROFILE_H
 #define NET_PROFILE_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -14,6 +16,8 @@ struct aws_profiles;
 rc_t aws_profiles_open(struct aws_profiles **ret, struct err *reterr);
 void aws_profiles_free(struct aws_profiles *p);
 AUTO_DEFINE(aws_profiles, aws_profiles_free)
+/* Changes when one of the files does (by size and time of change). */
+uint64_t aws_profiles_stamp(void);
 /* Is there a section for it in either file? */
 bool aws_profile_exists(const struct aws_profiles *p, const char *profile);
 /* NULL: not set. Lives as long as p. */

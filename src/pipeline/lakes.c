@@ -61,14 +61,22 @@ static void store_texts(struct store_options *o, const char **ret[STORE_TEXTS])
 	memcpy(ret, list, sizeof list);
 }
 
-static bool same_place(const struct place *a, const char *url, const struct store_options *options)
+/* Those of them that say who asks, and not where. */
+static bool is_about_who(size_t text)
+{
+	static const bool who[STORE_TEXTS] = { false, false, true, true, false, true, true, true, true };
+	return who[text];
+}
+
+/* who: by the same credentials, too. */
+static bool same_place(const struct place *a, const char *url, const struct store_options *options, bool who)
 {
 	struct store_options x = a->options, y = options ? *options : (struct store_options){ 0 };
 	const char **in[STORE_TEXTS], **on[STORE_TEXTS];
 	store_texts(&x, in);
 	store_texts(&y, on);
 	for (size_t i = 0; i < STORE_TEXTS; i++)
-		if (strcmp(*in[i] ? *in[i] : "", *on[i] ? *on[i] : "") != 0)
+		if ((who || !is_about_who(i)) && strcmp(*in[i] ? *in[i] : "", *on[i] ? *on[i] : "") != 0)
 			return false;
 	return !strcmp(a->url, url) && x.owner_full_control == y.owner_full_control && x.addressing == y.addressing && x.cache_bytes == y.cache_bytes;
 }
@@ -78,7 +86,7 @@ static struct place *place_get(struct pipeline *p, const char *url, const struct
 {
 	struct place **at = &p->places;
 	for (; *at; at = &(*at)->next)
-		if (same_place(*at, url, options))
+		if (same_place(*at, url, options, true))
 			return *at;
 	struct place *pl = NEW(struct place);
 	const char **texts[STORE_TEXTS];
@@ -360,23 +368,70 @@ rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store 
 	return place_open(p, pl, ret, reterr);
 }
 
-static struct rule *rules_make(struct pipeline *p, const struct collection_rule *from, size_t count)
+/* The place that the rule of this pattern names now, if the new one differs from it in its credentials alone. */
+static struct place *same_rules_place(struct pipeline *p, const struct collection_rule *rule)
+{
+	for (size_t i = 0; i < p->rule_count; i++)
+		if (p->rules[i].place && !strcmp(p->rules[i].pattern, rule->pattern) && same_place(p->rules[i].place, rule->url, rule->store, false))
+			return p->rules[i].place;
+	return NULL;
+}
+
+/* ret_renewed: NULL, or count members: the places that get other credentials. */
+static struct rule *rules_make(struct pipeline *p, const struct collection_rule *from, size_t count, struct place **ret_renewed)
 {
 	struct rule *rules = mem_zalloc(count, sizeof *rules);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		if (from[i].id_field)
 			__atomic_store_n(&p->ids_declared, true, __ATOMIC_RELAXED);
-	for (size_t i = 0; i < count; i++)
+		struct place *pl = from[i].url && ret_renewed ? same_rules_place(p, &from[i]) : NULL;
+		if (pl && !same_place(pl, from[i].url, from[i].store, true))
+			ret_renewed[i] = pl;
 		rules[i] = (struct rule){
 			.pattern = mem_strdup(from[i].pattern),
 			.time_field = copy(from[i].time_field),
 			.id_field = copy(from[i].id_field),
-			.place = from[i].url ? place_get(p, from[i].url, from[i].store) : NULL,
+			.place = pl ? pl : from[i].url ? place_get(p, from[i].url, from[i].store) : NULL,
 			.file_bytes = from[i].file_bytes,
 			.commit_busy_us = from[i].commit_busy_us,
 			.commit_idle_us = from[i].commit_idle_us,
 		};
+	}
 	return rules;
+}
+
+/* Other credentials for the place, at once. */
+static rc_t place_renew(struct pipeline *p, struct place *pl, const struct store_options *options, struct err *reterr)
+{
+	struct store_options fresh = options ? *options : (struct store_options){ 0 };
+	const char **to[STORE_TEXTS], **from[STORE_TEXTS];
+	pthread_mutex_lock(&pl->lock);
+	rc_t rc = pl->store ? store_renew(pl->store, &fresh, reterr) : RC_OK;
+	store_texts(&pl->options, to);
+	store_texts(&fresh, from);
+	for (size_t i = 0; i < STORE_TEXTS && rc == RC_OK; i++) {
+		if (!is_about_who(i))
+			continue;
+		secret_free((char *)(uintptr_t)*to[i]);
+		*to[i] = secret_copy(*from[i]);
+	}
+	pl->again_at = 0;
+	pthread_mutex_unlock(&pl->lock);
+	if (rc == RC_OK)
+		log_info("%s is asked with other credentials from now on", pl->url);
+	rights_look(p, pl);
+	return rc;
+}
+
+static rc_t renew_all(struct pipeline *p, const struct store_options *lake, const struct collection_rule *from, size_t count, struct place **renewed,
+		      struct err *reterr)
+{
+	if (!same_place(p->places, p->places->url, lake, true) && same_place(p->places, p->places->url, lake, false))
+		TRY(place_renew(p, p->places, lake, reterr));
+	for (size_t i = 0; i < count; i++)
+		if (renewed[i] && !same_place(renewed[i], from[i].url, from[i].store, true)) /* another rule may have done it */
+			TRY(place_renew(p, renewed[i], from[i].store, reterr));
+	return RC_OK;
 }
 
 static void note_shortest(struct pipeline *p, const struct collection_rule *rules, size_t count)
@@ -397,7 +452,7 @@ void lakes_init(struct pipeline *p)
 	note_shortest(p, p->opts.rules, p->opts.rule_count);
 	place_get(p, p->opts.lake, p->opts.store);
 	p->opts.store = NULL; /* the caller's */
-	p->rules = rules_make(p, p->opts.rules, p->opts.rule_count);
+	p->rules = rules_make(p, p->opts.rules, p->opts.rule_count, NULL);
 	p->rule_count = p->opts.rule_count;
 	p->opts.rules = NULL;
 }
@@ -424,31 +479,36 @@ struct collection **known_collections(struct pipeline *p, size_t *ret_count)
 	return list;
 }
 
-rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *from, size_t count, struct err *reterr)
+rc_t pipeline_set_rules(struct pipeline *p, const struct store_options *lake, const struct collection_rule *from, size_t count, struct err *reterr)
 {
 	size_t known;
 	AUTO_MEM struct collection **list = known_collections(p, &known);
+	AUTO_MEM struct place **renewed = mem_zalloc(count, sizeof *renewed);
 	const char *moved = NULL;
 	pthread_mutex_lock(&p->rules_lock);
-	struct rule *rules = rules_make(p, from, count);
+	struct rule *rules = rules_make(p, from, count, renewed);
 	for (size_t i = 0; i < known && !moved; i++) {
 		const struct rule *was = rule_of(p->rules, p->rule_count, list[i]->name), *is = rule_of(rules, count, list[i]->name);
 		struct place *a = was && was->place ? was->place : p->places, *b = is && is->place ? is->place : p->places;
 		moved = a != b ? list[i]->name : NULL;
 	}
-	struct rule *old = moved ? rules : p->rules;
-	size_t old_count = moved ? count : p->rule_count;
-	if (!moved) {
-		note_shortest(p, from, count);
-		p->rules = rules;
-		p->rule_count = count;
-		settings_changed(p);
+	pthread_mutex_unlock(&p->rules_lock);
+	rc_t rc = moved ? err_set(reterr, RC_CONFLICT, "collection '%s' would move to another lake, which needs a restart; its old table stays where it is",
+				  moved)
+			: renew_all(p, lake, from, count, renewed, reterr); /* without rules_lock: a place may be being opened */
+	if (rc != RC_OK) {
+		rules_free(rules, count);
+		return rc;
 	}
+	pthread_mutex_lock(&p->rules_lock);
+	note_shortest(p, from, count);
+	struct rule *old = p->rules;
+	size_t old_count = p->rule_count;
+	p->rules = rules;
+	p->rule_count = count;
+	settings_changed(p);
 	pthread_mutex_unlock(&p->rules_lock);
 	rules_free(old, old_count);
-	if (moved)
-		return err_set(reterr, RC_CONFLICT, "collection '%s' would move to another lake, which needs a restart; its old table stays where it is",
-			       moved);
 	for (size_t i = 0; i < known; i++) { /* hot events are shown by the new rules, too */
 		pthread_mutex_lock(&list[i]->lock);
 		hot_clear(&list[i]->hot[0]);

@@ -178,14 +178,14 @@ TEST(rules_change_while_running_but_do_not_move_tables)
 	CHECK_OK(post(&f, "y", "{\"n\":3,\"at\":\"2026-01-02T03:04:05Z\",\"then\":\"2020-01-01T00:00:00Z\"}\n", &err), err);
 	check_rows("y", 1);
 	struct collection_rule rules[] = { { .pattern = "y", .url = third, .time_field = "then" }, { .pattern = "z", .url = second } };
-	CHECK_OK(pipeline_set_rules(f.p, rules, 2, &err), err);
+	CHECK_OK(pipeline_set_rules(f.p, NULL, rules, 2, &err), err);
 	CHECK_OK(post(&f, "z", "{\"n\":1}\n", &err), err);
 	CHECK_OK(pipeline_flush(f.p, NULL, &err), err);
 	CHECK(there(second, "z"));
 	AUTO_MEM char *day = mem_printf("%s/y/data/year=2020/month=01/day=01", third);
 	CHECK_INT(access(day, F_OK), 0); /* by the new time field */
 	rules[0].url = second;
-	CHECK_RC(pipeline_set_rules(f.p, rules, 2, &err), RC_CONFLICT);
+	CHECK_RC(pipeline_set_rules(f.p, NULL, rules, 2, &err), RC_CONFLICT);
 	CHECK(strstr(err.text, "'y'"));
 	check_rows("y", 1);
 	end();

@@ -67,8 +67,9 @@ AUTO_DEFINE(pipeline, pipeline_close)
 void pipeline_store_stats(struct pipeline *p, struct store_stats *ret); /* of all its lakes */
 /* The store that a collection lives in, opened if it is the first question. What opening says: RC_IO, RC_UNSUPPORTED (a newer lake), … */
 rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store **ret, struct err *reterr);
-/* Other rules, at once. RC_CONFLICT: a collection in use would move to another place; nothing is changed. */
-rc_t pipeline_set_rules(struct pipeline *p, const struct collection_rule *rules, size_t count, struct err *reterr);
+/* Other rules, at once, and other credentials for the lake (`lake` is as pipeline_options.store; the rest of it is not looked at) and for the places that
+ * rules name. RC_CONFLICT: a collection in use would move to another place; nothing is changed. One call at a time. */
+rc_t pipeline_set_rules(struct pipeline *p, const struct store_options *lake, const struct collection_rule *rules, size_t count, struct err *reterr);
 /* Settings of one collection (rule->pattern is its name; url is not looked at), kept in the lake in the place of earlier ones. What the rules
  * say of the same name counts more, what they say of patterns less. */
 rc_t pipeline_declare(struct pipeline *p, const struct collection_rule *rule, struct err *reterr);

@@ -208,6 +208,7 @@ struct collection **known_collections(struct pipeline *p, size_t *ret_count);
 void rights_begin(struct pipeline *p);
 void rights_end(struct pipeline *p);
 void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err);
+void rights_look(struct pipeline *p, struct place *pl); /* soon, whatever its state */
 rc_t rights_away(struct pipeline *p, struct place *pl, struct err *reterr); /* RC_IO: it does not answer, as was found out a moment ago */
 bool is_bucket(const struct place *pl);
 void place_patience(struct pipeline *p, struct place *pl, bool little);

@@ -48,7 +48,7 @@ static bool is_gone(rc_t rc, const struct err *err)
 
 void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err)
 {
-	bool trouble = rc != RC_OK && (store_refused(err) || no_answer(rc, err) || is_gone(rc, err));
+	bool trouble = rc != RC_OK && (store_refused(err) || err->status == 401 || no_answer(rc, err) || is_gone(rc, err));
 	if (!is_bucket(pl) || (rc != RC_OK && !trouble))
 		return;
 	if (rc != RC_OK && is_gone(rc, err)) /* one made anew is no lake yet */
@@ -56,6 +56,14 @@ void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct 
 	pthread_mutex_lock(&p->look_lock);
 	if (p->looker_count && (trouble || pl->unsettled))
 		look_at(p, pl, soonest(pl));
+	pthread_mutex_unlock(&p->look_lock);
+}
+
+void rights_look(struct pipeline *p, struct place *pl)
+{
+	pthread_mutex_lock(&p->look_lock);
+	if (p->looker_count && is_bucket(pl))
+		look_at(p, pl, clock_mono_us());
 	pthread_mutex_unlock(&p->look_lock);
 }
 

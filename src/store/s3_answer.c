@@ -124,6 +124,15 @@ static bool one_of(const char *code, const char *const *codes)
 	return false;
 }
 
+/* A 403 that is about who asks, not about what they may. */
+static bool is_about_who(const struct s3_answer *a)
+{
+	static const char *const codes[] = { "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidClientTokenId",
+					     "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "AccountProblem", "NotSignedUp", "InvalidSecurity",
+					     NULL };
+	return a->status == 403 && one_of(a->code, codes);
+}
+
 enum s3_verdict s3_judge(const struct s3_answer *a)
 {
 	static const char *const expired[] = { "ExpiredToken", "TokenRefreshRequired", "ExpiredTokenException", NULL };
@@ -139,6 +148,8 @@ enum s3_verdict s3_judge(const struct s3_answer *a)
 		return S3_CREDENTIALS;
 	if (one_of(a->code, clock))
 		return S3_CLOCK;
+	if (is_about_who(a)) /* keys may have been changed where they come from */
+		return S3_CREDENTIALS;
 	if (a->region[0] && (one_of(a->code, moved) || a->status == 301 || a->status == 307 || (a->status == 400 && !a->code[0])))
 		return S3_REGION;
 	if (one_of(a->code, again) || a->status == 429 || a->status == 408 || a->status == 307 || (a->status >= 500 && a->status != 501))
@@ -147,15 +158,6 @@ enum s3_verdict s3_judge(const struct s3_answer *a)
 }
 
 /* ---- telling ---- */
-
-/* A 403 that is about who asks, not about what they may. */
-static bool is_about_who(const struct s3_answer *a)
-{
-	static const char *const codes[] = { "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidClientTokenId",
-					     "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "AccountProblem", "NotSignedUp", "InvalidSecurity",
-					     NULL };
-	return a->status == 403 && one_of(a->code, codes);
-}
 
 /* The remedy, where the code names one. */
 static const char *advice(const struct s3_call *c, const struct s3_answer *a)

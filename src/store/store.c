@@ -298,6 +298,11 @@ rc_t store_check_create(struct store *s, const char *key, struct slice content, 
 	return rc;
 }
 
+rc_t store_renew(struct store *s, const struct store_options *opts, struct err *reterr)
+{
+	return s->ops->renew ? s->ops->renew(s->self, opts, reterr) : RC_OK;
+}
+
 void store_set_patience(struct store *s, unsigned tries, int64_t idle_us)
 {
 	if (s->ops->set_patience)

@@ -65,6 +65,8 @@ struct store_options {
 	enum store_addressing addressing;
 };
 
+/* Other credentials from now on: what opts says of profile, keys, role and external id; the rest of it is not looked at. On failure all is as it was. */
+rc_t store_renew(struct store *s, const struct store_options *opts, struct err *reterr);
 /* How long its requests, also those that run, wait for a store that does not answer: `tries` of each, of idle_us without a byte. 0, 0: as it was
  * opened, 8 of 30 s. Atomic. */
 void store_set_patience(struct store *s, unsigned tries, int64_t idle_us);
@@ -180,7 +182,8 @@ struct store_ops {
 	int64_t (*now)(void *self);
 	void (*pause)(void *self, int64_t us);
 	void (*random)(void *self, void *out, size_t len);
-	/* NULL for all three: it has no uploads in parts, and is on this machine */
+	/* NULL for all four: it has no uploads in parts, is on this machine, and asks nobody who we are */
+	rc_t (*renew)(void *self, const struct store_options *opts, struct err *reterr);
 	void (*set_patience)(void *self, unsigned tries, int64_t idle_us);
 	rc_t (*check_abort)(void *self, const char *key, bool *ret_begun, struct err *reterr);
 	void (*facts)(void *self, struct store_facts *ret);

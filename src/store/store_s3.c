@@ -136,6 +136,30 @@ static void s3_stats(void *self, struct store_stats *ret)
 		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
 }
 
+static const char *given(const char *s)
+{
+	return s && *s ? s : NULL;
+}
+
+static struct aws_credentials_options who(const struct store_options *o)
+{
+	return (struct aws_credentials_options){
+		.access_key = given(o->access_key),
+		.secret_key = given(o->secret_key),
+		.session_token = given(o->session_token),
+		.profile = given(o->profile),
+		.role_arn = given(o->role_arn),
+		.external_id = given(o->external_id),
+	};
+}
+
+static rc_t s3_renew(void *self, const struct store_options *o, struct err *reterr)
+{
+	struct s3 *s = self;
+	struct aws_credentials_options co = who(o);
+	return aws_credentials_renew(s->credentials, &co, reterr);
+}
+
 static void s3_set_patience(void *self, unsigned tries, int64_t idle_us)
 {
 	struct s3 *s = self;
@@ -196,6 +220,7 @@ static const struct store_ops s3_ops = {
 	.fetch = s3_fetch,
 	.release = s3_release,
 	.stats = s3_stats,
+	.renew = s3_renew,
 	.set_patience = s3_set_patience,
 	.check_abort = s3_check_abort,
 	.facts = s3_facts,
@@ -205,11 +230,6 @@ static const struct store_ops s3_ops = {
 };
 
 /* ---- opening ---- */
-
-static const char *given(const char *s)
-{
-	return s && *s ? s : NULL;
-}
 
 static const char *env(const char *name)
 {
@@ -295,22 +315,6 @@ static rc_t open_cache(struct s3 *s, const char *url, const struct store_options
 	return s3_cache_open(url, dir, o->cache_bytes ? o->cache_bytes : CACHE_BYTES_DEFAULT, &s->cache, reterr);
 }
 
-static rc_t open_credentials(struct s3 *s, const struct store_options *o, const char *endpoint, struct err *reterr)
-{
-	struct aws_credentials_options co = {
-		.access_key = given(o->access_key),
-		.secret_key = given(o->secret_key),
-		.session_token = given(o->session_token),
-		.profile = given(o->profile),
-		.role_arn = given(o->role_arn),
-		.external_id = given(o->external_id),
-		.region = s->region,
-		.endpoint = endpoint,
-		.ca_file = s->ca_file,
-	};
-	return aws_credentials_new(&co, &s->credentials, reterr);
-}
-
 rc_t store_s3_open(const char *url, const struct store_options *opts, struct store **ret, struct err *reterr)
 {
 	static const struct store_options none;
@@ -341,7 +345,11 @@ rc_t store_s3_open(const char *url, const struct store_options *opts, struct sto
 	s->virtual_host = o->addressing == STORE_ADDRESSING_VIRTUAL || (o->addressing == STORE_ADDRESSING_AUTO && !endpoint && !dots);
 	s->kms_key = copy(o->kms_key);
 	s->owner_full_control = o->owner_full_control;
-	TRY(open_credentials(s, o, endpoint, reterr));
+	struct aws_credentials_options co = who(o);
+	co.region = s->region;
+	co.endpoint = endpoint;
+	co.ca_file = s->ca_file;
+	TRY(aws_credentials_new(&co, &s->credentials, reterr));
 	AUTO_MEM char *name = mem_printf("s3://%s%s%s", s->bucket, *s->prefix ? "/" : "", s->prefix);
 	TRY(open_cache(s, name, o, reterr));
 	*ret = store_new(&s3_ops, s, name);

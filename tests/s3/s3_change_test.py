@@ -3,6 +3,7 @@
 refused, what is missing is said in the bucket owner's words, everything drains by itself once it is put right, and each event is there once."""
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -270,8 +271,66 @@ def a_bucket_made_anew_gets_what_waits(server):
     check(name + ": verify agrees", verified.returncode == 0, verified.stdout + verified.stderr)
 
 
+def keys_that_are_changed_are_found(server):
+    """Those of a profile file by themselves, those of hydrant.yaml with SIGHUP; the old ones are deleted first."""
+    name, data, admin = server.name, server.name + "-keys", server.client(server.admin)
+    accounts = [server.user("keys%d" % i) for i in (1, 2)]
+    statements = []
+    for n, account in enumerate(accounts):
+        policy = json.loads(hydrant("policy", "--lake", "s3://%s/keys" % servers.BUCKET, "--principal", account.arn).stdout)
+        statements += [dict(s, Sid=s["Sid"] + str(n)) for s in policy["Statement"]]
+    admin.put_bucket_policy(Bucket=servers.BUCKET, Policy=json.dumps(dict(policy, Statement=statements)))
+
+    def hand_out(account):
+        write("credentials", "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n" % (account.access, account.secret))
+        write("access.txt", account.access)
+        write("secret.txt", account.secret)
+
+    hand_out(accounts[0])
+    write("keys.yaml", SETTINGS + "collections:\n  kept: {bucket: %s, prefix: keys/kept, endpoint: \"%s\", path_style: true, access_key_file: access.txt, secret_key_file: "
+          "secret.txt}\n" % (servers.BUCKET, server.url))
+    lake, env = "s3://%s/keys/main" % servers.BUCKET, dict(server.environment(), AWS_SHARED_CREDENTIALS_FILE=os.path.abspath("credentials"))
+    del env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"]
+    node = Server(lake, "--config", "keys.yaml", "--data", data, env=env, ready=30)
+    loads = [Load(node, "events"), Load(node, "kept")]
+    check(name + ": both are committed", until(20, lambda: all("committed %s events" % c in log(node) for c in ("events", "kept"))), log(node)[-600:])
+    server.forget(accounts[0])
+    said = until(60, lambda: len({p["lake"] for p in problems(node) if "lake" in p}) == 2 and problems(node))
+    check(name + ": readyz says of both lakes that the key is not taken", said and all("key" in p["error"] for p in said if "lake" in p), said or problems(node))
+    hand_out(accounts[1])
+    check(name + ": the profile's new key is found without help", until(90, lambda: waiting(node, "events") < 200 and not any(
+        p.get("lake") == lake for p in problems(node))), problems(node))
+    check(name + ": that of hydrant.yaml not yet", waiting(node, "kept") > 200)
+    node.process.send_signal(signal.SIGHUP)
+    check(name + ": but with SIGHUP", until(60, lambda: waiting(node, "kept") < 200 and not problems(node)), problems(node))
+    for load in loads:
+        load.stop()
+        equal("%s: no event for %s was refused" % (name, load.collection), load.answers, {200: load.sent // BATCH})
+    until(30, lambda: not waiting(node, "events") and not waiting(node, "kept"))
+    said = log(node)
+    node.stop()
+    for load in loads:
+        equal("%s: each event of %s is there once" % (name, load.collection), counted(lake, data, env, load.collection, "--config", "keys.yaml"), all_of(load.sent))
+    check(name + ": no secret is in the log", not any(a.secret in said for a in accounts))
+
+
+def a_wrong_region_is_put_right_and_a_wrong_clock_is_said(server):
+    name, lake = server.name, "s3://%s/region" % servers.BUCKET
+    with faults.FaultProxy(server.url, 5) as proxy:
+        env = dict(server.environment(server.admin), AWS_ENDPOINT_URL_S3=proxy.url, AWS_REGION="eu-north-9")
+        done = hydrant("doctor", "--lake", lake, "--maintenance", env=env)
+        equal(name + ": every right is there in spite of a wrong region", done.returncode, 0)
+        # radosgw takes any region
+        equal(name + ": doctor names the right one, if the store does", b"the bucket is in us-east-1, not in eu-north-9" in done.stdout, name == "versitygw")
+        proxy.set(skew=7200)
+        done = hydrant("doctor", "--lake", lake, "--maintenance", env=dict(env, AWS_REGION=servers.REGION))
+        # the proxy's clock is ahead, the real server's behind it is not: requests that suit the one are refused by the other
+        check(name + ": a clock that is two hours off is said, and is no missing right", done.returncode == 1 and b"clock" in done.stderr and
+              b"MISSING" not in done.stdout, done.stdout + done.stderr)
+
+
 LAWS = (rights_taken_and_given_back, a_lake_that_is_away_hinders_no_other, a_lake_that_hangs_hinders_nobody, missing_changed_and_foreign_files_are_named,
-        a_bucket_made_anew_gets_what_waits)
+        a_bucket_made_anew_gets_what_waits, keys_that_are_changed_are_found, a_wrong_region_is_put_right_and_a_wrong_clock_is_said)
 wanted = [law for law in LAWS if law.__name__ in os.environ.get("S3_LAWS", law.__name__).split(",")]
 for kind in servers.KINDS:
     try:

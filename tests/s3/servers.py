@@ -224,6 +224,11 @@ class Radosgw(S3Server):
         return Account(name, access, secret, "arn:aws:iam::%s:user/%s" % (tenant or "", name))
 
 
+    def forget(self, account):
+        """Its access key is deleted."""
+        self.run("radosgw-admin", "-c", self.conf, "-n", "client.rgw.a", "key", "rm", "--uid", account.name, "--access-key", account.access)
+
+
 class Versitygw(S3Server):
     """A gateway over a folder (the posix backend, extended attributes beside the files)."""
     name = "versitygw"
@@ -249,10 +254,16 @@ class Versitygw(S3Server):
         self.owner, self.stranger = self.user("owner"), self.user("stranger")
         self.client(self.owner).create_bucket(Bucket=BUCKET)
 
+    def manage(self, *args):
+        self.run(self.program, "admin", "--access", self.root_env["ROOT_ACCESS_KEY"], "--secret", self.root_env["ROOT_SECRET_KEY"],
+                 "--endpoint-url", self.url, "--region", REGION, *args)
+
+    def forget(self, account):
+        self.manage("delete-user", "--access", account.access)
+
     def user(self, name):
         access, secret = (name.upper() + "ACCESSKEY00000000")[:20], name + "-secret-" + uuid.uuid4().hex
-        self.run(self.program, "admin", "--access", self.root_env["ROOT_ACCESS_KEY"], "--secret", self.root_env["ROOT_SECRET_KEY"],
-                 "--endpoint-url", self.url, "--region", REGION, "create-user", "--access", access, "--secret", secret, "--role", "userplus")
+        self.manage("create-user", "--access", access, "--secret", secret, "--role", "userplus")
         return Account(name, access, secret, access)  # a policy's principal is the access key here
 
 
