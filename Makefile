@@ -113,7 +113,7 @@ s3: all
 	@tools/bootstrap build sql check s3
 	@tools/test-venv
 	@tests/s3/servers.py prepare
-	@tools/check s3 $(S3_TESTS)
+	@HYDRANT_S3=all tools/check s3 $(S3_TESTS)
 
 # The long forms of two of them, 25 and 35 minutes: 1,000,000 events while every tenth request fails, then 12 GB into the log while the store is gone
 # for ten minutes; 1,000 collections with an event a second each. They print what they measured. S3_KINDS=radosgw, other sizes: see the tests.
