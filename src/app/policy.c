@@ -147,7 +147,7 @@ char *policy_remedy(const char *lake, enum store_right right, const struct err *
 	char *text = NULL;
 	if ((right == STORE_RIGHT_WRITE || right == STORE_RIGHT_READ) && why && strstr(why->text, "kms:")) {
 		place_free(&p);
-		return mem_printf("the bucket's KMS key does not allow %s (HydrantKey), in our policy or in the key's own: without it nothing can be %s",
+		return mem_printf("the bucket's KMS key is not there, or does not allow %s (HydrantKey), in our policy or in its own: without it nothing can be %s",
 				  right == STORE_RIGHT_WRITE ? "kms:GenerateDataKey" : "kms:Decrypt", right == STORE_RIGHT_WRITE ? "written" : "read");
 	}
 	switch (right) {

@@ -124,13 +124,19 @@ static bool one_of(const char *code, const char *const *codes)
 	return false;
 }
 
+/* radosgw calls a key of KMS that it does not find InvalidAccessKeyId; AWS has codes for it, or says AccessDenied and names the action. */
+static bool is_about_kms(const struct s3_answer *a)
+{
+	return !strncmp(a->code, "KMS.", 4) || ((a->status == 403 || a->status == 400) && strcasestr(a->message, "kms"));
+}
+
 /* A 403 that is about who asks, not about what they may. */
 static bool is_about_who(const struct s3_answer *a)
 {
 	static const char *const codes[] = { "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "InvalidClientTokenId",
 					     "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "AccountProblem", "NotSignedUp", "InvalidSecurity",
 					     NULL };
-	return a->status == 403 && one_of(a->code, codes);
+	return a->status == 403 && one_of(a->code, codes) && !is_about_kms(a);
 }
 
 enum s3_verdict s3_judge(const struct s3_answer *a)
@@ -172,13 +178,11 @@ static const char *advice(const struct s3_call *c, const struct s3_answer *a)
 		{ "RequestTimeTooSkewed", ": this machine's clock is wrong" },
 		{ "InvalidObjectState", ": the object was moved to an archive tier; restore it" },
 	};
+	if (is_about_kms(a))
+		return ": the KMS key is not there, is disabled, or may not be used (kms:GenerateDataKey, kms:Decrypt)";
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (!strcmp(a->code, known[i].code))
 			return known[i].text;
-	if (!strncmp(a->code, "KMS.", 4))
-		return ": the KMS key is not there, disabled or deleted; its owner must put that right";
-	if (a->status == 403 && strstr(a->message, "kms:"))
-		return ": the KMS key may not be used (kms:GenerateDataKey, kms:Decrypt)";
 	if (a->status != 403)
 		return a->status == 301 || a->status == 307 ? ": the bucket is in another region; name it" : "";
 	switch (c->kind) {

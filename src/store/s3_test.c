@@ -113,6 +113,38 @@ TEST(s3_answers_that_are_final_are_not_tried_again)
 	loopback_stop(&server);
 }
 
+#define SAYING_(code, message) "<?xml version=\"1.0\"?><Error><Code>" code "</Code><Message>" message "</Message></Error>"
+
+TEST(s3_a_missing_right_is_told_from_keys_that_are_not_taken_and_from_the_kms_key)
+{
+	PLAY("403 Forbidden||" ERROR_("InvalidAccessKeyId"), "403 Forbidden||" ERROR_("AccessDenied"),
+	     "403 Forbidden||" SAYING_("AccessDenied", "User: arn:aws:sts::111122223333:assumed-role/a-rather-long-name-of-a-role/a-session-name-that-is-long-as-well "
+						       "is not authorized to perform: kms:GenerateDataKey on this resource"),
+	     "403 Forbidden||" SAYING_("InvalidAccessKeyId", "Failed to retrieve the actual key, kms-keyid: k"), "400 Bad Request||" ERROR_("KMS.DisabledException"));
+	CHECK_RC(get(s, "k", ""), RC_IO);
+	CHECK_INT(err.status, 401);
+	CHECK_RC(get(s, "k", ""), RC_IO);
+	CHECK_INT(err.status, 403);
+	for (int i = 0; i < 3; i++) {
+		CHECK_RC(get(s, "k", ""), RC_IO);
+		CHECK_INT(err.status, i < 2 ? 403 : 400);
+		CHECK(strstr(err.text, "the KMS key is not there, is disabled, or may not be used"));
+	}
+	loopback_stop(&server);
+}
+
+TEST(s3_patience_ends_tries_and_waiting)
+{
+	PLAY("500 Internal||", "500 Internal||", "500 Internal||", "500 Internal||");
+	store_set_patience(s, 2, 1000000);
+	CHECK_RC(get(s, "k", ""), RC_IO);
+	CHECK_INT(server.requests, 2);
+	store_set_patience(s, 1, 1000000);
+	CHECK_RC(get(s, "k", ""), RC_IO);
+	CHECK_INT(server.requests, 3);
+	loopback_stop(&server);
+}
+
 TEST(s3_short_bodies_and_wrong_checksums_are_no_answers)
 {
 	PLAY("HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nhel", "200 OK|x-amz-checksum-crc32c: AAAAAA==|hello",

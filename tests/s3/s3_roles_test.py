@@ -115,13 +115,33 @@ def who_may_not_assume_it(server, customer):
     check("nor by somebody whom the role does not trust", done.returncode == 1 and b"cannot be assumed" in done.stderr, done.stdout + done.stderr)
 
 
+def objects_are_encrypted_with_the_key_that_is_asked_for(server, customer):
+    """radosgw's key store for tests knows one key, and nothing of rights to keys."""
+    env, s3 = server.environment(server.owner), server.client(server.owner)
+    with open("one.ndjson", "w") as f:
+        f.write('{"i":1}\n')
+    for key, known in ((servers.KMS_KEY, True), ("no-such-key", False)):
+        with open("kms.yaml", "w") as f:
+            f.write('lakes:\n  default: {bucket: %s, prefix: %s, endpoint: "%s", path_style: true, kms: %s}\n' % (servers.BUCKET, key, server.url, key))
+        done = hydrant("doctor", "--config", "kms.yaml", env=env)
+        missing = [line for line in done.stdout.decode().splitlines() if line.startswith("  MISSING")]
+        check("doctor with %s key" % ("a" if known else "an unknown"), done.returncode == 0 if known else
+              done.returncode == 1 and len(missing) == 1 and "(HydrantKey)" in missing[0], done.stdout + done.stderr)
+        done = hydrant("ingest", "events", "one.ndjson", "--data", "kms-" + key, "--config", "kms.yaml", env=env)
+        check("%s key: events are %s" % (key, "stored" if known else "not, and the key is why"), done.returncode == 0 if known else
+              done.returncode == 1 and b"KMS key" in done.stderr, done.stderr)
+        objects = [o["Key"] for o in s3.list_objects_v2(Bucket=servers.BUCKET, Prefix=key).get("Contents", [])]
+        heads = [s3.head_object(Bucket=servers.BUCKET, Key=k) for k in objects]
+        equal("%s key: every object is encrypted with it" % key, {(h.get("ServerSideEncryption"), h.get("SSEKMSKeyId")) for h in heads}, {("aws:kms", key)} if known else set())
+
+
 try:
     with servers.start("radosgw") as server, faults.FaultProxy(server.url) as proxy:
         proxy.set(external_id=EXTERNAL_ID)
         with open("roles.yaml", "w") as f:
             f.write(CONFIG % (BUCKET, proxy.url, ROLE))
         customer = Customer(server)
-        for law in (works_with_the_role, each_statement_is_named, who_may_not_assume_it):
+        for law in (works_with_the_role, each_statement_is_named, who_may_not_assume_it, objects_are_encrypted_with_the_key_that_is_asked_for):
             try:
                 law(server, customer)
             except Exception as e:  # the next law is another's

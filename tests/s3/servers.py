@@ -125,6 +125,8 @@ class S3Server:
         self.stop()
 
 
+KMS_KEY = "lake-key"
+KMS_KEYS = KMS_KEY + "=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="  # 32 bytes; Ceph's key store for tests
 CEPH_CONF = """
 [global]
 fsid = {fsid}
@@ -170,6 +172,9 @@ rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw sts key = abcdefghijklmnop
 rgw s3 auth use sts = true
 rgw enable usage log = false
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = {kms}
 rgw thread pool size = 64
 """
 
@@ -195,7 +200,7 @@ class Radosgw(S3Server):
         self.conf = os.path.join(self.dir, "ceph.conf")
         fsid, mon = str(uuid.uuid4()), free_port()
         with open(self.conf, "w") as f:
-            f.write(CEPH_CONF.format(fsid=fsid, mon=mon, dir=self.dir, port=self.port, memory=int(os.environ.get("HYDRANT_S3_BYTES", 6 << 30))))
+            f.write(CEPH_CONF.format(fsid=fsid, mon=mon, dir=self.dir, port=self.port, kms=KMS_KEYS, memory=int(os.environ.get("HYDRANT_S3_BYTES", 6 << 30))))
         ring, monmap = self.dir + "/keyring", self.dir + "/monmap"
         self.run("ceph-authtool", "--create-keyring", ring, "--gen-key", "-n", "mon.", "--cap", "mon", "allow *")
         for who in ("client.admin", "client.rgw.a"):
