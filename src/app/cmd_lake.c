@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#include "app/app.h"
+#include "app/config.h"
 #include "app/policy.h"
 
 #define SPACE_LOW ((uint64_t)1 << 30)
@@ -154,31 +154,72 @@ static int print_space(const char *folder)
 	return left < SPACE_LOW;
 }
 
+static int examine(const char *url, const struct store_options *options, const struct needs *needs)
+{
+	struct err err = { 0 };
+	AUTO(store) *s = NULL;
+	struct store_probe p;
+	if (store_open(url, options, &s, &err) != RC_OK)
+		return fail(&err);
+	printf("%s\n", store_url(s));
+	rc_t rc = store_probe(s, &p, &err);
+	const char *lake = strstr(url, "://") ? store_url(s) : url;
+	int lacking = p.found[STORE_RIGHT_LIST] == STORE_UNKNOWN ? 0 : print_findings(lake, &p, needs);
+	print_notes(lake, &p);
+	AUTO_MEM char *folder = store_local_path(s, "_hydrant");
+	lacking += print_space(folder);
+	fflush(stdout);
+	if (rc != RC_OK)
+		return fail(&err);
+	printf(lacking ? "%d missing; `hydrant policy --lake %s` prints what is needed\n" : "all is there\n", lacking, url);
+	return lacking ? EXIT_FAILED : EXIT_DONE;
+}
+
+struct seen {
+	const char *url;
+	const struct store_options *options;
+};
+
+/* Unless it was examined already. */
+static int examine_once(struct seen *seen, size_t *count, const char *url, const struct store_options *options, const struct needs *needs)
+{
+	static const struct store_options none;
+	options = options ? options : &none;
+	for (size_t i = 0; i < *count; i++)
+		if (!strcmp(seen[i].url, url) && !memcmp(seen[i].options, options, sizeof *options)) /* copies share their strings */
+			return EXIT_DONE;
+	seen[(*count)++] = (struct seen){ url, options };
+	return examine(url, options, needs);
+}
+
+/* The lake, and all that the config file names beside it. */
+static int examine_all(const struct config *c, const struct needs *needs)
+{
+	AUTO_MEM struct seen *seen = mem_zalloc(1 + c->lake_count + c->rule_count, sizeof *seen);
+	size_t count = 0;
+	int worst = examine_once(seen, &count, settings.lake, settings_store(settings.lake), needs);
+	for (size_t i = 0; i < c->lake_count + c->rule_count; i++) {
+		const struct collection_rule *r = i < c->lake_count ? NULL : &c->rules[i - c->lake_count];
+		const char *url = r ? r->url : c->lakes[i].place.url;
+		int code = url ? examine_once(seen, &count, url, r ? r->store : &c->lakes[i].place.store, needs) : EXIT_DONE;
+		worst = code > worst ? code : worst;
+	}
+	return worst;
+}
+
 int cmd_doctor(int argc, char **argv)
 {
 	int code;
 	struct needs needs = { 0 };
+	struct command c = *command_find("doctor");
+	c.help = "With a config file, and no --lake: every lake that it names, those of single collections, too.";
 	const struct option_def defs[] = {
 		{ "--read-only", OPTION_FLAG, &needs.read_only, "judge by what query, search and replay need", NULL },
 		{ "--maintenance", OPTION_FLAG, &needs.maintenance, "the right to delete is needed, too", NULL },
 		{ 0 },
 	};
-	if (!options_parse(command_find("doctor"), &argc, argv, defs, 0, 0, &code))
+	if (!options_parse(&c, &argc, argv, defs, 0, 0, &code))
 		return code;
-	struct err err = { 0 };
-	AUTO(store) *s = NULL;
-	struct store_probe p;
-	if (store_open(settings.lake, settings_store(settings.lake), &s, &err) != RC_OK)
-		return fail(&err);
-	printf("%s\n", store_url(s));
-	rc_t rc = store_probe(s, &p, &err);
-	const char *lake = strstr(settings.lake, "://") ? store_url(s) : settings.lake;
-	int lacking = p.found[STORE_RIGHT_LIST] == STORE_UNKNOWN ? 0 : print_findings(lake, &p, &needs);
-	print_notes(lake, &p);
-	AUTO_MEM char *folder = store_local_path(s, "_hydrant");
-	lacking += print_space(folder);
-	if (rc != RC_OK)
-		return fail(&err);
-	printf(lacking ? "%d missing; `hydrant policy --lake %s` prints what is needed\n" : "all is there\n", lacking, settings.lake);
-	return lacking ? EXIT_FAILED : EXIT_DONE;
+	bool named = !settings.file || (settings.file->flat.lake && settings.lake != settings.file->flat.lake);
+	return named ? examine(settings.lake, settings_store(settings.lake), &needs) : examine_all(settings.file, &needs);
 }

@@ -102,6 +102,10 @@ def each_statement_is_named(server, customer):
         named = {s for s in STATEMENTS if any("(%s)" % s in line for line in missing)}
         equal("the role without %s: doctor names just that" % (gone or "nothing"), (done.returncode, named, len(missing)),
               (1, {gone}, 1) if gone else (0, set(), 0))
+    customer.grant(dict(policy, Statement=policy["Statement"][1:]))
+    done = hydrant("doctor", "--config", "roles.yaml", env=environment(server))
+    check("doctor without --lake looks at every lake of the config file", done.returncode == 1 and b"/main\n" in done.stdout and LAKE.encode() + b"\n  MISSING" in
+          done.stdout, done.stdout + done.stderr)
     customer.grant(policy)
     customer.s3.delete_object(Bucket=BUCKET, Key="team/lake/0-sample")
 
