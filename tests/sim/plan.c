@@ -29,7 +29,7 @@ struct sim_settings sim_settings;
 
 /* Between two of them, something is promised or begins to count. */
 static const char *const points[] = {
-	"wal.append", "wal.before_sync", "wal.after_sync", "wal.before_rotate", "wal.rotate", "wal.rotate_renamed", "wal.rotate_synced",
+	"wal.append", "wal.before_sync", "wal.before_sync", "wal.after_sync", "wal.before_rotate", "wal.rotate", "wal.rotate_renamed", "wal.rotate_synced",
 	"wal.trim", "wal.trimmed", "wal.recover", "hydrate.cut", "hydrate.built", "hydrate.stored", "store.before_name", "store.after_name",
 	"table.manifest", "table.manifest_list", "table.before_commit", "table.before_commit", "table.before_commit", "table.after_commit", "table.after_hint", "table.after_ddl",
 	"hydrate.committed", "hydrate.before_trim",

@@ -169,6 +169,7 @@ void rot_log(int node)
 	rots[rot_count++] = describe(node, &c);
 	disk_flip(c.path, at, bit);
 	nodes[node].rotten = true;
+	nodes[node].forgot_trim |= c.r.type == WAL_TRIM;
 	nodes[node].forgot |= c.r.type == WAL_KEYS || (c.r.flags & REC_FLAG_KEY);
 }
 
@@ -194,11 +195,13 @@ void rot_started(int node, struct pipeline *p)
 				pos = rots[k].last + 1;
 				k = UINT_MAX; /* begins anew */
 			}
-		if (d->last >= d->first && pos != d->last + 1)
+		/* Without the record that says that a segment is not needed, it is missed. */
+		if (d->last >= d->first && pos != d->last + 1 && !nodes[node].forgot_trim)
 			violated("node %d gave up positions %llu to %llu, which nobody has damaged", node, (unsigned long long)d->first,
 				 (unsigned long long)d->last);
-		if (d->last >= d->first)
-			note_lost(p, d->first, d->last);
+		for (unsigned k = 0; k < rot_count; k++)
+			if (rots[k].node == node && rots[k].first <= d->last && rots[k].last >= d->first)
+				note_lost(p, rots[k].first, rots[k].last);
 		story("node %d: gave up positions %llu to %llu", node, (unsigned long long)d->first, (unsigned long long)d->last);
 	}
 	/* The end of the log was hit: that record, and what was synced with it. */

@@ -9,7 +9,7 @@
  *   rot.c     a log's bytes: they go bad while nobody looks; what a start says about that, and about a torn tail; cuts
  *   oracle.c  what was promised, and what the tables hold
  *   sim.c     seeds, the story of one, the smallest plan that still fails
- *   heap.c, memo.c   only make it fast
+ *   heap.c, quick.c   only make it fast
  *
  * A crash drops a node's tasks where they stand and never looks at its memory again (a seed is a process of its own).
  */
@@ -51,7 +51,7 @@ int64_t sim_now(void);
 /* Every effect passes here, before it happens: others may come first, the node may crash. */
 void door(const char *what, const char *of, uint64_t n);
 
-/* ---- memo.c ---- */
+/* ---- quick.c ---- */
 void memo_forget(void); /* what is read from here on is parsed */
 
 /* ---- what goes wrong ---- */
@@ -89,6 +89,7 @@ struct node {
 	unsigned crash_after, nested;
 	const char *point;    /* crash_after counts from the next passing of this fault point on; NULL: from now */
 	bool power;
+	bool forgot_trim;     /* damage may have cost it the word that a segment is not needed */
 	bool forgot;          /* damage may have cost it idempotency keys */
 	int64_t clock;        /* its wall clock is so far ahead of the world's, µs */
 	bool rotten, salvage; /* its log was damaged; it is started with --salvage */
