@@ -177,6 +177,9 @@ void rot_log(int node)
 
 static void note_lost(struct pipeline *p, uint64_t first, uint64_t last)
 {
+	for (size_t i = 0; i < lost_count; i++) /* said again by each start */
+		if (losts[i].first == first && losts[i].last == last && !strcmp(losts[i].log, wal_id(pipeline_wal(p))))
+			return;
 	if (lost_count == sizeof losts / sizeof *losts)
 		violated("the log reports damage without end");
 	struct lost *l = &losts[lost_count++];
