@@ -224,7 +224,8 @@ FAST_TARGET static inline const struct shape_edge *FAST_NAME(predicted)(struct s
 			return &r->edges[id];
 	}
 	*ret_edge = id = *fast_step_slot(s, node, p);
-	if (id != SHAPE_NONE && FAST_NAME(edge_fits)(&r->edges[id], node, p, r->end))
+	if (id != SHAPE_NONE && *p != '{' && /* its place is the object's beginning: only what stands before tells that */
+	    FAST_NAME(edge_fits)(&r->edges[id], node, p, r->end))
 		return &r->edges[id];
 	for (int i = 1; i < SHAPE_SUCCESSORS; i++) {
 		id = prev->next[i];
