@@ -224,8 +224,7 @@ FAST_TARGET static inline const struct shape_edge *FAST_NAME(predicted)(struct s
 			return &r->edges[id];
 	}
 	*ret_edge = id = *fast_step_slot(s, node, p);
-	if (id != SHAPE_NONE && *p != '{' && /* its place is the object's beginning: only what stands before tells that */
-	    FAST_NAME(edge_fits)(&r->edges[id], node, p, r->end))
+	if (id != SHAPE_NONE && FAST_NAME(edge_fits)(&r->edges[id], node, p, r->end))
 		return &r->edges[id];
 	for (int i = 1; i < SHAPE_SUCCESSORS; i++) {
 		id = prev->next[i];
@@ -253,6 +252,8 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 		uint32_t to;
 		size_t at = r->shape.len;
 		const uint8_t *from = p;
+		if (__builtin_expect(*p == '{' && p != begin, 0))
+			return NULL; /* what opens an object may be foretold behind a first member that went to __rest */
 		const struct shape_edge *e = FAST_NAME(predicted)(s, node, p, &edge);
 		if (__builtin_expect(e != NULL, 1)) {
 			p += e->len;
