@@ -181,9 +181,10 @@ rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct
 	if (!__atomic_load_n(&pl->open, __ATOMIC_ACQUIRE)) {
 		pthread_mutex_lock(&pl->lock);
 		rc_t rc = RC_OK;
-		if (!pl->open && clock_mono_us() < pl->again_at) {
+		bool open = __atomic_load_n(&pl->open, __ATOMIC_ACQUIRE);
+		if (!open && clock_mono_us() < pl->again_at) {
 			rc = pl->error.rc;
-		} else if (!pl->open) {
+		} else if (!open) {
 			rc = open_locked(p, pl, &pl->error);
 			pl->again_at = rc == RC_OK ? 0 : clock_mono_us() + OPEN_AGAIN_US;
 		}
@@ -541,7 +542,7 @@ void pipeline_lakes(struct pipeline *p, void (*each)(void *ctx, const char *url,
 	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
 		char text[sizeof pl->error.text] = "";
 		pthread_mutex_lock(&pl->lock);
-		if (!pl->open && pl->error.rc != RC_OK)
+		if (!__atomic_load_n(&pl->open, __ATOMIC_ACQUIRE) && pl->error.rc != RC_OK)
 			snprintf(text, sizeof text, "%s", pl->error.text);
 		pthread_mutex_unlock(&pl->lock);
 		each(ctx, pl->url, text[0] ? text : NULL);

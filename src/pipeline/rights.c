@@ -227,10 +227,12 @@ void rights_begin(struct pipeline *p)
 void rights_end(struct pipeline *p)
 {
 	pthread_mutex_lock(&p->look_lock);
+	unsigned count = p->looker_count;
+	p->looker_count = 0; /* nothing is asked for any more */
 	pthread_cond_broadcast(&p->look_wake);
 	pthread_mutex_unlock(&p->look_lock);
-	while (p->looker_count)
-		pthread_join(p->lookers[--p->looker_count], NULL);
+	while (count)
+		pthread_join(p->lookers[--count], NULL);
 }
 
 void pipeline_lake_states(struct pipeline *p, void (*each)(void *ctx, const struct lake_state *s), void *ctx)
