@@ -242,6 +242,34 @@ def missing_changed_and_foreign_files_are_named(server):
     check(name + ": put back, all is in order", verified.returncode == 0 and b"1,200 events" in verified.stdout, verified.stdout + verified.stderr)
 
 
+def poisoned_metadata_is_named_and_survived(server):
+    """A version that nobody committed, a hint that leads astray: commits and queries fail and name it, or go by what is there; nothing is lost."""
+    name, lake, env, data = server.name, "s3://%s/poison" % servers.BUCKET, server.environment(server.admin), server.name + "-poison"
+    s3 = server.client(server.admin)
+    node = Server(lake, "--config", write("settings.yaml", SETTINGS), "--data", data, env=env, ready=30)
+    load = Load(node)
+    until(20, lambda: "committed events" in log(node))
+    for hint in (b"999999", b"not a number", b"-1", b""):
+        s3.put_object(Bucket=servers.BUCKET, Key="poison/events/metadata/version-hint.text", Body=hint)
+        before = log(node).count("committed events")
+        check("%s: a hint that says %r does not stop commits" % (name, hint), until(30, lambda: log(node).count("committed events") > before + 1), log(node)[-500:])
+    load.stop()
+    until(30, lambda: not waiting(node))
+    newest = max(int(k.rsplit("/v", 1)[1].split(".")[0]) for k in keys_of(s3, "poison/events/metadata/v") if k.endswith(".metadata.json"))
+    poisoned = "poison/events/metadata/v%d.metadata.json" % (newest + 1)
+    s3.put_object(Bucket=servers.BUCKET, Key=poisoned, Body=b"<html>not what it should be</html>")
+    more = node.post("events", b'{"i":%d}' % load.sent)[0]
+    equal(name + ": events are taken while a version is poisoned", more, 200)
+    told = until(30, lambda: [p for p in problems(node) if p.get("collection") == "events"])
+    check(name + ": readyz names the file", told and "v%d.metadata.json" % (newest + 1) in told[0]["error"], told)
+    status, answer, _ = node.request("POST", "/v1/query", json.dumps({"sql": "select count(*) from events"}), {"Content-Type": "application/json"})
+    check(name + ": a query fails and names it, too", status >= 400 and b"v%d.metadata.json" % (newest + 1) in answer, (status, answer))
+    s3.delete_object(Bucket=servers.BUCKET, Key=poisoned)
+    check(name + ": taken away, all is committed", until(60, lambda: not problems(node) and not waiting(node)), problems(node))
+    node.stop()
+    equal(name + ": each event is there once", counted(lake, data, env), all_of(load.sent + 1))
+
+
 def a_bucket_made_anew_gets_what_waits(server):
     name, bucket = server.name, "short-lived"
     lake, env, data = "s3://%s/lake" % bucket, server.environment(server.owner), server.name + "-anew"
@@ -331,7 +359,7 @@ def a_wrong_region_is_put_right_and_a_wrong_clock_is_said(server):
 
 
 SHORT = (rights_taken_and_given_back, missing_changed_and_foreign_files_are_named, a_bucket_made_anew_gets_what_waits, keys_that_are_changed_are_found)
-LONG = (a_lake_that_is_away_hinders_no_other, a_lake_that_hangs_hinders_nobody, a_wrong_region_is_put_right_and_a_wrong_clock_is_said)
+LONG = (poisoned_metadata_is_named_and_survived, a_lake_that_is_away_hinders_no_other, a_lake_that_hangs_hinders_nobody, a_wrong_region_is_put_right_and_a_wrong_clock_is_said)
 
 
 def on_server(server):
