@@ -243,7 +243,6 @@ static void *life(void *arg)
 		node_start(n);
 		task_leave_for_good();
 	}
-	rot_started(n, p);
 	node->rotten = node->salvage = false;
 	story("node %d: up, next position %llu", n, (unsigned long long)wal_next_position(pipeline_wal(p)));
 	node->p = p;

@@ -175,21 +175,23 @@ void rot_log(int node)
 
 /* ---- what the start said ---- */
 
-static void note_lost(struct pipeline *p, uint64_t first, uint64_t last)
+static void note_lost(const char *log, uint64_t first, uint64_t last)
 {
 	for (size_t i = 0; i < lost_count; i++) /* said again by each start */
-		if (losts[i].first == first && losts[i].last == last && !strcmp(losts[i].log, wal_id(pipeline_wal(p))))
+		if (losts[i].first == first && losts[i].last == last && !strcmp(losts[i].log, log))
 			return;
 	if (lost_count == sizeof losts / sizeof *losts)
 		violated("the log reports damage without end");
 	struct lost *l = &losts[lost_count++];
 	*l = (struct lost){ .first = first, .last = last, .when = sim_now() };
-	snprintf(l->log, sizeof l->log, "%s", wal_id(pipeline_wal(p)));
+	snprintf(l->log, sizeof l->log, "%s", log);
 }
 
-void rot_started(int node, struct pipeline *p)
+/* Said once, maybe: the segment may go, and the start may fail later on. */
+static void hear(int node, const struct wal *w)
 {
-	const struct wal_recovery *r = wal_recovery(pipeline_wal(p));
+	const struct wal_recovery *r = wal_recovery(w);
+	const char *log = wal_id(w);
 	for (size_t i = 0; i < r->damage_count; i++) {
 		const struct wal_damage *d = &r->damages[i];
 		uint64_t pos = d->first;
@@ -204,7 +206,7 @@ void rot_started(int node, struct pipeline *p)
 				 (unsigned long long)d->last);
 		for (unsigned k = 0; k < rot_count; k++)
 			if (rots[k].node == node && rots[k].first <= d->last && rots[k].last >= d->first)
-				note_lost(p, rots[k].first, rots[k].last);
+				note_lost(log, rots[k].first, rots[k].last);
 		story("node %d: gave up positions %llu to %llu", node, (unsigned long long)d->first, (unsigned long long)d->last);
 	}
 	/* The end of the log was hit: that record, and what was synced with it. */
@@ -212,7 +214,7 @@ void rot_started(int node, struct pipeline *p)
 		if (rots[k].node == node && put_aside(&rots[k])) {
 			if (rots[k].claimed)
 				violated("node %d took the damage at position %llu for a torn tail", node, (unsigned long long)rots[k].first);
-			note_lost(p, rots[k].first, rots[k].tail);
+			note_lost(log, rots[k].first, rots[k].tail);
 		}
 }
 
@@ -287,8 +289,10 @@ rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct
 	if (!was_rotten(task_node()))
 		look_at_tail(o.dir, &t);
 	rc_t rc = __real_wal_open(&o, ret, reterr);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		check_tail(&t, wal_recovery(*ret));
+		hear(task_node(), *ret);
+	}
 	free(t.copy);
 	return rc;
 }

@@ -126,7 +126,6 @@ void other_check(struct store *store); /* their files are as they were */
 void rot_log(int node);
 /* A node puts a data file: the cut that it is of must be in its log, and durable. */
 void rot_check_cut(int node, const char *key);
-void rot_started(int node, struct pipeline *p); /* what the start gave up, is it right? */
 bool rot_excuses(const char *log, uint64_t position, int64_t acked_at);
 extern unsigned rot_count;
 
