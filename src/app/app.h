@@ -38,7 +38,7 @@ struct settings {
 	const char *listen;
 	const char *token;
 	const char *time_field, *id_field;
-	int64_t commit_busy_us, commit_idle_us, file_bytes, log_bytes, collection_bytes, memory_bytes;
+	int64_t commit_busy_us, commit_idle_us, retention_us, file_bytes, log_bytes, collection_bytes, memory_bytes;
 	bool insecure;
 	struct config *file;  /* NULL: none */
 };
@@ -113,6 +113,7 @@ int cmd_replay(int argc, char **argv);
 int cmd_collections(int argc, char **argv);
 int cmd_schema(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_expire(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_token(int argc, char **argv);

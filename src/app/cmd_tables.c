@@ -1,4 +1,4 @@
-/* collections, schema, verify. */
+/* collections, schema, verify, expire. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -325,4 +325,48 @@ int cmd_verify(int argc, char **argv)
 	if (all.problems)
 		fprintf(stderr, "hydrant: %llu problems; see the lines above\n", (unsigned long long)all.problems);
 	return all.problems ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* ---- expire ---- */
+
+static rc_t expire_each(void *ctx, const char *collection, struct err *reterr)
+{
+	struct expiry e;
+	size_t n = strlen(collection), suffix = sizeof QUARANTINE_SUFFIX - 1;
+	if (n > suffix && !strcmp(collection + n - suffix, QUARANTINE_SUFFIX))
+		return RC_OK; /* with its collection */
+	rc_t rc = pipeline_expire(ctx, collection, true, &e, reterr);
+	if (rc == RC_NOT_FOUND) /* in the log only */
+		return RC_OK;
+	TRY(rc);
+	char events[32], size[16];
+	format_count(e.events, events);
+	format_bytes(e.bytes, size);
+	printf("%s: %s %s in %llu %s (%s) over and taken out, %llu %s deleted\n", collection, events, e.events == 1 ? "event" : "events",
+	       (unsigned long long)e.files, e.files == 1 ? "file" : "files", size, (unsigned long long)e.removed, e.removed == 1 ? "file" : "files");
+	return RC_OK;
+}
+
+int cmd_expire(int argc, char **argv)
+{
+	int code;
+	struct command c = *command_find("expire");
+	c.help = "What a server does by itself, now: days that are over for longer than the collection's `retention` leave the table, in one commit; snapshots\n"
+		 "older than a day go, and files that none names any more. What was taken out can be read through the earlier snapshot for a day.\n"
+		 "Also while servers run.";
+	const struct option_def defs[] = { { 0 } };
+	if (!options_parse(&c, &argc, argv, defs, 0, -1, &code))
+		return code;
+	struct err err;
+	AUTO(pipeline) *p = NULL;
+	rc_t rc = open_lakes_only(&p, &err);
+	for (int i = 1; i < argc && rc == RC_OK; i++) {
+		AUTO(view) *v = NULL;
+		rc = view_open(p, argv[i], &v, &err); /* says what there is, if there is none of that name */
+		if (rc == RC_OK)
+			rc = expire_each(p, argv[i], &err);
+	}
+	if (rc == RC_OK && argc == 1)
+		rc = pipeline_collections(p, expire_each, p, &err);
+	return rc == RC_OK ? EXIT_DONE : fail(&err);
 }

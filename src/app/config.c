@@ -23,7 +23,7 @@ static void read_root(struct config_reader *r, yaml_node_t *root)
 		{ "token", CONFIG_TEXT, &s->token },
 		{ "time_field", CONFIG_TEXT, &s->time_field },
 		{ "id_field", CONFIG_TEXT, &s->id_field },
-		{ "retention", CONFIG_LATER, NULL },
+		{ "retention", CONFIG_DAYS, &s->retention_us },
 		{ "commit_interval", CONFIG_SECONDS, &s->commit_busy_us },
 		{ "commit_interval_idle", CONFIG_SECONDS, &s->commit_idle_us },
 		{ "file_size", CONFIG_BYTES, &s->file_bytes },

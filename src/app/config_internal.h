@@ -20,7 +20,7 @@ enum config_type {
 	CONFIG_SECRET,      /* const char *, from the environment only */
 	CONFIG_SECRET_FILE, /* const char *: what the file holds, without the line's end */
 	CONFIG_NODE,        /* yaml_node_t *: looked at by the caller */
-	CONFIG_LATER        /* a setting that is not built yet: refused, target unused */
+	CONFIG_DAYS         /* int64_t µs, at least a day: 90d, 48h */
 };
 
 struct config_def {

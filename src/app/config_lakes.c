@@ -168,7 +168,7 @@ static void add_collection(struct config_reader *r, const char *pattern, yaml_no
 		{ "commit_interval", CONFIG_SECONDS, &rule.commit_busy_us },
 		{ "commit_interval_idle", CONFIG_SECONDS, &rule.commit_idle_us },
 		{ "id_field", CONFIG_TEXT, &rule.id_field },
-		{ "retention", CONFIG_LATER, NULL },
+		{ "retention", CONFIG_DAYS, &rule.retention_us },
 	};
 	struct config_def defs[sizeof own / sizeof *own + PLACE_DEFS];
 	place_defs(&p);

@@ -172,6 +172,15 @@ static bool parse_amount(const char *text, bool time, int64_t *ret)
 	return true;
 }
 
+static bool take_days(const char *text, int64_t *target)
+{
+	int64_t us;
+	if (!parse_amount(text, true, &us) || us < (int64_t)86400 * 1000000)
+		return false;
+	*target = us;
+	return true;
+}
+
 static void take_secret_file(struct config_reader *r, const struct config_def *d, const char *path, size_t line)
 {
 	AUTO_BUF struct buf text;
@@ -197,10 +206,6 @@ static void take_value(struct config_reader *r, const struct config_def *d, yaml
 		*(yaml_node_t **)d->target = v;
 		return;
 	}
-	if (d->type == CONFIG_LATER) {
-		config_problem(r->c, line, "%s is not built yet: take it out", d->name);
-		return;
-	}
 	const char *text = config_text(r, v, &expanded);
 	if (!text || !*text)
 		return;
@@ -210,6 +215,7 @@ static void take_value(struct config_reader *r, const struct config_def *d, yaml
 	case CONFIG_TEXT: *(const char **)d->target = text; return;
 	case CONFIG_PATH: *(const char **)d->target = config_path(r->c, text); return;
 	case CONFIG_SECONDS: fine = parse_amount(text, true, d->target); break;
+	case CONFIG_DAYS: fine = take_days(text, d->target); break;
 	case CONFIG_BYTES: fine = parse_amount(text, false, d->target); break;
 	case CONFIG_FLAG:
 		fine = !strcmp(text, "true") || !strcmp(text, "false");
@@ -227,6 +233,7 @@ static void take_value(struct config_reader *r, const struct config_def *d, yaml
 	if (!fine)
 		config_problem(r->c, line, "%s wants %s, not '%.100s'", d->name,
 			       d->type == CONFIG_SECONDS ? "a time such as 60s, 15m" :
+			       d->type == CONFIG_DAYS	 ? "a time of at least a day, such as 90d" :
 			       d->type == CONFIG_BYTES	 ? "a size such as 512M, 16G" :
 							   "true or false",
 			       shown);

@@ -19,6 +19,7 @@ const struct command commands[] = {
 	{ "collections", "[list|show NAME|delete NAME]", "what is in the lake", NULL, cmd_collections },
 	{ "schema", "COLLECTION", "the table's schema, for Athena, Glue, Iceberg, …", NULL, cmd_schema },
 	{ "verify", "[COLLECTION...]", "recount and check everything that was stored", NULL, cmd_verify },
+	{ "expire", "[COLLECTION...]", "take out the days that are over, delete what nothing names any more", NULL, cmd_expire },
 	{ "policy", "--lake s3://BUCKET/PREFIX [--principal ARN]", "the least rights that a bucket's owner must grant", NULL, cmd_policy },
 	{ "doctor", "[--lake DIR|s3://BUCKET/PREFIX]", "try every right that the lake needs, and name those missing", NULL, cmd_doctor },
 	{ "token", "new [--scopes LIST] [--collections LIST]", "make an access token", NULL, cmd_token },

@@ -85,7 +85,8 @@ static rc_t apply_rules(struct pipeline *p, const struct config *c, struct err *
 							 .id_field = c->flat.id_field,
 							 .file_bytes = (uint64_t)c->flat.file_bytes,
 							 .commit_busy_us = c->flat.commit_busy_us,
-							 .commit_idle_us = c->flat.commit_idle_us };
+							 .commit_idle_us = c->flat.commit_idle_us,
+							 .retention_us = c->flat.retention_us };
 	return pipeline_set_rules(p, config_store(c, settings.lake), rules, c->rule_count + 1, reterr);
 }
 

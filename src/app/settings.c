@@ -25,7 +25,7 @@ static void merge(struct settings *s, const struct settings *file)
 	const struct {
 		int64_t *to;
 		int64_t from;
-	} numbers[] = { { &s->commit_busy_us, file->commit_busy_us }, { &s->commit_idle_us, file->commit_idle_us }, { &s->file_bytes, file->file_bytes },
+	} numbers[] = { { &s->commit_busy_us, file->commit_busy_us }, { &s->commit_idle_us, file->commit_idle_us }, { &s->retention_us, file->retention_us }, { &s->file_bytes, file->file_bytes },
 			{ &s->log_bytes, file->log_bytes },	      { &s->collection_bytes, file->collection_bytes }, { &s->memory_bytes, file->memory_bytes } };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (!*texts[i].to)
@@ -173,6 +173,7 @@ void pipeline_options_from_settings(struct pipeline_options *ret)
 		ret->commit_busy_us = settings.commit_busy_us;
 	if (settings.commit_idle_us)
 		ret->commit_idle_us = settings.commit_idle_us;
+	ret->retention_us = settings.retention_us;
 	if (settings.file_bytes)
 		ret->file_bytes = (uint64_t)settings.file_bytes;
 	ret->log_bytes = (uint64_t)settings.log_bytes;

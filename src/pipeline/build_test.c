@@ -131,7 +131,9 @@ TEST(build_again_after_discarding_gives_the_same)
 /* Builds the cut for the table `name` and stores it; the first file's key in the store. */
 static rc_t put_cut(struct fixture *f, const char *name, uint64_t seed, char **ret_key)
 {
-	struct build_options bo = { .store = pipeline_store(f->p), .collection = name, .source = "log", .codec = PARQUET_ZSTD, .codec_level = 1,
+	struct store *store;
+	TRY(pipeline_store_of(f->p, name, &store, &err));
+	struct build_options bo = { .store = store, .collection = name, .source = "log", .codec = PARQUET_ZSTD, .codec_level = 1,
 				    .file_bytes = 1 << 27, .memory_bytes = (size_t)64 << 20, .key_seed = seed };
 	AUTO(builder) *b = NULL;
 	AUTO(table) *t = NULL;

@@ -1,6 +1,7 @@
 /* Settings of a collection that came through the API: kept in the lake, one object a collection, so that every server of the lake has them:
  *
- *   LAKE/_hydrant/collections/NAME.json     {"time_field": "meta.ts", "id_field": "id", "file_size": bytes, "commit_interval": seconds, "commit_interval_idle": seconds}
+ *   LAKE/_hydrant/collections/NAME.json     {"time_field": "meta.ts", "id_field": "id", "file_size": bytes, "commit_interval": seconds, "commit_interval_idle": seconds,
+ *                                            "retention": seconds}
  *
  * Every member may be absent; one that is unknown is a newer hydrant's, and is passed over. They are read when the lake is opened: another
  * server of the same lake sees a change with its next start. The last writer wins, each object is replaced as a whole. */
@@ -41,8 +42,7 @@ static void put(struct pipeline *p, struct declared d)
 {
 	pthread_mutex_lock(&p->rules_lock);
 	struct declared *at = (struct declared *)(uintptr_t)declared_of(p, d.name);
-	if (d.id_field)
-		__atomic_store_n(&p->ids_declared, true, __ATOMIC_RELAXED);
+	note_declared(p, d.id_field, d.retention_us);
 	if (at) {
 		clear(at);
 		*at = d;
@@ -90,6 +90,7 @@ static struct declared parse(const char *name, json_t *o)
 		.file_bytes = (uint64_t)amount(o, "file_size", 1),
 		.commit_busy_us = amount(o, "commit_interval", 1e6),
 		.commit_idle_us = amount(o, "commit_interval_idle", 1e6),
+		.retention_us = amount(o, "retention", 1e6),
 	};
 }
 
@@ -144,6 +145,8 @@ rc_t pipeline_declare(struct pipeline *p, const struct collection_rule *rule, st
 		json_object_set_new(o, "commit_interval", json_real((double)rule->commit_busy_us / 1e6));
 	if (rule->commit_idle_us)
 		json_object_set_new(o, "commit_interval_idle", json_real((double)rule->commit_idle_us / 1e6));
+	if (rule->retention_us)
+		json_object_set_new(o, "retention", json_real((double)rule->retention_us / 1e6));
 	char *json = json_dumps(o, JSON_COMPACT);
 	AUTO_MEM char *key = mem_printf(DECLARED_FOLDER "/%s.json", name);
 	rc_t rc = json ? store_put(store, key, slice_str(json), STORE_REPLACE, reterr) : err_set(reterr, RC_INVALID, "a field's name is not UTF-8");

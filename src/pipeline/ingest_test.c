@@ -103,7 +103,7 @@ TEST(ingest_keeps_an_event_once_whose_id_is_declared)
 	CHECK_OK(send_body("{\"id\":0}\n", "", false), err);
 	CHECK_OK(send_body("{\"id\":0}\n", "", false), err); /* not declared yet */
 	CHECK_INT(reply.deduplicated, 0);
-	CHECK_OK(pipeline_set_rules(f.p, &rule, 1, &err), err);
+	CHECK_OK(pipeline_set_rules(f.p, NULL, &rule, 1, &err), err);
 	CHECK_OK(send_body("{\"id\":1}\n{\"id\":\"2\"}\n{\"id\":1,\"again\":true}\n{\"no\":1}\n{\"no\":1}\n{bad\n", "", false), err);
 	CHECK_INT(reply.accepted, 6);
 	CHECK_INT(reply.deduplicated, 1);
@@ -168,7 +168,7 @@ TEST(ingest_of_the_same_ids_by_many_at_once_keeps_each_once)
 	struct collection_rule rule = { .pattern = "*", .id_field = "id" };
 	struct sender senders[4] = { 0 };
 	uint64_t kept = 0;
-	CHECK_OK(pipeline_set_rules(f.p, &rule, 1, &err), err);
+	CHECK_OK(pipeline_set_rules(f.p, NULL, &rule, 1, &err), err);
 	for (int i = 0; i < 4; i++)
 		CHECK_INT(pthread_create(&senders[i].thread, NULL, send_all_ids, &senders[i]), 0);
 	for (int i = 0; i < 4; i++) {

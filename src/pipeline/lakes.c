@@ -19,7 +19,7 @@ struct rule {
 	char *pattern, *time_field, *id_field;
 	struct place *place;
 	uint64_t file_bytes;
-	int64_t commit_busy_us, commit_idle_us;
+	int64_t commit_busy_us, commit_idle_us, retention_us;
 };
 
 /* ---- patterns ---- */
@@ -302,6 +302,14 @@ static int64_t first_said(bool named, int64_t rule, int64_t declared, int64_t al
 	return named && rule ? rule : declared ? declared : rule ? rule : all;
 }
 
+void note_declared(struct pipeline *p, const char *id_field, int64_t retention_us)
+{
+	if (id_field)
+		__atomic_store_n(&p->ids_declared, true, __ATOMIC_RELAXED);
+	if (retention_us)
+		__atomic_store_n(&p->retention_declared, true, __ATOMIC_RELAXED);
+}
+
 void settings_changed(struct pipeline *p)
 {
 	if (!__atomic_add_fetch(&p->settings_version, 1, __ATOMIC_RELEASE))
@@ -329,6 +337,7 @@ void collection_settings_get(struct pipeline *p, const char *name, struct collec
 		.file_bytes = (uint64_t)first_said(named, (int64_t)r->file_bytes, (int64_t)d->file_bytes, (int64_t)o->file_bytes),
 		.commit_busy_us = first_said(named, r->commit_busy_us, d->commit_busy_us, o->commit_busy_us),
 		.commit_idle_us = first_said(named, r->commit_idle_us, d->commit_idle_us, o->commit_idle_us),
+		.retention_us = first_said(named, r->retention_us, d->retention_us, o->retention_us),
 	};
 	pthread_mutex_unlock(&p->rules_lock);
 }
@@ -383,8 +392,7 @@ static struct rule *rules_make(struct pipeline *p, const struct collection_rule 
 {
 	struct rule *rules = mem_zalloc(count, sizeof *rules);
 	for (size_t i = 0; i < count; i++) {
-		if (from[i].id_field)
-			__atomic_store_n(&p->ids_declared, true, __ATOMIC_RELAXED);
+		note_declared(p, from[i].id_field, from[i].retention_us);
 		struct place *pl = from[i].url && ret_renewed ? same_rules_place(p, &from[i]) : NULL;
 		if (pl && !same_place(pl, from[i].url, from[i].store, true))
 			ret_renewed[i] = pl;
@@ -396,6 +404,7 @@ static struct rule *rules_make(struct pipeline *p, const struct collection_rule 
 			.file_bytes = from[i].file_bytes,
 			.commit_busy_us = from[i].commit_busy_us,
 			.commit_idle_us = from[i].commit_idle_us,
+			.retention_us = from[i].retention_us,
 		};
 	}
 	return rules;
@@ -448,7 +457,7 @@ static void note_shortest(struct pipeline *p, const struct collection_rule *rule
 void lakes_init(struct pipeline *p)
 {
 	pthread_mutex_init(&p->rules_lock, NULL);
-	p->ids_declared = p->opts.id_field != NULL;
+	note_declared(p, p->opts.id_field, p->opts.retention_us);
 	p->settings_version = 1;
 	note_shortest(p, p->opts.rules, p->opts.rule_count);
 	place_get(p, p->opts.lake, p->opts.store);

@@ -75,6 +75,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&p->wake, &monotonic);
+	pthread_cond_init(&p->upkeep_wake, &monotonic);
 	pthread_mutex_init(&p->look_lock, NULL);
 	pthread_cond_init(&p->look_wake, &monotonic);
 	pthread_cond_init(&p->opened, &monotonic);
@@ -130,6 +131,7 @@ void pipeline_close(struct pipeline *p)
 	pthread_mutex_destroy(&p->lock);
 	pthread_mutex_destroy(&p->build);
 	pthread_cond_destroy(&p->wake);
+	pthread_cond_destroy(&p->upkeep_wake);
 	pthread_mutex_destroy(&p->look_lock);
 	pthread_cond_destroy(&p->look_wake);
 	pthread_cond_destroy(&p->opened);

@@ -28,6 +28,7 @@ struct collection_rule {
 	const char *id_field;
 	uint64_t file_bytes;
 	int64_t commit_busy_us, commit_idle_us;
+	int64_t retention_us;
 };
 
 struct pipeline_options {
@@ -38,6 +39,7 @@ struct pipeline_options {
 	bool lake_only;           /* with read_only: neither lock nor log, also while a server holds them; hot events are not seen */
 	const char *holder;       /* text for whoever finds the data folder locked: "hydrant serve (pid 7) on http://…" */
 	const char *time_field;   /* declared event time for all collections, or NULL */
+	int64_t retention_us;     /* days that are over for so long leave the tables; 0: none ever does */
 	const char *id_field;     /* declared: events with an id there that was seen within the key window are not kept again; or NULL */
 	size_t memory_bytes;      /* for columns being filled by the hydrate loop; 0: 128 MiB */
 	uint64_t file_bytes;      /* target size of a data file; 0: 128 MiB */
@@ -150,6 +152,13 @@ rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct l
 
 /* Commits what waits, of one collection or (NULL) all, now, in the calling thread. RC_NOT_FOUND: no such collection. */
 rc_t pipeline_flush(struct pipeline *p, const char *collection, struct err *reterr);
+struct expiry {
+	uint64_t files, events, bytes; /* taken out of the tables: their days are over */
+	uint64_t removed;              /* files that no live metadata names, deleted */
+};
+/* Retention, now: of the collection and its quarantine. With `sweep` earlier snapshots go, too, and what none names any more is deleted; what was
+ * taken out a moment ago stays for a day. RC_NOT_FOUND: no such table. */
+rc_t pipeline_expire(struct pipeline *p, const char *collection, bool sweep, struct expiry *ret, struct err *reterr);
 /* Forgets a collection: its events in the log, its table; with purge its files. */
 rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr);
 

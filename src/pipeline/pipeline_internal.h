@@ -85,7 +85,7 @@ struct place {
 struct declared {
 	char *name, *time_field, *id_field;
 	uint64_t file_bytes;
-	int64_t commit_busy_us, commit_idle_us;
+	int64_t commit_busy_us, commit_idle_us, retention_us;
 };
 
 struct pipeline {
@@ -97,7 +97,7 @@ struct pipeline {
 	struct rule *rules;   /* under rules_lock, with their number */
 	size_t rule_count;
 	pthread_mutex_t rules_lock; /* innermost */
-	bool ids_declared;    /* some collection may have an id_field. Atomic, never unset */
+	bool ids_declared, retention_declared; /* some collection may have an id_field, a retention. Atomic, never unset */
 	unsigned settings_version; /* not 0; another one after every change of rules and declared. Atomic */
 	int64_t shortest_us;  /* the shortest interval that a rule asks for; INT64_MAX: none. Atomic */
 	char *data_dir;
@@ -110,6 +110,9 @@ struct pipeline {
 	pthread_t scheduler, workers[HYDRATE_WORKERS];
 	unsigned worker_count;
 	pthread_cond_t due_some; /* the workers */
+	pthread_t upkeep;
+	pthread_cond_t upkeep_wake; /* with lock */
+	bool upkeep_runs;
 	struct collection *due_first, *due_last;
 	bool running, stopping;
 	bool look_again;      /* since the scheduler's last look: a worker is done, or a store works again, and collections may be due */
@@ -156,8 +159,10 @@ struct collection_settings {
 	char *id_field;   /* owned; NULL: none */
 	uint64_t file_bytes;
 	int64_t commit_busy_us, commit_idle_us;
+	int64_t retention_us; /* 0: for ever */
 };
 void settings_changed(struct pipeline *p); /* under rules_lock */
+void note_declared(struct pipeline *p, const char *id_field, int64_t retention_us);
 void collection_settings_get(struct pipeline *p, const char *name, struct collection_settings *ret);
 void collection_settings_clear(struct collection_settings *s);
 
@@ -206,6 +211,9 @@ void schedule_again(struct pipeline *p, const struct place *pl);
 struct collection **known_collections(struct pipeline *p, size_t *ret_count);
 /* rights.c. begin: also when there are new places. outcome: of what was asked of the place, *err only if rc says so. */
 void rights_begin(struct pipeline *p);
+/* upkeep.c: the thread that looks after tables beside their commits. */
+void upkeep_begin(struct pipeline *p);
+void upkeep_end(struct pipeline *p);
 void rights_end(struct pipeline *p);
 void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err);
 void rights_look(struct pipeline *p, struct place *pl); /* soon, whatever its state */

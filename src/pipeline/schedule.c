@@ -219,6 +219,7 @@ rc_t pipeline_start(struct pipeline *p, struct err *reterr)
 		return err_set(reterr, RC_IO, "cannot start a thread that commits: %s", strerror(failed));
 	}
 	rights_begin(p);
+	upkeep_begin(p);
 	return RC_OK;
 }
 
@@ -230,9 +231,11 @@ void pipeline_stop(struct pipeline *p)
 	__atomic_store_n(&p->stopping, true, __ATOMIC_RELAXED);
 	pthread_cond_signal(&p->wake);
 	pthread_cond_broadcast(&p->due_some);
+	pthread_cond_broadcast(&p->upkeep_wake);
 	pthread_mutex_unlock(&p->lock);
 	lakes_hurry(p);
 	rights_end(p);
+	upkeep_end(p);
 	pthread_join(p->scheduler, NULL);
 	while (p->worker_count)
 		pthread_join(p->workers[--p->worker_count], NULL);

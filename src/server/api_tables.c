@@ -52,6 +52,7 @@ static rc_t take_setting(struct collection_rule *rule, const char *key, json_t *
 		double unit;
 	} numbers[] = { { "commit_interval", &rule->commit_busy_us, 1e6 },
 			{ "commit_interval_idle", &rule->commit_idle_us, 1e6 },
+			{ "retention", &rule->retention_us, 1e6 },
 			{ "file_size", (int64_t *)&rule->file_bytes, 1 } };
 	const char **field = !strcmp(key, "time_field") ? &rule->time_field : !strcmp(key, "id_field") ? &rule->id_field : NULL;
 	if (field) {
@@ -67,13 +68,15 @@ static rc_t take_setting(struct collection_rule *rule, const char *key, json_t *
 		double v = json_number_value(value) * numbers[i].unit;
 		if (!json_is_number(value) || !(v >= 1) || !(v < 9e15))
 			return err_set(reterr, RC_INVALID, "\"%s\" wants a number of %s", key, numbers[i].unit == 1 ? "bytes" : "seconds");
+		if (numbers[i].target == &rule->retention_us && v < 86400e6)
+			return err_set(reterr, RC_INVALID, "\"retention\" wants at least a day: 86400 seconds");
 		*numbers[i].target = (int64_t)v;
 		return RC_OK;
 	}
-	if (!strcmp(key, "lake") || !strcmp(key, "retention"))
-		return err_set(reterr, RC_UNSUPPORTED, "\"%s\" cannot be set through the API yet%s", key,
-			       !strcmp(key, "lake") ? ": say it in the config file" : "");
-	return err_set(reterr, RC_INVALID, "\"%.64s\" is no setting: time_field, id_field, file_size, commit_interval, commit_interval_idle are", key);
+	if (!strcmp(key, "lake"))
+		return err_set(reterr, RC_UNSUPPORTED, "\"lake\" cannot be set through the API: say it in the config file");
+	return err_set(reterr, RC_INVALID, "\"%.64s\" is no setting: time_field, id_field, retention, file_size, commit_interval, commit_interval_idle are",
+		       key);
 }
 
 /* PUT: all settings of the collection at once; what is not named is as for all. */

@@ -76,7 +76,8 @@ def test_scopes(s):
         ("keeper sets", ADMIN, "PUT", "/v1/collections/cust_b", {"time_field": "at", "commit_interval": 5, "file_size": 1 << 27}, 200),
         ("… what there is to set", ADMIN, "PUT", "/v1/collections/cust_b", {"time_feild": "at"}, 400),
         ("… of the right kind", ADMIN, "PUT", "/v1/collections/cust_b", {"commit_interval": "soon"}, 400),
-        ("… and what is built", ADMIN, "PUT", "/v1/collections/cust_b", {"retention": 30}, 501),
+        ("… and sane", ADMIN, "PUT", "/v1/collections/cust_b", {"retention": 30}, 400),
+        ("… and not what only the file can say", ADMIN, "PUT", "/v1/collections/cust_b", {"lake": "other"}, 501),
         ("… for its own", ADMIN, "PUT", "/v1/collections/public", {}, 403),
         ("what is not there needs a token, too", None, "GET", "/v1/nothing", None, 401), ("health does not", None, "GET", "/healthz", None, 200),
     ]

@@ -135,7 +135,7 @@ collections:
   "a*": {file_size: 1G}
   "ab*": {file_size: 2G}
   both: {lake: one, bucket: other-bucket}
-  later: {retention: 30d}
+  later: {retention: 30m}
   twice: {}
   twice: {}
 tokens:
@@ -143,15 +143,15 @@ tokens:
   b: {scopes: [read]}
 tls: {cert: missing.crt, key: missing.key}
 data: ${HYDRANT_NO_SUCH}
-retention: x
+retention: soon
 """
 
 WANTED = ["line 2: 'listn' is no setting of hydrant; did you mean 'listen'?", "line 3: memory wants a size", "line 5: 'regoin' is no setting of lake 'one'; did you mean 'region'?",
           "'B' is no bucket name", "line 6: lake 'two' is ", "line 7: a secret does not stand in this file", "line 8: lake 'four' has an external_id",
           "line 10: 'Upper' is no collection name", "line 11: there is no lake 'too' among lakes:; did you mean 'two'?", "line 13: 'ab*' never counts: 'a*' in line 12",
-          "line 14: collection 'both' has a lake and a place of its own", "line 15: retention is not built yet", "line 17: 'twice' stands here a second time",
+          "line 14: collection 'both' has a lake and a place of its own", "line 15: retention wants a time of at least a day, such as 90d, not '30m'", "line 17: 'twice' stands here a second time",
           "line 19: sha256 of token 'a' wants 64", "'reed' is not one of ingest, read, replay, admin; did you mean 'read'?", "line 20: token 'b' has no sha256",
-          "line 21: the certificate", "line 22: the environment has no HYDRANT_NO_SUCH", "line 23: retention is not built yet"]
+          "line 21: the certificate", "line 22: the environment has no HYDRANT_NO_SUCH", "line 23: retention wants a time of at least a day, such as 90d, not 'soon'"]
 
 
 def test_check():

@@ -1,0 +1,125 @@
+/* What tables need beside their commits: days that are over leave them (retention). One thread looks every hour at the collections that have such a
+ * setting, so that those go, too, that get no events any more. Any number of servers may do it at once: each commit of it is one table commit. */
+#include "base/log.h"
+#include "os/clock.h"
+#include "pipeline/pipeline_internal.h"
+
+#define SECOND_US ((int64_t)1000000)
+#define DAY_US (86400 * SECOND_US)
+#define FIRST_US (60 * SECOND_US) /* after the start: not in the way of what waited meanwhile */
+#define EVERY_US (3600 * SECOND_US)
+#define SWEEP_EVERY 24            /* looks: a sweep reads all manifests and lists the folder */
+#define GRACE_US (3 * DAY_US)     /* a file that nobody names may be of a commit that has been failing since */
+
+static int32_t day_of(int64_t us)
+{
+	return (int32_t)(us / DAY_US - (us % DAY_US < 0));
+}
+
+static rc_t expire_one(struct pipeline *p, struct place *pl, const char *name, int64_t retention_us, bool sweep, struct expiry *sum,
+		       struct err *reterr)
+{
+	AUTO(table) *t = NULL;
+	struct store *store;
+	struct table_retired gone = { 0 };
+	uint64_t removed = 0;
+	TRY(place_open(p, pl, &store, reterr));
+	TRY(table_open(store, name, &t, reterr));
+	if (retention_us)
+		TRY(table_retire(t, day_of(store_now(store) - retention_us), &gone, reterr));
+	sum->files += gone.files;
+	sum->events += gone.records;
+	sum->bytes += gone.bytes;
+	if (gone.files)
+		log_info("%s: %llu files with %llu events are over, and left the table", name, (unsigned long long)gone.files,
+			 (unsigned long long)gone.records);
+	if (!sweep)
+		return RC_OK;
+	struct table_keep keep = table_keep_default();
+	if (retention_us) { /* else an earlier snapshot would keep what has to go */
+		keep.snapshots_min = 1;
+		keep.grace = GRACE_US;
+		keep.data = true;
+	}
+	TRY(table_expire(t, &keep, &removed, reterr));
+	sum->removed += removed;
+	return RC_OK;
+}
+
+rc_t pipeline_expire(struct pipeline *p, const char *collection, bool sweep, struct expiry *ret, struct err *reterr)
+{
+	struct collection_settings s;
+	AUTO_MEM char *quarantine = mem_printf("%s" QUARANTINE_SUFFIX, collection);
+	*ret = (struct expiry){ 0 };
+	collection_settings_get(p, collection, &s);
+	rc_t rc = expire_one(p, s.place, collection, s.retention_us, sweep, ret, reterr);
+	rc_t second = rc == RC_OK || rc == RC_NOT_FOUND ? expire_one(p, s.place, quarantine, s.retention_us, sweep, ret, rc == RC_OK ? reterr : NULL) : rc;
+	collection_settings_clear(&s);
+	if (rc == RC_NOT_FOUND) /* all of its events may be quarantined ones */
+		return second == RC_OK ? RC_OK : rc;
+	return second == RC_NOT_FOUND ? RC_OK : second;
+}
+
+/* ---- the thread ---- */
+
+struct upkeep {
+	struct pipeline *p;
+	bool sweep;
+};
+
+static rc_t look_after(void *ctx, const char *collection, struct err *reterr)
+{
+	struct upkeep *u = ctx;
+	struct collection_settings s;
+	struct expiry e;
+	struct err err;
+	size_t n = strlen(collection), suffix = sizeof QUARANTINE_SUFFIX - 1;
+	if (pipeline_stopping(u->p))
+		return err_set(reterr, RC_CANCELLED, "the server ends");
+	if (n > suffix && !strcmp(collection + n - suffix, QUARANTINE_SUFFIX))
+		return RC_OK; /* with its collection */
+	collection_settings_get(u->p, collection, &s);
+	bool wanted = s.retention_us > 0;
+	collection_settings_clear(&s);
+	if (!wanted)
+		return RC_OK;
+	rc_t rc = pipeline_expire(u->p, collection, u->sweep, &e, &err);
+	if (rc != RC_OK && rc != RC_NOT_FOUND && !pipeline_stopping(u->p))
+		log_warn("what is over in %s cannot leave it now, and is tried again in an hour: %s", collection, err.text);
+	return RC_OK;
+}
+
+static void *upkeep_thread(void *arg)
+{
+	struct pipeline *p = arg;
+	int64_t next = clock_mono_us() + FIRST_US;
+	for (unsigned looks = 0; !pipeline_stopping(p);) {
+		pthread_mutex_lock(&p->lock);
+		struct timespec ts = { next / SECOND_US, next % SECOND_US * 1000 };
+		if (!pipeline_stopping(p))
+			pthread_cond_timedwait(&p->upkeep_wake, &p->lock, &ts);
+		pthread_mutex_unlock(&p->lock);
+		if (pipeline_stopping(p) || clock_mono_us() < next)
+			continue;
+		next = clock_mono_us() + EVERY_US;
+		if (!__atomic_load_n(&p->retention_declared, __ATOMIC_RELAXED))
+			continue;
+		struct upkeep u = { p, looks++ % SWEEP_EVERY == 0 };
+		pipeline_collections(p, look_after, &u, NULL);
+	}
+	return NULL;
+}
+
+void upkeep_begin(struct pipeline *p)
+{
+	p->upkeep_runs = pthread_create(&p->upkeep, NULL, upkeep_thread, p) == 0;
+	if (!p->upkeep_runs)
+		log_warn("no thread can be started that looks after tables: retention has to wait for `hydrant expire`");
+}
+
+void upkeep_end(struct pipeline *p)
+{
+	if (p->upkeep_runs)
+		pthread_join(p->upkeep, NULL);
+	p->upkeep_runs = false;
+}
