@@ -52,8 +52,9 @@ static void space_open(struct space *s, bool huge)
 }
 
 /* Zeros. */
-static void *fresh(struct space *s, size_t class)
+static void *fresh(size_t class)
 {
+	struct space *s = class_size(class) < BIG ? &used : &untouched;
 	if (!s->at)
 		space_open(s, s == &used);
 	size_t need = sizeof(struct head) + ((class_size(class) + 15) & ~(size_t)15);
@@ -74,7 +75,7 @@ void *malloc(size_t size)
 	size_t class = class_of(size);
 	struct head *h = freed[class];
 	if (!h)
-		return fresh(&used, class);
+		return fresh(class);
 	freed[class] = h->next;
 	return h + 1;
 }
@@ -99,13 +100,13 @@ void *calloc(size_t n, size_t size)
 	}
 	size_t class = class_of(bytes);
 	if (bytes >= BIG) {
-		struct head *h = fresh(&untouched, class);
+		struct head *h = fresh(class);
 		if (h)
 			h[-1].class |= UNTOUCHED;
 		return h;
 	}
 	if (!freed[class])
-		return fresh(&used, class);
+		return fresh(class);
 	return memset(malloc(bytes), 0, bytes);
 }
 
