@@ -356,6 +356,8 @@ ssize_t MAKE(pread64)(int fd, void *out, size_t len, off_t at)
 {
 	door("read", path_of(fd), (uint64_t)at);
 	struct inode *f = of(fd);
+	if (fault_now(FAULT_READ))
+		return fail(EIO);
 	size_t n = (size_t)at >= f->size ? 0 : f->size - (size_t)at < len ? f->size - (size_t)at : len;
 	if (n)
 		memcpy(out, f->cur + at, n);

@@ -131,8 +131,11 @@ static struct rot describe(int node, const struct choice *c)
 	struct rec_head r;
 	segment_bytes(c->path, &b);
 	struct rot rot = { node, c->r.first, c->r.first + c->r.count - 1, b.h.seq, c->at, 0, false };
-	for (uint64_t at = c->at; record_at(&b, at, &r); at += r.size)
+	for (uint64_t at = c->at; record_at(&b, at, &r); at += r.size) {
 		rot.tail = r.first + r.count - 1;
+		nodes[node].forgot_trim |= r.type == WAL_TRIM; /* it may go with a torn tail */
+		nodes[node].forgot |= r.type == WAL_KEYS || (r.flags & REC_FLAG_KEY);
+	}
 	b.data = disk_platter(c->path, &b.len);
 	for (uint64_t at = c->at; b.data && record_at(&b, at, &r); at += r.size)
 		rot.claimed |= r.durable > c->at && at > c->at;
@@ -169,8 +172,6 @@ void rot_log(int node)
 	rots[rot_count++] = describe(node, &c);
 	disk_flip(c.path, at, bit);
 	nodes[node].rotten = true;
-	nodes[node].forgot_trim |= c.r.type == WAL_TRIM;
-	nodes[node].forgot |= c.r.type == WAL_KEYS || (c.r.flags & REC_FLAG_KEY);
 }
 
 /* ---- what the start said ---- */
