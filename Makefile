@@ -113,6 +113,7 @@ s3: all
 	@tools/bootstrap build sql check s3
 	@tools/test-venv
 	@tests/s3/servers.py prepare
+	@$(NINJA) -C $(BUILD) src/table/table_probe
 	@HYDRANT_S3=all tools/check s3 $(S3_TESTS)
 
 # The long forms of two of them, 25 and 35 minutes: 1,000,000 events while every tenth request fails, then 12 GB into the log while the store is gone

@@ -140,19 +140,23 @@ def lake_copy(lake, under=""):
     return folder
 
 
+def iceberg_properties():
+    """What pyiceberg needs to know of the bucket."""
+    env = os.environ
+    return {"s3.endpoint": env["AWS_ENDPOINT_URL_S3"], "s3.access-key-id": env["AWS_ACCESS_KEY_ID"], "s3.secret-access-key": env["AWS_SECRET_ACCESS_KEY"],
+            "s3.region": env["AWS_REGION"], "s3.force-virtual-addressing": "false"} if TEST_LAKE else {}
+
+
 def lake_iceberg(lake, collection):
     """The table's newest version, by pyiceberg, which reads it where it stands; None: there is none."""
     from pyiceberg.table import StaticTable
-    names = [k.rpartition("/")[2] for k in lake_files(lake, collection + "/metadata") if k.endswith(".metadata.json")]
+    names = [k.rpartition("/")[2] for k in lake_files(lake, collection + "/metadata")]
+    names = [n for n in names if n.endswith(".metadata.json") and n[0] == "v"]  # other engines' have other names
     if not names:
         return None
     newest = "%s/metadata/%s" % (collection, max(names, key=lambda n: int(n[1:].split(".")[0])))
-    if not TEST_LAKE:
-        return StaticTable.from_metadata(os.path.abspath(os.path.join(lake, newest)))
-    env = os.environ
-    return StaticTable.from_metadata("%s/%s" % (lake_url(lake), newest), properties={
-        "s3.endpoint": env["AWS_ENDPOINT_URL_S3"], "s3.access-key-id": env["AWS_ACCESS_KEY_ID"], "s3.secret-access-key": env["AWS_SECRET_ACCESS_KEY"],
-        "s3.region": env["AWS_REGION"], "s3.force-virtual-addressing": "false"})
+    place = lake_url(lake) if TEST_LAKE else os.path.abspath(lake)
+    return StaticTable.from_metadata("%s/%s" % (place, newest), properties=iceberg_properties())
 
 
 # ---- the program ----

@@ -28,7 +28,6 @@ fi
 declare -A folder_only=(
 	[lake_spark_test]="Iceberg's HadoopCatalog over a folder; over S3 it wants Hadoop's own S3 client"
 	[packaging_test]="the package's files and its unit, with the folder lake that they set up"
-	[table_pyiceberg_test]="the table room alone, with files that pyarrow puts beside it; lake_pyiceberg_test is the whole program's"
 	[convert_readers_test]="no lake" [parquet_hyparquet_test]="no lake" [parquet_prune_test]="no lake" [parquet_read_test]="no lake"
 	[parquet_spark_test]="no lake" [parquet_write_test]="no lake" [restore_test]="no lake" [tidy_test]="no lake"
 )

@@ -5,7 +5,6 @@ Under tests/run.sh, or by hand:  table_pyiceberg_test.py TABLE_PROBE
 The second half needs pyiceberg's catalog in a file: sqlalchemy and pyiceberg-core beside pyiceberg==0.12.0.
 """
 import datetime
-import glob
 import json
 import os
 import shutil
@@ -19,7 +18,6 @@ try:
     from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThan
     from pyiceberg.partitioning import PartitionField, PartitionSpec
     from pyiceberg.schema import Schema
-    from pyiceberg.table import StaticTable
     from pyiceberg.transforms import DayTransform
     from pyiceberg.types import LongType, NestedField, StringType, TimestamptzType
 except ImportError as missing:
@@ -32,6 +30,9 @@ except ImportError as missing:
     SqlCatalog = None
     without = str(missing)
 
+os.environ.setdefault("HYDRANT", "hydrant")
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from lib import TEST_LAKE, iceberg_properties, lake_files, lake_iceberg, lake_read, lake_url, lake_write  # noqa: E402
 if len(sys.argv) > 1:
     PROBE = os.path.abspath(sys.argv[1])
 else:
@@ -50,7 +51,7 @@ def check(got, want, what):
 
 
 def probe(lake, collection, *args, want=0):
-    p = subprocess.run([PROBE, lake, collection, *map(str, args)], capture_output=True, text=True)
+    p = subprocess.run([PROBE, lake_url(lake), collection, *map(str, args)], capture_output=True, text=True)
     if p.returncode != want:
         raise Wrong("table_probe %s ended with %d: %s" % (" ".join(map(str, args)), p.returncode, p.stderr))
     return p.stdout
@@ -58,6 +59,16 @@ def probe(lake, collection, *args, want=0):
 
 def field(name, kind, id):
     return pa.field(name, kind, metadata={"PARQUET:field_id": str(id)})
+
+
+def put_parquet(lake, key, table):
+    """Returns the file's size."""
+    with tempfile.TemporaryFile() as f:
+        pq.write_table(table, f)
+        f.seek(0)
+        content = f.read()
+    lake_write(lake, key, content)
+    return len(content)
 
 
 def write_file(lake, n, rows, extra):
@@ -75,17 +86,10 @@ def write_file(lake, n, rows, extra):
         fields.append(field(name, kind, id))
         columns.append([value] * rows)
     schema = pa.schema(fields)
-    path = os.path.join(lake, "trail", rel)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    pq.write_table(pa.table([pa.array(c, type=f.type) for c, f in zip(columns, schema)], schema=schema), path)
+    size = put_parquet(lake, "trail/" + rel, pa.table([pa.array(c, type=f.type) for c, f in zip(columns, schema)], schema=schema))
     low = day * 86400 * 1000000
-    probe(lake, "trail", "append", "n1", n, rel, day, rows, os.path.getsize(path), low, low + (rows - 1) * 1000000, numbers[0], numbers[-1])
+    probe(lake, "trail", "append", "n1", n, rel, day, rows, size, low, low + (rows - 1) * 1000000, numbers[0], numbers[-1])
     return numbers
-
-
-def newest(lake, collection):
-    with open(os.path.join(lake, collection, "metadata", "version-hint.text")) as f:
-        return os.path.join(lake, collection, "metadata", "v%s.metadata.json" % f.read())
 
 
 def ours_is_read(lake):
@@ -98,7 +102,7 @@ def ours_is_read(lake):
             extra["price"] = (int(probe(lake, "trail", "evolve", "price", "decimal(18, 3)")), pa.decimal128(18, 3), None)
         numbers += write_file(lake, n, 10, extra)
     for stage in ("before", "after"):
-        t = StaticTable.from_metadata(newest(lake, "trail"))
+        t = lake_iceberg(lake, "trail")
         got = t.scan().to_arrow()
         check(got.num_rows, 600, "rows %s expiry" % stage)
         check(sorted(got["n"].to_pylist()), numbers, "column n")
@@ -126,14 +130,14 @@ def ours_is_read(lake):
             check(t.scan(snapshot_id=first.snapshot_id).to_arrow().num_rows, 40, "rows of an old snapshot")
             check(int(probe(lake, "trail", "expire")) > 50, True, "files that expire")
     check(len(t.metadata.snapshots), 2, "snapshots after expiry")
-    check("day=" in open(os.path.join(lake, "trail", "_schema", "athena.sql")).read(), True, "athena.sql")
+    check(b"day=" in lake_read(lake, "trail/_schema/athena.sql"), True, "athena.sql")
 
 
 def theirs_is_read(lake, codec):
     work = tempfile.mkdtemp(prefix="table-check-")
-    catalog = SqlCatalog("c", uri="sqlite:///%s/c.db" % work, warehouse="file://%s" % work)
+    catalog = SqlCatalog("c", uri="sqlite:///%s/c.db" % work, warehouse="file://%s" % work, **iceberg_properties())
     catalog.create_namespace("ns")
-    location = "file://%s/theirs" % lake
+    location = (lake_url(lake) if TEST_LAKE else "file://" + lake) + "/theirs"
     schema = Schema(NestedField(1, "__time", TimestamptzType(), required=False), NestedField(2, "n", LongType(), required=False),
                     NestedField(3, "text", StringType(), required=False))
     spec = PartitionSpec(PartitionField(source_id=1, field_id=1000, transform=DayTransform(), name="by_day"))
@@ -149,24 +153,24 @@ def theirs_is_read(lake, codec):
     t.delete(EqualTo("n", 11))
     t.delete(And(GreaterThanOrEqual("n", 20), LessThan("n", 30)))
     want = sorted(t.scan().to_arrow()["n"].to_pylist())
-    folder = os.path.join(lake, "theirs", "metadata")
-    last = max(glob.glob(folder + "/*.metadata.json"), key=lambda p: int(os.path.basename(p).split("-")[0]))
-    shutil.copy(last, os.path.join(folder, "v1.metadata.json"))
+    versions = [k for k in lake_files(lake, "theirs/metadata") if k.endswith(".metadata.json")]
+    last = max(versions, key=lambda k: int(os.path.basename(k).split("-")[0]))
+    lake_write(lake, "theirs/metadata/v1.metadata.json", lake_read(lake, last))
     lines = [l.split() for l in probe(lake, "theirs", "files", -2**31 + 1, 2**31 - 1).splitlines()]
     check(sorted(int(l[1]) for l in lines), [20000, 20001, 20003], "days of their files (%s)" % codec)
     check(sum(int(l[2]) for l in lines), len(want), "rows of their files (%s)" % codec)
     check(sorted((int(l[4]), int(l[5])) for l in lines), [(0, 2), (10, 12), (30, 32)], "bounds of their files (%s)" % codec)
     for l in lines:
-        check(os.path.getsize(os.path.join(lake, "theirs", l[0])), int(l[3]), "the size of their file")
+        check(len(lake_read(lake, "theirs/" + l[0])), int(l[3]), "the size of their file")
     check(len(probe(lake, "theirs", "files", 20001, 20002).splitlines()), 1, "their files of two days")
     # we append to it (and merge nothing of theirs wrongly), they read it again
     for n in range(55):
-        path = os.path.join(lake, "theirs/data/ours%d.parquet" % n)
-        pq.write_table(pa.table({"__time": [EPOCH + datetime.timedelta(days=20009)], "n": [1000 + n], "text": ["ours"]},
-                                schema=pa.schema([field("__time", pa.timestamp("us", tz="UTC"), 1), field("n", pa.int64(), 2), field("text", pa.string(), 3)])), path)
+        size = put_parquet(lake, "theirs/data/ours%d.parquet" % n, pa.table(
+            {"__time": [EPOCH + datetime.timedelta(days=20009)], "n": [1000 + n], "text": ["ours"]},
+            schema=pa.schema([field("__time", pa.timestamp("us", tz="UTC"), 1), field("n", pa.int64(), 2), field("text", pa.string(), 3)])))
         low = 20009 * 86400 * 1000000
-        probe(lake, "theirs", "append", "n1", n, "data/ours%d.parquet" % n, 20009, 1, os.path.getsize(path), low, low, 1000 + n, 1000 + n)
-    again = StaticTable.from_metadata(newest(lake, "theirs"))
+        probe(lake, "theirs", "append", "n1", n, "data/ours%d.parquet" % n, 20009, 1, size, low, low, 1000 + n, 1000 + n)
+    again = lake_iceberg(lake, "theirs")
     check(sorted(again.scan().to_arrow()["n"].to_pylist()), want + list(range(1000, 1055)), "rows of both (%s)" % codec)
     shutil.rmtree(work)
 
