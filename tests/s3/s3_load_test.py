@@ -70,8 +70,7 @@ def flushed(node, seconds):
 
 
 def batch_of(w, b, rng):
-    return "".join('{"w":%d,"i":%d,"h":"%032x%032x%032x","at":%d.25}\n' % (w, b * BATCH + j, rng.getrandbits(128), rng.getrandbits(128), rng.getrandbits(128), j)
-                   for j in range(BATCH)).encode()
+    return "".join('{"w":%d,"i":%d,"h":"%0200x","at":%d.25}\n' % (w, b * BATCH + j, rng.getrandbits(800), j) for j in range(BATCH)).encode()
 
 
 def send(node, w, batches, stuck):
@@ -117,8 +116,8 @@ def tenth_fails(server):
         failed = {k: counts[k] for k in faults.KINDS if k in counts}
         table = table_of(server, lake, "events", ("w", "i", "h"))
         got = rows("select count(*), count(distinct (w, i)), count(h), min(i), max(i) from t", t=table)[0]
-        print("# %s: %d events acked in %.1f s, drained %.1f s later; %d files, %d requests, of which failed: %s, gone: %d" % (
-            server.name, total, acked, drained or -1, files, requests, failed, counts.get("down", 0)), file=sys.stderr)
+        print("# %s: %d events acked in %.1f s, drained %.1f s later; %d files, %d requests (%d parts of multipart uploads), of which failed: %s, gone: %d" % (
+            server.name, total, acked, drained or -1, files, requests, counts.get("op:UploadPart", 0), failed, counts.get("down", 0)), file=sys.stderr)
         check(server.name + ": requests did fail", sum(failed.values()) > 3 and counts.get("down"), counts)
         equal("%s: every tenth request failed: %d events, 0 lost, 0 twice" % (server.name, total), (stuck, drained is not None, got),
               ([], True, (total, total, total, 0, batches * BATCH - 1)))
