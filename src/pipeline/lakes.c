@@ -538,9 +538,10 @@ void pipeline_store_stats(struct pipeline *p, struct store_stats *ret)
 	*ret = (struct store_stats){ 0 };
 	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
 		struct store_stats one;
-		if (!__atomic_load_n(&pl->open, __ATOMIC_ACQUIRE))
+		struct store *store = __atomic_load_n(&pl->store, __ATOMIC_ACQUIRE); /* also of one that is not open: counters never go back */
+		if (!store)
 			continue;
-		store_get_stats(pl->store, &one);
+		store_get_stats(store, &one);
 		for (size_t i = 0; i < sizeof one / sizeof(uint64_t); i++) /* all members are counters */
 			((uint64_t *)ret)[i] += ((const uint64_t *)&one)[i];
 	}
