@@ -315,7 +315,7 @@ static bool next_range(struct batch *b, struct file **ret, unsigned *ret_range)
 	pthread_mutex_lock(&b->lock);
 	while (b->rc == RC_OK && !found && b->at < b->count) {
 		struct file *f = &b->files[b->at];
-		if (f->link || !f->busy || b->range >= f->ranges) {
+		if (!f->busy || b->range >= f->ranges) { /* what is linked was never ours, or has no range left */
 			b->at++;
 			b->range = 0;
 			continue;
