@@ -133,7 +133,6 @@ static bool take_findings(struct pipeline *p, struct place *pl, const struct sto
 		minor &= !pl->missing[i] || right == STORE_RIGHT_ABORT;
 	}
 	pl->looked = true;
-	pl->away = false;
 	pl->away_looks = 0;
 	pl->look_error[0] = 0;
 	pl->unsettled = lacks;
@@ -144,17 +143,16 @@ static bool take_findings(struct pipeline *p, struct place *pl, const struct sto
 	return was_unsettled && (!lacks || minor);
 }
 
-/* Under look_lock. */
-static void take_failure(struct pipeline *p, struct place *pl, const struct err *err)
+/* Under look_lock. away: not even a listing was answered. Otherwise something is odd, and commits go on as they can. */
+static void take_failure(struct pipeline *p, struct place *pl, bool away, const struct err *err)
 {
-	int64_t wait = AWAY_FIRST_US << (pl->away_looks < 8 ? pl->away_looks : 8);
+	int64_t most = away ? AWAY_MAX_US : MINOR_US, wait = AWAY_FIRST_US << (pl->away_looks < 10 ? pl->away_looks : 10);
 	if (!pl->look_error[0])
 		log_warn("what %s lets us do cannot be tried now: %s", pl->url, err->text);
 	snprintf(pl->look_error, sizeof pl->look_error, "%s", err->text);
 	pl->unsettled = true;
-	pl->away = no_answer(err->rc, err);
 	pl->away_looks++;
-	look_at(p, pl, clock_mono_us() + (wait < AWAY_MAX_US ? wait : AWAY_MAX_US));
+	look_at(p, pl, clock_mono_us() + (wait < most ? wait : most));
 }
 
 rc_t rights_away(struct pipeline *p, struct place *pl, struct err *reterr)
@@ -179,15 +177,17 @@ static void look(struct pipeline *p, struct place *pl)
 	place_patience(p, pl, true);
 	if (rc == RC_OK)
 		rc = store_probe(store, probe, &err);
-	place_patience(p, pl, rc != RC_OK && no_answer(rc, &err));
+	bool away = rc != RC_OK && no_answer(rc, &err) && probe->found[STORE_RIGHT_LIST] == STORE_UNKNOWN;
+	place_patience(p, pl, away);
 	pthread_mutex_lock(&p->look_lock);
 	bool better = false;
+	pl->away = away;
 	if (rc == RC_OK)
 		better = take_findings(p, pl, probe);
 	else if (rc == RC_CONFLICT) /* another server's look at the same moment */
 		look_at(p, pl, clock_mono_us() + LEAST_US + (int64_t)(random % (uint64_t)LEAST_US));
 	else
-		take_failure(p, pl, &err);
+		take_failure(p, pl, away, &err);
 	pl->looking = false;
 	pthread_mutex_unlock(&p->look_lock);
 	if (better)

@@ -8,6 +8,7 @@ By a seed it makes a share of the requests fail. Settings: POST JSON to the cont
     {"rate": 0.1, "kinds": ["slow_down", ...]}   this share of requests fails, in one of these ways; default: all but delay
     {"down": true}                               the store is gone: every connection is reset
     {"forbid": ["ListBucket", ...]}              these operations are answered 403 AccessDenied
+    {"unknown": ["CreateMultipartUpload", ...]}  these are answered 501 NotImplemented
     {"delay": 0.2}                               seconds, of the kind `delay`
     {"external_id": "x"}                         an AssumeRole without this ExternalId is refused, as AWS does where the role's owner asks for it
     {"skew": 3600}                               seconds that the store's clock is ahead: 403 RequestTimeTooSkewed until requests are dated so
@@ -43,7 +44,7 @@ class Proxy:
         u = urllib.parse.urlsplit(upstream)
         self.upstream = (u.hostname, u.port)
         self.dice = random.Random(seed)
-        self.set = {"rate": 0.0, "kinds": KINDS, "down": False, "forbid": [], "delay": 0.2, "skew": 0, "external_id": None}
+        self.set = {"rate": 0.0, "kinds": KINDS, "down": False, "forbid": [], "unknown": [], "delay": 0.2, "skew": 0, "external_id": None}
         self.counts = {"requests": 0}
         self.open = set()
 
@@ -159,6 +160,9 @@ class Proxy:
         if action in self.set["forbid"]:
             self.count("forbidden")
             return await self.refuse(headers, reader, writer, "403 Forbidden", "AccessDenied")
+        if action in self.set["unknown"]:
+            self.count("unknown")
+            return await self.refuse(headers, reader, writer, "501 Not Implemented", "NotImplemented")
         if self.set["external_id"] and method == "POST" and target == "/":
             body = await reader.readexactly(int(self.value(headers, "content-length") or 0))
             reader = asyncio.StreamReader()

@@ -300,6 +300,23 @@ def a_bucket_made_anew_gets_what_waits(server):
     check(name + ": verify agrees", verified.returncode == 0, verified.stdout + verified.stderr)
 
 
+def a_store_that_lacks_an_operation_is_told_and_committed_to(server):
+    """Uploads in parts are not known there: only large files need them."""
+    name, lake = server.name, "s3://%s/lacks" % servers.BUCKET
+    with faults.FaultProxy(server.url, 9) as proxy:
+        proxy.set(unknown=["CreateMultipartUpload"])
+        env = dict(server.environment(server.admin), AWS_ENDPOINT_URL_S3=proxy.url)
+        node = Server(lake, "--config", write("settings.yaml", SETTINGS), "--data", name + "-lacks", env=env, ready=30)
+        told = until(20, lambda: [p for p in problems(node) if p.get("lake") == lake])
+        check(name + ": readyz says what was answered", told and "501" in told[0]["error"], told)
+        for i in range(3):
+            equal(name + ": events are taken", node.post("events", b'{"i":%d}' % i)[0], 200)
+            check(name + ": and committed", until(20, lambda: not waiting(node)), log(node)[-400:])
+        proxy.set(unknown=[])
+        check(name + ": once it is known, that is told, too", until(60, lambda: not problems(node)), problems(node))
+        node.stop()
+
+
 def keys_that_are_changed_are_found(server):
     """Those of a profile file by themselves, those of hydrant.yaml with SIGHUP; the old ones are deleted first."""
     name, data, admin = server.name, server.name + "-keys", server.client(server.admin)
@@ -359,7 +376,7 @@ def a_wrong_region_is_put_right_and_a_wrong_clock_is_said(server):
 
 
 SHORT = (rights_taken_and_given_back, missing_changed_and_foreign_files_are_named, a_bucket_made_anew_gets_what_waits, keys_that_are_changed_are_found)
-LONG = (poisoned_metadata_is_named_and_survived, a_lake_that_is_away_hinders_no_other, a_lake_that_hangs_hinders_nobody, a_wrong_region_is_put_right_and_a_wrong_clock_is_said)
+LONG = (a_store_that_lacks_an_operation_is_told_and_committed_to, poisoned_metadata_is_named_and_survived, a_lake_that_is_away_hinders_no_other, a_lake_that_hangs_hinders_nobody, a_wrong_region_is_put_right_and_a_wrong_clock_is_said)
 
 
 def on_server(server):
