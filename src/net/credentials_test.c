@@ -5,6 +5,7 @@
 #include "base/test.h"
 #include "net/loopback_test.h"
 #include "os/clock.h"
+#include "os/file.h"
 
 static char folder[64];
 static struct err err;
@@ -25,9 +26,17 @@ static char *file_with(const char *name, const char *text)
 	return path;
 }
 
+/* The folder of the test before, and of the last one. */
+__attribute__((destructor)) static void sweep(void)
+{
+	if (folder[0])
+		dir_remove_tree(folder, NULL);
+}
+
 /* Nothing of this machine's own is seen; `credentials` and `config` are the files. */
 static bool setup(const char *credentials, const char *config)
 {
+	sweep();
 	snprintf(folder, sizeof folder, "/tmp/credentials-test-XXXXXX");
 	if (!mkdtemp(folder))
 		return false;
