@@ -38,6 +38,15 @@ static rc_t ask_server(const char *server, const char *path, json_t *o, struct e
 	return rc;
 }
 
+static json_t *time_json(int64_t us)
+{
+	char text[32];
+	if (us == INT64_MIN || us == INT64_MAX)
+		return json_null();
+	time_format(us, text);
+	return json_string(text);
+}
+
 static int finish(rc_t rc, struct err *err)
 {
 	if (fflush(stdout) != 0 && rc == RC_OK)
@@ -57,8 +66,11 @@ int cmd_query(int argc, char **argv)
 {
 	int code;
 	const char *format_name = "table";
+	int64_t from = INT64_MIN, to = INT64_MAX;
 	const struct option_def defs[] = {
 		{ "--format", OPTION_TEXT, &format_name, "table (default), json, ndjson, csv", "F" },
+		{ "--from", OPTION_TIME, &from, "of all collections only events at or after this time (2026-11-22T10:00Z, -7d, …)", "T" },
+		{ "--to", OPTION_TIME, &to, "events before this time; of a bucket, files of other days are not fetched", "T" },
 		{ 0 },
 	};
 	struct err err;
@@ -71,8 +83,11 @@ int cmd_query(int argc, char **argv)
 	AUTO(pipeline) *p = NULL;
 	rc_t rc = lake_open(true, &p, &server, &err);
 	qo.sql = slice_str(argv[1]);
+	qo.from = from;
+	qo.to = to;
 	if (rc == RC_OK && server)
-		rc = ask_server(server, "/v1/query", json_pack("{s:s,s:s,s:i}", "sql", argv[1], "format", format_name, "width", (int)qo.width), &err);
+		rc = ask_server(server, "/v1/query", json_pack("{s:s,s:s,s:i,s:o,s:o}", "sql", argv[1], "format", format_name, "width", (int)qo.width,
+							      "from", time_json(from), "to", time_json(to)), &err);
 	else if (rc == RC_OK)
 		rc = read_query(p, &qo, &err);
 	free(server);
@@ -80,15 +95,6 @@ int cmd_query(int argc, char **argv)
 }
 
 /* ---- search ---- */
-
-static json_t *time_json(int64_t us)
-{
-	char text[32];
-	if (us == INT64_MIN || us == INT64_MAX)
-		return json_null();
-	time_format(us, text);
-	return json_string(text);
-}
 
 int cmd_search(int argc, char **argv)
 {

@@ -5,7 +5,7 @@
 #include "app/config_internal.h"
 #include "model/event.h"
 
-#define PLACE_DEFS 18
+#define PLACE_DEFS 19
 
 /* What a place may say, read into p. */
 struct place_reader {
@@ -31,6 +31,7 @@ static void place_defs(struct place_reader *p)
 		{ "ca_file", CONFIG_PATH, &s->ca_file },
 		{ "path_style", CONFIG_FLAG, &p->path_style },
 		{ "owner_full_control", CONFIG_FLAG, &s->owner_full_control },
+		{ "cache_size", CONFIG_BYTES, &s->cache_bytes },
 		{ "access_key", CONFIG_SECRET, &s->access_key },
 		{ "secret_key", CONFIG_SECRET, &s->secret_key },
 		{ "session_token", CONFIG_SECRET, &s->session_token },
@@ -50,7 +51,7 @@ static bool bucket_valid(const char *name)
 static bool about_buckets(const struct store_options *s, bool path_style)
 {
 	return path_style || s->region || s->endpoint || s->role_arn || s->external_id || s->kms_key || s->profile || s->ca_file ||
-	       s->owner_full_control || s->access_key || s->secret_key || s->session_token;
+	       s->owner_full_control || s->cache_bytes || s->access_key || s->secret_key || s->session_token;
 }
 
 static void place_finish(struct config_reader *r, struct place_reader *p, size_t line, const char *what)

@@ -140,6 +140,10 @@ void api_query(struct server *s, struct http_request *req)
 		rc = err_set(&err, RC_INVALID, "the body needs \"sql\": \"SELECT …\"");
 	else if (rc == RC_OK && format)
 		rc = sql_format_parse(format, &qo.format, &err);
+	if (rc == RC_OK)
+		rc = time_of(o, "from", INT64_MIN, &qo.from, &err);
+	if (rc == RC_OK)
+		rc = time_of(o, "to", INT64_MAX, &qo.to, &err);
 	if (rc == RC_OK) {
 		qo.sql = slice_str(sql);
 		a.content_type = qo.format == SQL_CSV      ? "text/csv"

@@ -9,6 +9,7 @@
 #include "search/search.h"
 
 #define OUT_FLUSH ((size_t)64 << 10)
+#define DAY_US ((int64_t)86400 * 1000000)
 
 /* ---- SQL ---- */
 
@@ -52,11 +53,19 @@ static rc_t add_want(void *ctx, const struct data_file *f, struct err *reterr)
 	return RC_OK;
 }
 
-/* The table's data files as whole local files. */
+static int32_t day_of(int64_t us)
+{
+	int64_t day = us / DAY_US - (us % DAY_US < 0);
+	return day < INT32_MIN / 2 ? INT32_MIN / 2 : day > INT32_MAX / 2 ? INT32_MAX / 2 : (int32_t)day;
+}
+
+/* The table's data files as whole local files: those of the days that are asked for. */
 static rc_t fetch_files(struct sql_table *t, struct table *table, size_t *ret_fetched, struct err *reterr)
 {
 	struct wants w = { .table = table };
-	rc_t rc = table_files(table, INT32_MIN, INT32_MAX, add_want, &w, reterr);
+	bool all = !t->from && !t->to;
+	rc_t rc = table_files(table, all || t->from == INT64_MIN ? INT32_MIN : day_of(t->from), all || t->to == INT64_MAX ? INT32_MAX : day_of(t->to), add_want,
+			      &w, reterr);
 	char **paths = mem_zalloc(w.count + 1, sizeof *paths);
 	if (rc == RC_OK)
 		rc = store_fetch(table_store(table), w.items, w.count, paths, reterr);
@@ -97,7 +106,7 @@ static rc_t add_collection(void *ctx, const char *collection, struct err *reterr
 		q->fetched = mem_realloc(q->fetched, q->cap * sizeof *q->fetched);
 	}
 	struct sql_table *t = &q->tables[q->count];
-	*t = (struct sql_table){ .name = mem_strdup(collection) };
+	*t = (struct sql_table){ .name = mem_strdup(collection), .from = q->opts->from, .to = q->opts->to };
 	q->fetched[q->count] = 0;
 	q->views[q->count++] = NULL;
 	if (!sql_mentions(q->sql, collection))

@@ -14,6 +14,7 @@ struct read_query_options {
 	struct slice sql;
 	enum sql_format format;
 	unsigned width;              /* terminal columns for SQL_TABLE */
+	int64_t from, to;            /* µs: events with from ≤ time < to, and no file of other days is fetched; 0, 0: all */
 	uint64_t memory_bytes;       /* of DuckDB; 0 = its default */
 	int cancel_fd;               /* > 0: hung up means cancel */
 	/* The collections that the statement may know of; NULL: all. */

@@ -35,6 +35,7 @@ struct sql_table {
 	const char *const *files;    /* Parquet files, absolute paths */
 	size_t n;
 	const struct schema *schema; /* the table's; NULL: the name is only listed in messages (see sql_mentions) */
+	int64_t from, to;            /* rows with from ≤ time < to, µs, of the schema's ROLE_TIME column; 0, 0: all */
 	bool by_field_id;            /* columns are found by field id instead of by name: all top-level fields of schema and files have one */
 };
 

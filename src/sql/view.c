@@ -1,5 +1,7 @@
 #include "sql/view_internal.h"
 
+#include "os/clock.h"
+
 #define DEPTH_MAX 64 /* of a column's type; DuckDB's own limits are far above */
 #define DDL_MAX ((size_t)128 << 20)
 
@@ -188,6 +190,30 @@ static void put_source(struct buf *out, const struct sql_table *t, const struct 
 	buf_append_str(out, "})");
 }
 
+static void put_bound(struct buf *out, const struct field *time, const char *how, int64_t us)
+{
+	char text[32];
+	time_format(us, text);
+	sql_quote_name(out, time->name);
+	buf_printf(out, " %s TIMESTAMPTZ '%s'", how, text);
+}
+
+/* A condition that DuckDB can hold against a row group's bounds. */
+static void put_times(struct buf *out, const struct sql_table *t)
+{
+	const struct field *time = schema_by_role(t->schema, ROLE_TIME);
+	bool low = t->from > INT64_MIN, high = t->to < INT64_MAX;
+	if ((!t->from && !t->to) || !time || (!low && !high))
+		return;
+	buf_append_str(out, " WHERE ");
+	if (low)
+		put_bound(out, time, ">=", t->from);
+	if (low && high)
+		buf_append_str(out, " AND ");
+	if (high)
+		put_bound(out, time, "<", t->to);
+}
+
 static void put_select(struct buf *out, const struct sql_table *t, const struct field **columns, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
@@ -251,6 +277,7 @@ rc_t view_build(const struct sql_table *t, struct arena *arena, struct request_t
 		for (uint32_t i = 0; i < root->child_count; i++)
 			put_any(&ddl, root, i, arena, &table.hidden);
 		put_source(&ddl, t, columns, n);
+		put_times(&ddl, t);
 	}
 	if (ddl.overflow)
 		return err_set(reterr, RC_LIMIT, "collection %s has too many files or columns for one query (%zu files, %u columns)", t->name, t->n, n);

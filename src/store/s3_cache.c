@@ -436,7 +436,8 @@ static rc_t check_size(struct s3_cache *c, const struct store_want *wants, size_
 	pthread_mutex_lock(&c->lock);
 	rc_t rc = make_use(c, reterr);
 	if (rc == RC_OK && sum + c->held > c->max)
-		rc = err_set(reterr, RC_LIMIT, "%zu files of %llu bytes are needed at once, and the cache may hold %llu bytes (%llu are in use): give it more",
+		rc = err_set(reterr, RC_LIMIT, "%zu files of %llu bytes are needed at once, and the cache may hold %llu bytes (%llu are in use): ask for fewer days (from, to), or give it more "
+			     "(cache_size in the config file)",
 			     n, (unsigned long long)sum, (unsigned long long)c->max, (unsigned long long)c->held);
 	pthread_mutex_unlock(&c->lock);
 	return rc;
