@@ -230,6 +230,63 @@ TEST(wal_full_disk_refuses_keeps_the_acked_and_goes_on_when_there_is_space)
 	wal_free(w);
 }
 
+/* In the child: the disk is full, a table has taken most, and the new segment is made of a trimmed one; that fails, or the process dies. */
+static void reuse_and_die(const struct wal_options *o, int failing, const char *fault, int out)
+{
+	struct wal *w = NULL;
+	struct err err = { 0 };
+	uint64_t n = 0, ticket;
+	if (wal_open(o, &w, &err) != RC_OK)
+		_exit(3);
+	atomic_store(&space_left, 300 << 10);
+	while (append_n(w, "a", n, 1, 3000, NULL, NULL, &ticket, &err) == RC_OK && wal_wait(w, ticket, &err) == RC_OK)
+		n++;
+	if (wal_committed(w, SLICE_LIT("a"), n - 30, &err) != RC_OK || write(out, &n, 8) != 8)
+		_exit(4);
+	atomic_store(&fail_syncs, failing);
+	if (fault) {
+		setenv("HYDRANT_FAULT", fault, 1);
+		fault_init();
+	}
+	for (int i = 0; i < failing + 1; i++)
+		wal_reopen(w, NULL);
+	_exit(0);
+}
+
+TEST(wal_trimmed_segment_whose_reuse_failed_or_was_cut_short_is_not_missed)
+{
+	static const struct {
+		int failing;
+		const char *fault;
+	} ends[] = { { 1, NULL }, { 2, NULL }, { 3, NULL }, { 0, "wal.rotate_synced:1" }, { 0, "wal.rotate_renamed:1" }, { 1, "wal.rotate_synced:2" } };
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		struct err err = { 0 };
+		struct wal_options o = small(fresh_dir());
+		struct wal *w = NULL;
+		int fds[2], status;
+		uint64_t acked = 0;
+		uint8_t seen[1100] = { 0 };
+		CHECK(pipe(fds) == 0);
+		pid_t pid = fork();
+		if (pid == 0)
+			reuse_and_die(&o, ends[i].failing, ends[i].fault, fds[1]);
+		close(fds[1]);
+		CHECK(read(fds[0], &acked, 8) == 8 && acked > 80);
+		close(fds[0]);
+		waitpid(pid, &status, 0);
+		CHECK(ends[i].fault ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+		for (int start = 0; start < 3; start++) { /* the first one sweeps */
+			CHECK_OK(wal_open(&o, &w, &err), err);
+			CHECK_OK(wal_committed(w, SLICE_LIT("a"), acked - 30, &err), err);
+			memset(seen, 0, sizeof seen);
+			CHECK_INT(read_all_numbers(w, "a", seen, sizeof(seen), &err), 30);
+			CHECK_INT(wal_durable_position(w), acked);
+			wal_free(w);
+			w = NULL;
+		}
+	}
+}
+
 /* --- killed at every step --- */
 
 static const char *const points[] = { "wal.append", "wal.before_sync", "wal.after_sync", "wal.before_rotate", "wal.rotate", "wal.rotate_synced",

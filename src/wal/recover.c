@@ -18,6 +18,7 @@ struct found {
 	uint64_t seq, size;
 	struct seg_header h;
 	bool readable, is_void;
+	bool reused;  /* another segment's header in it: it was not needed any more, and neither was what that header says */
 	int bad_copy; /* 0, 1: which header copy is to be repaired; -1 none */
 };
 struct folder {
@@ -26,6 +27,7 @@ struct folder {
 	size_t count, cap;
 	bool has_id;
 	uint64_t trim;    /* segments below are not needed */
+	uint64_t said;    /* the same, as the log itself says it, without what only the header of a reused segment says */
 	uint64_t missing; /* sequence that the chain wants and that is not there; 0 none */
 	uint64_t missing_first, missing_last; /* its positions; first 0: unknown */
 	size_t kept;      /* first of list that the chain reaches */
@@ -115,7 +117,7 @@ static rc_t load_header(struct wal *w, struct found *f, struct err *reterr)
 	f->h = a == RC_OK ? h[0] : h[1];
 	f->bad_copy = a != RC_OK ? 0 : b != RC_OK ? 1 : -1;
 	if (f->h.seq != f->seq) {
-		f->is_void = f->h.seq > f->seq && f->h.oldest > f->seq; /* about to be reused (file_of_trimmed) */
+		f->reused = f->is_void = f->h.seq > f->seq && f->h.oldest > f->seq; /* (file_of_trimmed) */
 		f->readable = false;
 	}
 	return RC_OK;
@@ -128,11 +130,18 @@ static void follow_chain(struct folder *f)
 	size_t i = f->count;
 	while (i > 0 && f->list[i - 1].is_void)
 		i--;
+	for (size_t k = 0; i && k < f->count; k++) {
+		const struct found *s = &f->list[k];
+		if (s->reused && s->h.oldest > f->trim && !memcmp(s->h.id, f->list[i - 1].h.id, WAL_ID_LEN))
+			f->trim = s->h.oldest;
+	}
 	while (i > 0) {
 		struct found *s = &f->list[--i];
 		f->kept = i;
 		if (s->readable && s->h.oldest > f->trim)
 			f->trim = s->h.oldest;
+		if (s->readable && s->h.oldest > f->said)
+			f->said = s->h.oldest;
 		uint64_t want = s->h.prev_seq;
 		for (; i > 0; i--) {
 			struct found *p = &f->list[i - 1];
@@ -322,6 +331,8 @@ static rc_t read_segment(struct folder *f, struct found *file, struct found *nex
 		w->rec.truncated |= !next && (file->size % s->h.step != 0 || file->size < s->h.step);
 		if (sc.trim > f->trim)
 			f->trim = sc.trim;
+		if (sc.trim > f->said)
+			f->said = sc.trim;
 		if (torn && !next)
 			rc = keep_torn(w, s, &sc, file->size, reterr);
 	}
@@ -470,10 +481,11 @@ static rc_t make_log(struct folder *f, struct err *reterr)
 	return write_id(w, reterr);
 }
 
+/* The header of a reused segment stays while nothing else says what it says. */
 static void sweep_void(struct folder *f)
 {
 	for (size_t i = 0; i < f->count; i++)
-		if (f->list[i].is_void) {
+		if (f->list[i].is_void && !(f->list[i].reused && f->list[i].h.oldest > f->said)) {
 			AUTO_MEM char *path = segment_path(f->w, f->list[i].seq, "wal");
 			file_remove(path, NULL);
 		}
@@ -536,7 +548,7 @@ static rc_t read_all(struct folder *f, struct err *reterr)
 	}
 	w->next_position = w->durable_next = expected;
 	w->oldest = w->segs[0]->h.seq;
-	w->oldest_logged = f->trim < w->oldest ? f->trim : w->oldest;
+	w->oldest_logged = f->said < w->oldest ? f->said : w->oldest;
 	TRY(judge_damage(f, reterr));
 	pthread_mutex_lock(&w->lock);
 	for (struct map_entry *e = NULL; (e = map_next(&w->collections, e));)

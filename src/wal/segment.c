@@ -72,10 +72,18 @@ static bool spare_take(struct wal *w, char **ret_path)
 	return any;
 }
 
+static void give_back(struct wal *w, struct segment *t)
+{
+	pthread_mutex_lock(&w->lock);
+	ARRAY_ROOM(w->trimmed, w->trimmed_count, w->trimmed_cap);
+	w->trimmed[w->trimmed_count++] = t;
+	pthread_mutex_unlock(&w->lock);
+}
+
 /* The disk is full, so that no TRIM record can say that the trimmed segments may go: one of them becomes the new segment in place. Its
  * new header says so itself (its oldest needed sequence is beyond the old name), and recovery takes a file whose name and header
  * disagree in this way for a spare. */
-static rc_t file_of_trimmed(struct wal *w, struct segment *s, char **ret_path, struct err *full)
+static rc_t file_of_trimmed(struct wal *w, struct segment *s, char **ret_path, struct segment **ret_trimmed, struct err *full)
 {
 	struct segment *t = NULL;
 	pthread_mutex_lock(&w->lock);
@@ -88,13 +96,15 @@ static rc_t file_of_trimmed(struct wal *w, struct segment *s, char **ret_path, s
 	if (rc == RC_OK) {
 		s->written_out = t->written_out;
 		*ret_path = mem_strdup(t->path);
+		*ret_trimmed = t;
+	} else {
+		give_back(w, t);
 	}
-	segment_free(t);
 	return rc;
 }
 
-/* Opens a file for s: a spare, a new one, or a trimmed segment. *ret_path: its name so far, caller frees. */
-static rc_t file_for(struct wal *w, struct segment *s, char **ret_path, struct err *reterr)
+/* Opens a file for s: a spare, a new one, or a trimmed segment (*ret_trimmed). *ret_path: its name so far, caller frees. */
+static rc_t file_for(struct wal *w, struct segment *s, char **ret_path, struct segment **ret_trimmed, struct err *reterr)
 {
 	char *path;
 	while (spare_take(w, &path)) { /* one that does not open stays where it is for the next start */
@@ -127,14 +137,15 @@ static rc_t file_for(struct wal *w, struct segment *s, char **ret_path, struct e
 	s->fd = -1;
 	file_remove(path, NULL);
 	free(path);
-	return rc == RC_LIMIT ? file_of_trimmed(w, s, ret_path, reterr) : rc;
+	return rc == RC_LIMIT ? file_of_trimmed(w, s, ret_path, ret_trimmed, reterr) : rc;
 }
 
 rc_t segment_create(struct wal *w, struct segment *s, struct err *reterr)
 {
 	AUTO_MEM char *temp = NULL;
+	struct segment *trimmed = NULL;
 	fault_point("wal.rotate");
-	TRY(file_for(w, s, &temp, reterr));
+	TRY(file_for(w, s, &temp, &trimmed, reterr));
 	uint64_t upto = s->written_out > s->h.step ? s->written_out : s->h.step; /* a torn size is evened out */
 	rc_t rc = segment_write_out(s, upto, reterr);
 	if (rc == RC_OK)
@@ -144,16 +155,23 @@ rc_t segment_create(struct wal *w, struct segment *s, struct err *reterr)
 	fault_point("wal.rotate_synced");
 	if (rc == RC_OK)
 		rc = file_rename(temp, s->path, reterr);
+	bool renamed = rc == RC_OK;
 	fault_point("wal.rotate_renamed");
 	if (rc == RC_OK)
 		rc = dir_sync(w->opt.dir, reterr);
-	if (rc != RC_OK) {
-		file_close(s->fd);
-		s->fd = -1;
-		file_remove(temp, NULL); /* if it was renamed already: the chain does not reach it, the next start sweeps it */
+	if (rc == RC_OK) {
+		segment_free(trimmed);
+		return RC_OK;
+	}
+	file_close(s->fd);
+	s->fd = -1;
+	if (trimmed && !renamed) { /* nothing durable says yet that it is not needed, unless its own header does */
+		give_back(w, trimmed);
 		return rc;
 	}
-	return RC_OK;
+	segment_free(trimmed);
+	file_remove(temp, NULL); /* if it was renamed already: the chain does not reach it, the next start sweeps it */
+	return rc;
 }
 
 void segment_push(struct wal *w, struct segment *s)
