@@ -411,7 +411,17 @@ int MAKE(fdatasync)(int fd)
 
 int MAKE(fsync)(int fd)
 {
+	static unsigned more[NODES]; /* so that the next thing that is tried fails, too */
+	int node = task_node();
 	door("sync folder", path_of(fd), 0);
+	if (node >= 0 && more[node] && nodes[node].fault_until[FAULT_FOLDER] > sim_now()) {
+		more[node]--;
+		return fail(EIO);
+	}
+	if (fault_now(FAULT_FOLDER)) {
+		more[node] = 2;
+		return fail(EIO);
+	}
 	if (fault_now(FAULT_SYNC))
 		return fail(EIO);
 	sync_dir(path_of(fd));

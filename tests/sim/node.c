@@ -17,7 +17,7 @@ uint64_t sim_faults_met, sim_crashes;
 unsigned sim_power_cuts;
 static uint64_t next_number;
 
-const char *const fault_names[] = { "syncs fail", "writes fail", "the disk is full", "reads fail", "no file handle is left", "the store says 503",
+const char *const fault_names[] = { "syncs fail", "writes fail", "the disk is full", "reads fail", "syncs of folders fail, three in a row", "no file handle is left", "the store says 503",
 					   "the store's answers are lost", "the store denies access", "the store is slow" };
 
 const char *sim_lake(void)

@@ -80,6 +80,11 @@ static void make_plan(void)
 		s->point = points[chance_below(CHANCE_PLAN, POINTS)];
 		s->nested = chance_of(CHANCE_PLAN, 40) ? 1 + (unsigned)chance_below(CHANCE_PLAN, 3) : 0;
 		s->detail = (unsigned)chance_below(CHANCE_PLAN, 1000);
+		if (i && sim_folder && plan[i - 1].kind == STEP_FAULT && plan[i - 1].fault == FAULT_FOLDER && s->detail % 3) {
+			s->kind = STEP_POWER; /* what was not synced goes, when it has been tried again */
+			s->wait += 900000;
+			s->node = plan[i - 1].node;
+		}
 		if (s->kind == STEP_POINT)
 			s->after = 1 + s->after % (s->detail % 3 ? 4 : 60);
 	}
@@ -160,10 +165,12 @@ static void at_least(void)
 			other_expire();
 		else if (sim_faults_met >= FAULTS_MIN)
 			return;
+		task_sleep(400000);
+		if (sim_faults_met >= FAULTS_MIN)
+			continue; /* nothing that keeps others from committing */
 		enum fault f = (enum fault)(i % FAULT_HANDLES);
 		nodes[n].fault_until[f] = sim_now() + 600000;
 		nodes[n].fault_percent[f] = 60;
-		task_sleep(400000);
 	}
 }
 

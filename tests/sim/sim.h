@@ -55,7 +55,7 @@ void door(const char *what, const char *of, uint64_t n);
 void memo_forget(void); /* what is read from here on is parsed */
 
 /* ---- what goes wrong ---- */
-enum fault { FAULT_SYNC, FAULT_WRITE, FAULT_FULL, FAULT_READ, FAULT_HANDLES, FAULT_503, FAULT_RESET, FAULT_DENIED, FAULT_SLOW, FAULT_COUNT };
+enum fault { FAULT_SYNC, FAULT_WRITE, FAULT_FULL, FAULT_READ, FAULT_FOLDER, FAULT_HANDLES, FAULT_503, FAULT_RESET, FAULT_DENIED, FAULT_SLOW, FAULT_COUNT };
 bool fault_now(enum fault f); /* does it meet this call of this task? */
 extern uint64_t sim_faults_met, sim_crashes;
 
