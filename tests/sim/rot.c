@@ -178,9 +178,11 @@ void rot_log(int node)
 
 static void note_lost(const char *log, uint64_t first, uint64_t last)
 {
-	for (size_t i = 0; i < lost_count; i++) /* said again by each start */
-		if (losts[i].first == first && losts[i].last == last && !strcmp(losts[i].log, log))
+	for (size_t i = 0; i < lost_count; i++) /* said again by each start; or given once more, after a torn tail, and lost again */
+		if (losts[i].first == first && losts[i].last == last && !strcmp(losts[i].log, log)) {
+			losts[i].when = sim_now();
 			return;
+		}
 	if (lost_count == sizeof losts / sizeof *losts)
 		violated("the log reports damage without end");
 	struct lost *l = &losts[lost_count++];
