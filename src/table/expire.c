@@ -143,17 +143,27 @@ struct strays {
 	void *ctx;
 };
 
-/* A writer's data file: "<log>-<12 hex digits>-<number>.parquet" (pipeline/commit.c, build.c). */
+/* How many of the `at` characters are of the kind, from the last one back. */
+static size_t run_before(const char *name, size_t at, const char *kind)
+{
+	size_t n = 0;
+	while (n < at && strchr(kind, name[at - 1 - n]))
+		n++;
+	return n;
+}
+
+/* A writer's data file: "<log>-<12 hex digits>-<number>-<8 hex digits>.parquet" (pipeline/commit.c, build.c); before, without the last ones. */
 static bool is_data_name(const char *name)
 {
-	size_t n = strlen(name), at = n >= 8 ? n - 8 : 0, digits = 0;
+	static const char hex[] = "0123456789abcdef", digit[] = "0123456789";
 	if (!ends(name, ".parquet"))
 		return false;
-	while (at && name[at - 1] >= '0' && name[at - 1] <= '9') {
-		at--;
-		digits++;
-	}
-	return digits && at > 14 && name[at - 1] == '-' && name[at - 14] == '-' && strspn(name + at - 13, "0123456789abcdef") == 12;
+	size_t at = strlen(name) - strlen(".parquet");
+	if (run_before(name, at, hex) == 8 && at > 9 && name[at - 9] == '-' && run_before(name, at - 9, digit))
+		at -= 9;
+	size_t digits = run_before(name, at, digit);
+	at -= digits;
+	return digits && at > 14 && name[at - 1] == '-' && run_before(name, at - 1, hex) == 12 && name[at - 14] == '-';
 }
 
 /* By its name alone: one of ours, whether the table still needs it or not. */

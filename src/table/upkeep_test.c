@@ -202,10 +202,11 @@ TEST(strays_are_all_files_that_no_snapshot_names_and_foreign_those_that_nobody_w
 	CHECK_OK(store_put(fx.lake, "trail/data/year=2026/month=01/day=01/n1-0.parquet", SLICE_LIT("x"), STORE_CREATE, &err), err);
 	CHECK_INT(strays(t).foreign + strays(t).left, 0);
 	static const char *const own[] = { "data/year=2026/month=01/day=01/abcdefgh-0000000000ff-12.parquet", "data/year=2026/month=01/day=02/file-0a-00ff00ff00ff-0.parquet",
+					   "data/year=2026/month=01/day=02/abcdefgh-0000000000ff-12-0badcafe.parquet", "data/abcdefgh-0000000000ff-1-12345678.parquet",
 					   "metadata/0123-m7.avro", "metadata/snap-1-0-aa.avro" };
 	static const char *const harmless[] = { "data/year=2026/month=01/day=01/.n1.parquet.crc", "_shapes/12345678-000001", "data/_SUCCESS", "metadata/v900.metadata.json" };
 	static const char *const foreign[] = { "data/year=2026/month=01/day=01/part-0000.parquet", "data/x.csv", "data/abcdefgh-0000000000fg-1.parquet",
-					       "data/abcdefgh-0000000000ff-.parquet", "metadata/statistics.puffin", "notes.txt", "metadata/deeper/v1.metadata.json" };
+					       "data/abcdefgh-0000000000ff-.parquet", "data/abcdefgh-0000000000ff-1-0badcaf.parquet", "data/abcdefgh-0000000000ff-0badcafe.parquet", "metadata/statistics.puffin", "notes.txt", "metadata/deeper/v1.metadata.json" };
 	for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
 		AUTO_MEM char *key = table_key(t, own[i]);
 		CHECK_OK(store_put(fx.lake, key, SLICE_LIT("x"), STORE_CREATE, &err), err);
