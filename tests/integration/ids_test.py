@@ -8,8 +8,7 @@ sys.path.insert(0, os.environ["HYDRANT_TESTS"])
 from lib import *
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
-CONFIG = """
-lake: lake
+CONFIG = lake_yaml("lake") + """
 commit_interval: 1s
 commit_interval_idle: 1s
 collections:

@@ -16,8 +16,7 @@ except ImportError as missing:
 
 NOW = datetime.now(timezone.utc)
 NDJSON = {"Content-Type": "application/x-ndjson"}
-CONFIG = """
-lake: lake
+CONFIG = lake_yaml("lake") + """
 collections:
   kept: {time_field: at}
   short: {time_field: at, retention: 10d}
