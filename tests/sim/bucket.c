@@ -228,6 +228,8 @@ static rc_t b_put(void *self, const char *key, struct slice content, enum store_
 	(void)self;
 	struct put p = { key, content, mode, task_node(), LATE_ANY, false };
 	rot_check_cut(p.node, key);
+	if (strstr(key, "/data/"))
+		nodes_point("store.before_name"); /* the same moment as in a folder */
 	TRY(travel(&p, mode == STORE_CREATE ? "PUT if absent" : "PUT", reterr));
 	if (fault_now(FAULT_RESET) && chance_of(CHANCE_STORE, 50)) {
 		if (chance_of(CHANCE_STORE, 50))

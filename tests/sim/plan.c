@@ -30,7 +30,7 @@ struct sim_settings sim_settings;
 /* Between two of them, something is promised or begins to count. */
 static const char *const points[] = {
 	"wal.append", "wal.before_sync", "wal.before_sync", "wal.after_sync", "wal.before_rotate", "wal.rotate", "wal.rotate_renamed", "wal.rotate_synced",
-	"wal.trim", "wal.trimmed", "wal.recover", "hydrate.cut", "hydrate.built", "hydrate.stored", "store.before_name", "store.after_name",
+	"wal.trim", "wal.trimmed", "wal.recover", "hydrate.cut", "hydrate.built", "hydrate.stored", "store.before_name", "store.before_name", "store.before_name", "store.after_name",
 	"table.manifest", "table.manifest_list", "table.before_commit", "table.before_commit", "table.before_commit", "table.after_commit", "table.after_hint", "table.after_ddl",
 	"hydrate.committed", "hydrate.before_trim",
 };
@@ -80,6 +80,11 @@ static void make_plan(void)
 		s->point = points[chance_below(CHANCE_PLAN, POINTS)];
 		s->nested = chance_of(CHANCE_PLAN, 40) ? 1 + (unsigned)chance_below(CHANCE_PLAN, 3) : 0;
 		s->detail = (unsigned)chance_below(CHANCE_PLAN, 1000);
+		if (sim_folder && s->detail % 10 < 4) {
+			s->fault = FAULT_FOLDER;
+			s->percent = s->detail % 3 ? 10 : 30;
+			s->length += 1000000;
+		}
 		if (i && sim_folder && plan[i - 1].kind == STEP_FAULT && plan[i - 1].fault == FAULT_FOLDER && s->detail % 3) {
 			s->kind = STEP_POWER; /* what was not synced goes, when it has been tried again */
 			s->wait += 900000;

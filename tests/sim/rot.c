@@ -217,7 +217,11 @@ static void hear(int node, const struct wal *w)
 		if (rots[k].node == node && put_aside(&rots[k])) {
 			if (rots[k].claimed)
 				violated("node %d took the damage at position %llu for a torn tail", node, (unsigned long long)rots[k].first);
-			note_lost(log, rots[k].first, rots[k].tail);
+			uint64_t tail = rots[k].tail; /* others behind it went with it */
+			for (unsigned j = 0; j < rot_count; j++)
+				if (rots[j].node == node && rots[j].seq == rots[k].seq && rots[j].at > rots[k].at && rots[j].tail > tail)
+					tail = rots[j].tail;
+			note_lost(log, rots[k].first, tail);
 		}
 }
 
