@@ -36,11 +36,10 @@ static rc_t expire_one(struct pipeline *p, struct place *pl, const char *name, i
 	if (!sweep)
 		return RC_OK;
 	struct table_keep keep = table_keep_default();
-	if (retention_us) { /* else an earlier snapshot would keep what has to go */
+	keep.grace = GRACE_US;
+	keep.data = true;
+	if (retention_us) /* else an earlier snapshot would keep what has to go */
 		keep.snapshots_min = 1;
-		keep.grace = GRACE_US;
-		keep.data = true;
-	}
 	TRY(table_expire(t, &keep, &removed, reterr));
 	sum->removed += removed;
 	return RC_OK;
