@@ -65,7 +65,8 @@ void parse_add_rest(struct shredder *s, uint32_t node, struct slice key, struct 
 	}
 	size_t at = r->paths.len;
 	if (r->rest_node == node && r->rest_count && buf_reserve(&r->paths, r->rest_prefix)) {
-		memcpy(r->paths.data + at, r->paths.data + r->rest[r->rest_count - 1].path_at, r->rest_prefix);
+		if (r->rest_prefix)
+			memcpy(r->paths.data + at, r->paths.data + r->rest[r->rest_count - 1].path_at, r->rest_prefix);
 		r->paths.len = at + r->rest_prefix;
 	} else {
 		path_append(s->keys, node, &r->paths);
