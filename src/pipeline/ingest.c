@@ -151,10 +151,12 @@ static rc_t append(struct pipeline *p, const struct ingest_request *req, struct 
 		.reply = req->key.len ? buf_slice(&reply) : (struct slice){ 0 },
 		.unique_ids = g->unique,
 	};
-	uint64_t first;
+	uint64_t first, before = g->reply->ticket; /* of known ids that were on their way */
 	TRY(wal_append(p->wal, &record, &first, &g->reply->ticket, reterr));
 	g->reply->position = first + g->count - 1;
-	return RC_OK;
+	/* A sync that failed in between took those back, and the log went on. From here on it would take this record with it. */
+	rc_t rc = before ? wal_ticket(p->wal, before, reterr) : RC_OK;
+	return rc == RC_AGAIN ? RC_OK : rc;
 }
 
 static rc_t busy(struct err *reterr)
