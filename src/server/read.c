@@ -64,7 +64,7 @@ static rc_t fetch_files(struct sql_table *t, struct table *table, size_t *ret_fe
 {
 	struct wants w = { .table = table };
 	bool all = !t->from && !t->to;
-	rc_t rc = table_files(table, all || t->from == INT64_MIN ? INT32_MIN : day_of(t->from), all || t->to == INT64_MAX ? INT32_MAX : day_of(t->to), add_want,
+	rc_t rc = table_files(table, all || t->from == INT64_MIN ? INT32_MIN : day_of(t->from), all || t->to == INT64_MAX ? INT32_MAX : day_of(t->to - 1), add_want,
 			      &w, reterr);
 	char **paths = mem_zalloc(w.count + 1, sizeof *paths);
 	if (rc == RC_OK)
