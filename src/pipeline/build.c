@@ -21,7 +21,6 @@
 #define PART_MEMO 4096u                     /* more days than an event time may be old: no two plausible days share a place */
 #define PASS_PARTS_MAX 256u                 /* deferred partitions built in one pass */
 #define KEYS_HANDED_ON 200u                 /* edges of a key table that the next cut goes on with: larger ones are of events without a fixed form */
-#define DAY_US ((int64_t)86400 * 1000000)
 
 struct part_file {
 	char *temp; /* local path while it is being written; NULL once it is stored */
@@ -263,7 +262,7 @@ static rc_t part_seal(struct builder *b, struct part *p, struct err *reterr)
 
 static struct part *part_of(struct builder *b, int64_t time_us)
 {
-	int32_t day = (int32_t)(time_us >= 0 ? time_us / DAY_US : -((-time_us + DAY_US - 1) / DAY_US));
+	int32_t day = time_day(time_us);
 	struct part **memo = &b->memo[(uint32_t)day % PART_MEMO];
 	if (*memo && (*memo)->day == day)
 		return *memo;

@@ -5,16 +5,10 @@
 #include "pipeline/pipeline_internal.h"
 
 #define SECOND_US ((int64_t)1000000)
-#define DAY_US (86400 * SECOND_US)
 #define FIRST_US (60 * SECOND_US) /* after the start: not in the way of what waited meanwhile */
 #define EVERY_US (3600 * SECOND_US)
 #define SWEEP_EVERY 24            /* looks: a sweep reads all manifests and lists the folder */
 #define GRACE_US (3 * DAY_US)     /* a file that nobody names may be of a commit that has been failing since */
-
-static int32_t day_of(int64_t us)
-{
-	return (int32_t)(us / DAY_US - (us % DAY_US < 0));
-}
 
 static rc_t expire_one(struct pipeline *p, struct place *pl, const char *name, int64_t retention_us, bool sweep, struct expiry *sum,
 		       struct err *reterr)
@@ -26,7 +20,7 @@ static rc_t expire_one(struct pipeline *p, struct place *pl, const char *name, i
 	TRY(place_open(p, pl, &store, reterr));
 	TRY(table_open(store, name, &t, reterr));
 	if (retention_us)
-		TRY(table_retire(t, day_of(store_now(store) - retention_us), &gone, reterr));
+		TRY(table_retire(t, time_day(store_now(store) - retention_us), &gone, reterr));
 	sum->files += gone.files;
 	sum->events += gone.records;
 	sum->bytes += gone.bytes;

@@ -1,13 +1,7 @@
 /* Planning, and rows in any order. A *unit* is one row group of one file. Ordered scans are in order.c. */
 #include "scan/plan_internal.h"
 
-#define DAY_US ((int64_t)86400 * 1000000)
-
-static int32_t day_of(int64_t us)
-{
-	int64_t day = us >= 0 ? us / DAY_US : -((-(us + 1)) / DAY_US) - 1;
-	return day < INT32_MIN + 1 ? INT32_MIN + 1 : day > INT32_MAX ? INT32_MAX : (int32_t)day;
-}
+#include "os/clock.h"
 
 rc_t scan_cancelled(const struct scan *s, struct err *reterr)
 {
@@ -135,8 +129,8 @@ static rc_t plan(struct scan *s, struct err *reterr)
 	for (size_t i = 0; i < s->opts.hot_count; i++)
 		add_file(s, mem_strdup(s->opts.hot[i]), true);
 	if (s->opts.table)
-		TRY(table_files(s->opts.table, s->opts.from == INT64_MIN ? INT32_MIN : day_of(s->opts.from),
-				s->opts.to == INT64_MAX ? INT32_MAX : day_of(s->opts.to - 1), add_data_file, s, reterr));
+		TRY(table_files(s->opts.table, s->opts.from == INT64_MIN ? INT32_MIN : time_day(s->opts.from),
+				s->opts.to == INT64_MAX ? INT32_MAX : time_day(s->opts.to - 1), add_data_file, s, reterr));
 	for (uint32_t i = 0; i < s->file_count; i++) {
 		TRY(scan_cancelled(s, reterr));
 		TRY(add_units(s, i, reterr));

@@ -9,7 +9,6 @@
 #include "search/search.h"
 
 #define OUT_FLUSH ((size_t)64 << 10)
-#define DAY_US ((int64_t)86400 * 1000000)
 
 /* ---- SQL ---- */
 
@@ -53,18 +52,12 @@ static rc_t add_want(void *ctx, const struct data_file *f, struct err *reterr)
 	return RC_OK;
 }
 
-static int32_t day_of(int64_t us)
-{
-	int64_t day = us / DAY_US - (us % DAY_US < 0);
-	return day < INT32_MIN / 2 ? INT32_MIN / 2 : day > INT32_MAX / 2 ? INT32_MAX / 2 : (int32_t)day;
-}
-
 /* The table's data files as whole local files: those of the days that are asked for. */
 static rc_t fetch_files(struct sql_table *t, struct table *table, size_t *ret_fetched, struct err *reterr)
 {
 	struct wants w = { .table = table };
 	bool all = !t->from && !t->to;
-	rc_t rc = table_files(table, all || t->from == INT64_MIN ? INT32_MIN : day_of(t->from), all || t->to == INT64_MAX ? INT32_MAX : day_of(t->to - 1), add_want,
+	rc_t rc = table_files(table, all || t->from == INT64_MIN ? INT32_MIN : time_day(t->from), all || t->to == INT64_MAX ? INT32_MAX : time_day(t->to - 1), add_want,
 			      &w, reterr);
 	char **paths = mem_zalloc(w.count + 1, sizeof *paths);
 	if (rc == RC_OK)
