@@ -240,7 +240,8 @@ class Proxy:
             while await self.one(reader, writer, up):
                 pass
         except (Reset, ConnectionError, OSError, asyncio.IncompleteReadError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if sock.fileno() >= 0:  # else `down` was quicker
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         finally:
             self.open.discard(writer)
