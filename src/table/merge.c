@@ -10,83 +10,45 @@ static bool is_small(const struct manifest *m, int32_t spec_id)
 static rc_t check_entry(void *ctx, const struct manifest_entry *e, struct err *reterr)
 {
 	bool *ok = ctx;
-	bool parquet = slice_eq_str(e->format, "PARQUET") || slice_eq_str(e->format, "parquet");
-	*ok = *ok && !e->foreign && e->content == 0 && (parquet || e->status == ENTRY_DELETED);
+	(void)reterr;
+	/* A dead one goes, but it tells who wrote the manifest. */
+	*ok = *ok && (e->status == ENTRY_DELETED ? !e->foreign && e->content == 0 : rewrite_can(e));
 	return RC_OK;
-}
-
-struct merge {
-	struct table *t;
-	struct manifest_spec spec;
-	struct manifest_list *to;
-	int64_t snapshot_id;
-	const char *uuid;
-	unsigned k;               /* of the open manifest's name */
-	struct manifest_writer w;
-	bool open;
-};
-
-static void open_manifest(struct merge *g)
-{
-	uint8_t sync[16];
-	store_random(g->t->store, sync, sizeof sync);
-	manifest_writer_init(&g->w, &g->spec, g->snapshot_id, sync);
-	g->open = true;
-}
-
-static rc_t close_manifest(struct merge *g, struct err *reterr)
-{
-	if (!g->open)
-		return RC_OK;
-	rc_t rc = table_put_manifest(g->t, &g->w, g->uuid, ++g->k, g->to, reterr);
-	manifest_writer_free(&g->w);
-	g->open = false;
-	return rc;
 }
 
 static rc_t carry_entry(void *ctx, const struct manifest_entry *e, struct err *reterr)
 {
-	struct merge *g = ctx;
-	if (e->status == ENTRY_DELETED)
-		return RC_OK;
-	if (!g->open)
-		open_manifest(g);
-	manifest_writer_carry(&g->w, e);
-	return g->w.avro.out.len >= MANIFEST_TARGET ? close_manifest(g, reterr) : RC_OK;
+	return e->status == ENTRY_DELETED ? RC_OK : rewrite_entry(ctx, e, false, reterr);
 }
 
-static rc_t merge_one(struct merge *g, const struct manifest *m, struct err *reterr)
+static rc_t merge_one(struct rewrite *r, const struct manifest *m, struct err *reterr)
 {
 	bool ok = true;
-	TRY(table_each_entry(g->t, m, check_entry, &ok, reterr));
+	TRY(table_each_entry(r->t, m, check_entry, &ok, reterr));
 	if (!ok) {
-		manifest_list_add(g->to, m);
+		manifest_list_add(r->to, m);
 		return RC_OK;
 	}
-	return table_each_entry(g->t, m, carry_entry, g, reterr);
+	return table_each_entry(r->t, m, carry_entry, r, reterr);
 }
 
 rc_t merge_manifests(struct table *t, const struct manifest_list *from, struct manifest_list *to, int64_t snapshot_id, const char *uuid,
 		     struct err *reterr)
 {
-	struct merge g = { .t = t, .to = to, .snapshot_id = snapshot_id, .uuid = uuid };
+	struct rewrite r = { .t = t, .to = to, .snapshot_id = snapshot_id, .uuid = uuid };
 	AUTO_MEM char *schema_json = NULL;
-	TRY(table_manifest_spec(t, &g.spec, &schema_json, reterr));
+	TRY(table_manifest_spec(t, &r.spec, &schema_json, reterr));
 	size_t small = 0;
 	for (size_t i = 0; i < from->count; i++)
-		small += is_small(&from->items[i], g.spec.id);
+		small += is_small(&from->items[i], r.spec.id);
 	rc_t rc = RC_OK;
 	for (size_t i = 0; rc == RC_OK && i < from->count; i++) {
 		const struct manifest *m = &from->items[i];
 		bool dead = m->content == 0 && m->files[0] == 0 && m->files[1] == 0;
-		if (small >= MERGE_AT && is_small(m, g.spec.id))
-			rc = merge_one(&g, m, reterr);
+		if (small >= MERGE_AT && is_small(m, r.spec.id))
+			rc = merge_one(&r, m, reterr);
 		else if (!dead)
 			manifest_list_add(to, m);
 	}
-	if (rc == RC_OK)
-		rc = close_manifest(&g, reterr);
-	if (g.open)
-		manifest_writer_free(&g.w);
-	return rc;
+	return rewrite_end(&r, rc, reterr);
 }

@@ -7,12 +7,8 @@
 struct retire {
 	struct table *t;
 	int32_t before;
-	struct manifest_spec spec;
 	struct snapshot_draft *draft;
-	struct manifest_list *to;
-	struct manifest_writer w;
-	bool open;
-	unsigned k;               /* of the open manifest's name */
+	struct rewrite to;
 	struct table_retired gone;
 	uint32_t days;            /* distinct ones, at most: counted where it changes from entry to entry */
 	int32_t day;
@@ -29,46 +25,26 @@ static bool is_old(const struct retire *r, const struct manifest_entry *e)
 static rc_t look_at_entry(void *ctx, const struct manifest_entry *e, struct err *reterr)
 {
 	struct retire *r = ctx;
-	bool parquet = slice_eq_str(e->format, "PARQUET") || slice_eq_str(e->format, "parquet");
 	(void)reterr;
 	r->old += is_old(r, e);
-	r->ours = r->ours && (e->status == ENTRY_DELETED || (!e->foreign && e->content == 0 && parquet));
+	r->ours = r->ours && (e->status == ENTRY_DELETED || rewrite_can(e));
 	return RC_OK;
 }
 
-static rc_t close_manifest(struct retire *r, struct err *reterr)
-{
-	if (!r->open)
-		return RC_OK;
-	AUTO_MEM char *uuid = mem_printf("%s-%u", r->draft->uuid, r->draft->attempt);
-	rc_t rc = table_put_manifest(r->t, &r->w, uuid, ++r->k, r->to, reterr);
-	manifest_writer_free(&r->w);
-	r->open = false;
-	return rc;
-}
-
-static rc_t rewrite_entry(void *ctx, const struct manifest_entry *e, struct err *reterr)
+static rc_t take_entry(void *ctx, const struct manifest_entry *e, struct err *reterr)
 {
 	struct retire *r = ctx;
 	if (e->status == ENTRY_DELETED)
 		return RC_OK;
-	if (!r->open) {
-		uint8_t sync[16];
-		store_random(r->t->store, sync, sizeof sync);
-		manifest_writer_init(&r->w, &r->spec, r->draft->id, sync);
-		r->open = true;
-	}
-	if (is_old(r, e)) {
-		manifest_writer_delete(&r->w, e);
+	bool old = is_old(r, e);
+	if (old) {
 		r->gone.files++;
 		r->gone.records += (uint64_t)e->file.record_count;
 		r->gone.bytes += (uint64_t)e->file.file_size;
 		r->days += r->day != e->file.day;
 		r->day = e->file.day;
-	} else {
-		manifest_writer_carry(&r->w, e);
 	}
-	return r->w.avro.out.len >= MANIFEST_TARGET ? close_manifest(r, reterr) : RC_OK;
+	return rewrite_entry(&r->to, e, old, reterr);
 }
 
 static rc_t retire_one(struct retire *r, const struct manifest *m, struct err *reterr)
@@ -77,18 +53,18 @@ static rc_t retire_one(struct retire *r, const struct manifest *m, struct err *r
 	if (dead)
 		return RC_OK;
 	r->old = 0;
-	r->ours = m->spec_id == r->spec.id && !m->key_metadata.data;
-	if (m->content == 0 && (m->spec_id != r->spec.id || manifest_may_hold(m, INT32_MIN, r->before - 1)))
+	r->ours = m->spec_id == r->to.spec.id && !m->key_metadata.data;
+	if (m->content == 0 && (m->spec_id != r->to.spec.id || manifest_may_hold(m, INT32_MIN, r->before - 1)))
 		TRY(table_each_entry(r->t, m, look_at_entry, r, reterr));
 	if (!r->old) {
-		manifest_list_add(r->to, m);
+		manifest_list_add(r->to.to, m);
 		return RC_OK;
 	}
 	if (!r->ours)
 		return err_set(reterr, RC_UNSUPPORTED,
 			       "table %s: manifest %.*s names %llu files that are over, and was written by an engine in a way that hydrant cannot write back: "
 			       "delete them there", r->t->collection, SLICE_ARG(m->path), (unsigned long long)r->old);
-	return table_each_entry(r->t, m, rewrite_entry, r, reterr);
+	return table_each_entry(r->t, m, take_entry, r, reterr);
 }
 
 static json_t *make_summary(const struct retire *r, const json_t *parent)
@@ -117,17 +93,15 @@ static rc_t retire_snapshot(struct retire *r, json_t *next, struct err *reterr)
 	AUTO_MEM char *schema_json = NULL;
 	if (!parent)
 		return RC_OK;
-	TRY(table_manifest_spec(t, &r->spec, &schema_json, reterr));
+	AUTO_MEM char *uuid = mem_printf("%s-%u", r->draft->uuid, r->draft->attempt);
+	r->to = (struct rewrite){ .t = t, .to = &list, .snapshot_id = r->draft->id, .uuid = uuid };
+	TRY(table_manifest_spec(t, &r->to.spec, &schema_json, reterr));
 	manifest_list_init(&old);
 	manifest_list_init(&list);
-	r->to = &list;
 	rc_t rc = table_manifests(t, parent, &old, reterr);
 	for (size_t i = 0; rc == RC_OK && i < old.count; i++)
 		rc = retire_one(r, &old.items[i], reterr);
-	if (rc == RC_OK)
-		rc = close_manifest(r, reterr);
-	if (r->open)
-		manifest_writer_free(&r->w);
+	rc = rewrite_end(&r->to, rc, reterr);
 	if (rc == RC_OK && r->gone.files)
 		rc = snapshot_add(t, r->draft, next, &list, make_summary(r, parent), reterr);
 	manifest_list_free(&list);

@@ -75,8 +75,26 @@ void append_files_free(struct append_files *a);
 /* Writes what the snapshot needs and adds it to `next`. */
 rc_t append_files_snapshot(struct append_files *a, struct table *t, const struct table_commit *c, json_t *next, struct err *reterr);
 
+/* ---- rewrite.c ---- */
+struct rewrite {
+	struct table *t;
+	struct manifest_spec spec;
+	struct manifest_list *to; /* gets the new manifests: metadata/<uuid>-m<k>.avro, k from 1 */
+	int64_t snapshot_id;
+	const char *uuid;
+	unsigned k;
+	struct manifest_writer w;
+	bool open;
+};
+/* Whether our writer can write all of a live entry back. */
+bool rewrite_can(const struct manifest_entry *e);
+/* A live entry, as it is or (gone) as one that this snapshot deletes. */
+rc_t rewrite_entry(struct rewrite *r, const struct manifest_entry *e, bool gone, struct err *reterr);
+/* rc: how it went so far. Returns that, or how writing the last manifest went. */
+rc_t rewrite_end(struct rewrite *r, rc_t rc, struct err *reterr);
+
 /* ---- merge.c ---- */
-/* *to: the manifests of *from, the small ones merged if there are many. New manifests are called metadata/<uuid>-m<k>.avro, k from 1. */
+/* *to: the manifests of *from, the small ones merged if there are many. */
 rc_t merge_manifests(struct table *t, const struct manifest_list *from, struct manifest_list *to, int64_t snapshot_id, const char *uuid,
 		     struct err *reterr);
 /* What manifests are written with. schema_json is the caller's to free. */

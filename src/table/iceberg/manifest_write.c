@@ -241,6 +241,19 @@ static void put_data_file(struct manifest_writer *w, struct slice path, const st
 	}
 }
 
+/* What stands before an entry's data file; old: as it was, NULL: it has just been added. */
+static void put_entry(struct manifest_writer *w, enum entry_status status, int64_t snapshot_id, const struct manifest_entry *old, int64_t rows)
+{
+	struct buf *b = &w->avro.block;
+	unsigned at = status == ENTRY_ADDED ? 0 : status == ENTRY_EXISTING ? 1 : 2;
+	avro_put_long(b, status);
+	avro_put_optional_long(b, true, snapshot_id);
+	avro_put_optional_long(b, old, old ? old->file.sequence : 0);
+	avro_put_optional_long(b, old, old ? old->file_sequence : 0);
+	w->sum.files[at]++;
+	w->sum.rows[at] += rows;
+}
+
 void manifest_writer_add(struct manifest_writer *w, struct slice path, const struct data_file *f, const struct schema *schema,
 			 const int32_t *ids, size_t id_count)
 {
@@ -261,40 +274,22 @@ void manifest_writer_add(struct manifest_writer *w, struct slice path, const str
 		columns[n].upper = bound_cut(field, columns[n].upper, true, cut[n][1]);
 		kept.column_count++;
 	}
-	struct buf *b = &w->avro.block;
-	avro_put_long(b, ENTRY_ADDED);
-	avro_put_optional_long(b, true, w->sum.snapshot_id);
-	avro_put_branch(b, false);
-	avro_put_branch(b, false);
+	put_entry(w, ENTRY_ADDED, w->sum.snapshot_id, NULL, f->record_count);
 	put_data_file(w, path, &kept);
-	w->sum.files[0]++;
-	w->sum.rows[0] += f->record_count;
 }
 
 void manifest_writer_carry(struct manifest_writer *w, const struct manifest_entry *e)
 {
-	struct buf *b = &w->avro.block;
-	avro_put_long(b, ENTRY_EXISTING);
-	avro_put_optional_long(b, true, e->file.snapshot_id);
-	avro_put_optional_long(b, true, e->file.sequence);
-	avro_put_optional_long(b, true, e->file_sequence);
+	put_entry(w, ENTRY_EXISTING, e->file.snapshot_id, e, e->file.record_count);
 	put_data_file(w, e->path, &e->file);
-	w->sum.files[1]++;
-	w->sum.rows[1] += e->file.record_count;
 	if (e->file.sequence < w->sum.min_sequence)
 		w->sum.min_sequence = e->file.sequence;
 }
 
 void manifest_writer_delete(struct manifest_writer *w, const struct manifest_entry *e)
 {
-	struct buf *b = &w->avro.block;
-	avro_put_long(b, ENTRY_DELETED);
-	avro_put_optional_long(b, true, w->sum.snapshot_id);
-	avro_put_optional_long(b, true, e->file.sequence);
-	avro_put_optional_long(b, true, e->file_sequence);
+	put_entry(w, ENTRY_DELETED, w->sum.snapshot_id, e, e->file.record_count);
 	put_data_file(w, e->path, &e->file);
-	w->sum.files[2]++;
-	w->sum.rows[2] += e->file.record_count;
 }
 
 rc_t manifest_writer_finish(struct manifest_writer *w, struct err *reterr)
