@@ -134,15 +134,5 @@ with open("tls.yaml", "w") as f:
     f.write(open("canary.yaml").read() + "tls: {cert: server.crt, key: server.key}\n")
 subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
                 "subjectAltName=DNS:localhost", "-keyout", "server.key", "-out", "server.crt"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-for kind in servers.KINDS:
-    try:
-        server = servers.start(kind)
-    except servers.Unavailable as why:
-        skip(kind, why)
-        continue
-    with server:
-        try:
-            on_server(server)
-        except Exception as e:  # the other server's turn comes all the same
-            not_ok(kind, repr(e))
+servers.each(on_server)
 done_testing()

@@ -42,15 +42,5 @@ def on_server(server):
           ("the secret is right" in said if server.name == "radosgw" else not named and "secret key is wrong" in said), (code, named, said))
 
 
-for kind in servers.KINDS:
-    try:
-        server = servers.start(kind)
-    except servers.Unavailable as why:
-        skip(kind, why)
-        continue
-    with server:
-        try:
-            on_server(server)
-        except Exception as e:  # the other server's turn comes all the same
-            not_ok(kind, repr(e))
+servers.each(on_server)
 done_testing()

@@ -117,16 +117,5 @@ def failing_store(server):
 
 with open(SETTINGS, "w") as f:
     f.write("commit_interval: 1s\ncommit_interval_idle: 1s\n")
-for kind in servers.KINDS:
-    try:
-        server = servers.start(kind)
-    except servers.Unavailable as why:
-        skip(kind, why)
-        continue
-    with server:
-        for law in (three_servers, failing_store):
-            try:
-                law(server)
-            except Exception as e:  # the other server's turn comes all the same
-                not_ok("%s: %s" % (kind, law.__name__), repr(e))
+servers.each(three_servers, failing_store)
 done_testing()

@@ -210,17 +210,5 @@ with open("tenth.yaml", "w") as f:
     f.write("commit_interval: 0.5s\ncommit_interval_idle: 0.5s\n")
 with open("gone.yaml", "w") as f:  # one collection may have all of the log
     f.write("commit_interval: 5s\ncommit_interval_idle: 5s\nlog_size: 16G\ncollection_log_size: 16G\n")
-kinds = os.environ.get("S3_KINDS", " ".join(servers.KINDS)).split()
-for kind in kinds:
-    try:
-        server = servers.start(kind)
-    except servers.Unavailable as why:
-        skip(kind, why)
-        continue
-    with server:
-        for law in (tenth_fails, store_gone):
-            try:
-                law(server)
-            except Exception as e:  # the other server's turn comes all the same
-                not_ok("%s: %s" % (kind, law.__name__), repr(e))
+servers.each(tenth_fails, store_gone, kinds=os.environ.get("S3_KINDS", " ".join(servers.KINDS)).split())
 done_testing()

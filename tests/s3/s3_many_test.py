@@ -131,15 +131,5 @@ def many(server):
         print("# %s: latest second %.2f s late" % (server.name, max(s.late for s in senders)), file=sys.stderr)
 
 
-for kind in os.environ.get("S3_KINDS", "radosgw").split():
-    try:
-        server = servers.start(kind)
-    except servers.Unavailable as why:
-        skip(kind, why)
-        continue
-    with server:
-        try:
-            many(server)
-        except Exception as e:  # the other server's turn comes all the same
-            not_ok("%s: many" % kind, repr(e))
+servers.each(many, kinds=os.environ.get("S3_KINDS", "radosgw").split())
 done_testing()

@@ -105,15 +105,5 @@ def on_server(server):
     check(name + ": and writes that do not are refused", denied(lambda: s3.put_object(**put)))
 
 
-for kind in servers.KINDS:
-    try:
-        server = servers.start(kind)
-    except servers.Unavailable as why:
-        skip(kind, why)
-        continue
-    with server:
-        try:
-            on_server(server)
-        except Exception as e:  # the other server's turn comes all the same
-            not_ok(kind, repr(e))
+servers.each(on_server)
 done_testing()

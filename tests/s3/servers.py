@@ -301,6 +301,23 @@ def start(kind):
     return KINDS[kind]()
 
 
+def each(*laws, kinds=KINDS):
+    """Each law on a server of each kind. A law that raises keeps no other from its turn."""
+    import lib
+    for kind in kinds:
+        try:
+            server = start(kind)
+        except Unavailable as why:
+            lib.skip(kind, why)
+            continue
+        with server:
+            for law in laws:
+                try:
+                    law(server)
+                except Exception as e:
+                    lib.not_ok("%s: %s" % (kind, law.__name__), repr(e))
+
+
 def main():
     venv = os.path.join(ROOT, ".cache", "venv", "bin", "python3")
     if os.path.exists(venv) and os.path.realpath(sys.prefix) != os.path.realpath(os.path.dirname(os.path.dirname(venv))):
