@@ -28,6 +28,7 @@ class Books:
 
     def __init__(self):
         self.lock = threading.Lock()
+        self.lost = self.doubled = 0  # the most that a check missed, found twice
         self.acked, self.maybe, self.never = set(), set(), set()
         self.bad_acked, self.bad_maybe, self.bad_never = set(), set(), set()  # of broken lines
 
@@ -40,6 +41,7 @@ class Books:
         """Problems as a list of sentences. What is there now must stay, what is not must not come."""
         acked, maybe, never = (self.bad_acked, self.bad_maybe, self.bad_never) if bad else (self.acked, self.maybe, self.never)
         there, problems = set(rows), []
+        self.lost, self.doubled = max(self.lost, len(acked - there)), max(self.doubled, len(rows) - len(there))
         if len(there) != len(rows):
             problems.append("%d events are there twice" % (len(rows) - len(there)))
         for what, some in (("acked events are missing", acked - there), ("events are there that nobody sent whole", there & never),
@@ -141,6 +143,14 @@ class Big(Producer):
         events, keys = self.take(300, 4000)
         self.send_all("\n".join(events).encode(), keys)
         self.load.stopping.wait(0.1)
+
+
+class Bulk(Producer):
+    """Fills the log's segments quickly with few, large events."""
+
+    def send(self):
+        events, keys = self.take(12, 1000000)
+        self.send_all("\n".join(events).encode(), keys)
 
 
 class Keyed(Producer):
