@@ -50,6 +50,25 @@ TEST(arena_keeps_what_it_gave)
 	arena_free(&a);
 }
 
+TEST(map_keys_that_were_chosen_to_meet_do_not_meet)
+{
+	enum { KEYS = 2000, SLOTS = 1024 };
+	struct map m;
+	map_init(&m);
+	char key[32];
+	for (unsigned i = 0; m.count < KEYS; i++) { /* without a seed all of them would stand in one slot of 1,024 */
+		snprintf(key, sizeof key, "key %u", i);
+		if (hash64(slice_str(key)) % SLOTS == 0 && hash64_seed(slice_str(key), 0) % SLOTS == 0)
+			map_put(&m, slice_str(key), NULL);
+	}
+	static bool seen[SLOTS];
+	unsigned slots = 0;
+	for (struct map_entry *e = NULL; (e = map_next(&m, e)); seen[e->hash % SLOTS] = true)
+		slots += !seen[e->hash % SLOTS];
+	CHECK(slots > SLOTS * 3 / 4); /* 880 are expected of chance */
+	map_free(&m);
+}
+
 TEST(map_keeps_every_key_through_growth_and_removal)
 {
 	struct map m;

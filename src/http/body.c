@@ -240,6 +240,10 @@ static size_t feed_chunked(struct conn *c, struct http_request *r, struct slice 
 			refuse(c, r, &refusal);
 			return used;
 		}
+		if (r->chunked.left + data.len > r->body_limit && !r->discard) { /* it need not be sent first */
+			refuse(c, r, &too_large);
+			return used;
+		}
 		if (data.len) {
 			size_t taken = put(c, r, data, ret_blocked);
 			if (c->stop)

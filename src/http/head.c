@@ -209,8 +209,8 @@ static void parse_content_length(const uint8_t *p, size_t len, struct http_head 
 	}
 	if (!digits)
 		bad(refusal, "Content-Length is not a decimal number");
-	else if (seen->length && h->content_length != n)
-		bad(refusal, "there are two different Content-Length headers");
+	else if (seen->length) /* also the same twice: whoever stands in front of us may have counted by another */
+		bad(refusal, "there are two Content-Length headers");
 	h->content_length = n;
 	seen->length = true;
 }
@@ -238,19 +238,15 @@ static bool next_list_item(const uint8_t *data, struct http_span *list, struct h
 static void parse_transfer_encoding(const uint8_t *data, struct http_span value, struct http_head *h, struct head_seen *seen,
 				    struct http_refusal *refusal)
 {
-	struct http_span item;
-	unsigned chunked = 0, other = 0;
-	while (next_list_item(data, &value, &item)) {
-		if (http_span_is(data, item, "chunked"))
-			chunked++;
-		else
-			other++;
-	}
+	struct http_span item, rest = value;
+	bool other = false;
+	while (next_list_item(data, &rest, &item))
+		other = other || !http_span_is(data, item, "chunked");
 	if (seen->transfer)
 		bad(refusal, "there are two Transfer-Encoding headers");
 	else if (other)
 		refuse(refusal, 501, "transfer_encoding", "the only Transfer-Encoding known here is chunked");
-	else if (chunked != 1)
+	else if (!http_span_is(data, value, "chunked")) /* no empty list items either: not everybody passes over them */
 		bad(refusal, "Transfer-Encoding must be chunked, once");
 	seen->transfer = true;
 	h->chunked = true;

@@ -17,6 +17,7 @@ static const struct {
 	{ "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "bad_request" },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request" },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400, "bad_request" },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 3, 3\r\n\r\nabc", 400, "bad_request" },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: -3\r\n\r\nabc", 400, "bad_request" },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: +3\r\n\r\nabc", 400, "bad_request" },
@@ -63,10 +64,12 @@ static const struct {
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n", 501, "transfer_encoding" },
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n", 400, "bad_request" },
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "bad_request" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: , chunked\r\n\r\n0\r\n\r\n", 400, "bad_request" },
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n", 400, "bad_request" },
 	{ "POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request" },
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "bad_chunk" },
 	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", 400, "bad_chunk" },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n4000001\r\na", 413, "body_too_large" },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx", 415, "unsupported_encoding" },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: gzip, zstd\r\nContent-Length: 1\r\n\r\nx", 415, "unsupported_encoding" },
 	{ "POST / HTTP/1.1\r\n" HOST "Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nplain", 400, "corrupt_body" },
@@ -111,6 +114,27 @@ TEST(http_bad_request_body_is_exact)
 	CHECK_SLICE(buf_slice(&a.body), SLICE_LIT("{\"error\":{\"code\":\"unauthorized\",\"message\":\"who are you, \\\"x\\\"?\"}}\n"));
 	answer_free(&a);
 	fixture_free(f);
+}
+
+TEST(http_error_message_is_valid_utf8_and_json_whatever_it_repeats)
+{
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
+		{ "a\xff\xfez", "a\xef\xbf\xbd\xef\xbf\xbdz" }, { "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" },
+		{ "\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd" },	      { "\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd" },
+		{ "\x7f\n\"\\", "\\u007f\\u000a\\\"\\\\" },     { "\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf" },
+		{ "\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+		{ "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		AUTO_BUF struct buf got;
+		char want[100];
+		buf_init(&got, 1000);
+		http_error_body(&got, "c", cases[i].in);
+		snprintf(want, sizeof(want), "{\"error\":{\"code\":\"c\",\"message\":\"%s\"}}\n", cases[i].out);
+		CHECK_STR(buf_cstr(&got), want);
+	}
 }
 
 TEST(http_head_limits_answer_414_and_431)

@@ -195,18 +195,36 @@ void http_respond_buf(struct http_request *req, int status, const char *content_
 	push(req);
 }
 
+/* Bytes of the UTF-8 character at p, which ends with a NUL; 0 = there is none. */
+static size_t utf8_length(const uint8_t *p)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	uint32_t c = n == 1 ? p[0] : p[0] & (0xffu >> (n + 1));
+	if (p[0] >= 0xf8 || (p[0] & 0xc0) == 0x80)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : n;
+}
+
+/* Messages repeat what the client sent, which may be anything, and may have been cut inside a character. */
 static void put_json_text(struct buf *b, const char *s)
 {
-	for (; *s; s++) {
-		uint8_t c = (uint8_t)*s;
-		if (c == '"' || c == '\\') {
+	for (const uint8_t *p = (const uint8_t *)s; *p;) {
+		size_t n = utf8_length(p);
+		if (*p == '"' || *p == '\\')
 			buf_byte(b, '\\');
-			buf_byte(b, c);
-		} else if (c < 0x20) {
-			buf_printf(b, "\\u%04x", c);
-		} else {
-			buf_byte(b, c);
-		}
+		if (n == 0)
+			buf_append(b, "\xef\xbf\xbd", 3);
+		else if (*p < 0x20 || *p == 0x7f)
+			buf_printf(b, "\\u%04x", *p);
+		else
+			buf_append(b, p, n);
+		p += n ? n : 1;
 	}
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "os/clock.h"
 #include "server/server_internal.h"
@@ -139,6 +140,12 @@ static void check(void *ctx, struct http_request *req)
 	struct slice name = http_request_segment(req, 2);
 	if (!collection_name_valid(name) || memmem(name.data, name.len, "__", 2)) {
 		http_respond_error(req, 404, 0, "bad_name", "'%.*s' is no collection name: use [a-z][a-z0-9_]{0,62} without '__'", SLICE_ARG(name));
+		return;
+	}
+	struct slice type;
+	if (http_request_header(req, "content-type", &type) && type.len >= 10 && strncasecmp((const char *)type.data, "multipart/", 10) == 0) {
+		http_respond_error(req, 415, 0, "unsupported_type", "multipart bodies (curl -F) are not taken apart: send the events themselves as the "
+				   "body, as curl --data-binary @FILE does");
 		return;
 	}
 	struct err err;
