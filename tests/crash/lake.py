@@ -64,7 +64,7 @@ class Lake:
         os.makedirs(self.disk)
         with open(self.config, "w", encoding="utf-8") as f:
             f.write("commit_interval: %s\ncommit_interval_idle: %s\n%s" % (interval, interval, settings))
-        self.shim, self.say = shim, say
+        self.shim, self.say, self.env = shim, say, {}  # env: what a server is started with, too
         self.rng, self.load = random.Random(seed), Load(seed)
         self.process, self.port, self.starts = None, 0, 0
         self.slowest_ready = 0.0
@@ -76,7 +76,7 @@ class Lake:
 
     def launch(self, fault=None, wrap=()):
         self.port = free_port()
-        env = dict(os.environ)
+        env = dict(os.environ, **self.env)
         env.pop("HYDRANT_FAULT", None)
         if fault:
             env["HYDRANT_FAULT"] = fault
