@@ -116,10 +116,19 @@ class Disk:
         run("mount", "-o", "remount," + how, self.folder)
 
     def fill(self, leave):
-        """A ballast file, so that `leave` bytes are free; less than what is free already: it goes."""
-        free = os.statvfs(self.folder).f_bavail * os.statvfs(self.folder).f_frsize
-        if free > leave:
-            subprocess.run(["fallocate", "-l", str(free - leave), os.path.join(self.folder, "ballast")], check=True)
+        """A ballast file takes all but about `leave` bytes, while others write, too."""
+        fd = os.open(os.path.join(self.folder, "ballast"), os.O_WRONLY | os.O_CREAT, 0o600)
+        at, step = 0, 64 << 20
+        while step >= 4096:
+            now = os.statvfs(self.folder)
+            try:
+                if now.f_bavail * now.f_frsize < leave + step:
+                    raise OSError
+                os.posix_fallocate(fd, at, step)
+                at += step
+            except OSError:
+                step //= 2
+        os.close(fd)
 
     def drain(self):
         os.unlink(os.path.join(self.folder, "ballast"))
