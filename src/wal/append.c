@@ -246,6 +246,13 @@ static rc_t check_share_locked(struct wal *w, struct slice collection, uint64_t 
 			(unsigned long long)w->opt.collection_max_bytes);
 		return limit_error(reterr, 429, true);
 	}
+	/* Only those that fill the side files: others need them for nothing. */
+	if (c && c->stuck && w->side_disk + c->bytes - c->side_bytes + c->inflight + size > w->opt.aside_max_bytes) {
+		err_set(reterr, RC_LIMIT, "collection %.*s cannot be committed, and the side files of all such collections have %llu bytes (%llu are "
+			"allowed): send again later", SLICE_ARG(collection), (unsigned long long)w->side_disk,
+			(unsigned long long)w->opt.aside_max_bytes);
+		return limit_error(reterr, 429, true);
+	}
 	return RC_OK;
 }
 

@@ -55,6 +55,7 @@ static void leave_locked(struct wal_cursor *c)
 	if (!c->seg)
 		return;
 	c->seg->pins--;
+	trim_unpinned_locked(c->w, c->seg);
 	c->seg = NULL;
 	file_close(c->fd);
 	c->fd = -1;

@@ -33,6 +33,8 @@ void seg_header_write(const struct seg_header *h, uint8_t out[SEG_HEADER])
 	put_u64(out + 80, h->step);
 	put_u64(out + 88, (uint64_t)h->made);
 	put_u64(out + 96, h->flags);
+	memcpy(out + 104, &h->name_len, 2);
+	memcpy(out + 112, h->name, h->name_len);
 	put_u32(out + 12, header_crc(out));
 }
 
@@ -48,6 +50,10 @@ rc_t seg_header_parse(const uint8_t in[SEG_HEADER], struct seg_header *ret)
 		.made = (int64_t)get_u64(in + 88), .flags = get_u64(in + 96),
 	};
 	memcpy(ret->id, in + 32, WAL_ID_LEN);
+	memcpy(&ret->name_len, in + 104, 2);
+	if (ret->name_len > REC_NAME_MAX)
+		return RC_CORRUPT;
+	memcpy(ret->name, in + 112, ret->name_len);
 	/* The checksum holds, so these are what was written; the bounds keep a crafted file from being followed. */
 	if (ret->first == 0 || ret->step < SEG_DATA * 2 || ret->step > ((uint64_t)1 << 30) || ret->prev_seq >= ret->seq)
 		return RC_CORRUPT;
@@ -78,8 +84,8 @@ void rec_head_write(const struct seg_header *s, const struct rec_head *r, uint8_
 	put_u32(out + 28, r->body_crc);
 	put_u64(out + 32, (uint64_t)r->received);
 	put_u64(out + 40, r->durable);
-	put_u32(out + 48, r->flags);
-	put_u32(out + 52, 0);
+	put_u32(out + 48, r->flags | (r->before_count ? (r->before_count - 1) << 8 : 0));
+	put_u32(out + 52, r->before_size / 8);
 	memset(out + REC_HEAD, 0, name_padded);
 	memcpy(out + REC_HEAD, r->name, r->name_len);
 	put_u32(out + 4, head_crc(s, r->offset, out, name_padded));
@@ -110,7 +116,9 @@ enum rec_state rec_head_parse(const struct seg_header *s, const uint8_t *in, siz
 	ret->body_crc = get_u32(in + 28);
 	ret->received = (int64_t)get_u64(in + 32);
 	ret->durable = get_u64(in + 40);
-	ret->flags = get_u32(in + 48);
+	ret->flags = get_u32(in + 48) & 0xff;
+	ret->before_size = get_u32(in + 52) * 8;
+	ret->before_count = ret->before_size ? (get_u32(in + 48) >> 8) + 1 : 0;
 	memcpy(ret->name, in + REC_HEAD, name_len);
 	ret->offset = offset;
 	ret->body = offset + REC_HEAD + pad8(name_len);

@@ -6,6 +6,7 @@
  *   <sequence>.spare        a trimmed segment waiting for reuse; its content means nothing
  *   <sequence>.tmp          a segment that was being made; removed on start
  *   torn-<sequence>-<offset>.bin   a dropped tail, kept for people
+ *   <sequence>.aside        a side file: records of one collection that were moved out of segments (aside.c)
  *
  * Segment. All integers are little-endian.
  *   0     header, first copy    2048 bytes
@@ -19,7 +20,8 @@
  *   16 u64 sequence             24 u64 epoch         32 char[8] log id        40 u64 salt (random)
  *   48 u64 first position       56 u64 sequence of the segment before (0: none)
  *   64 u64 where the records of the segment before end                        72 u64 oldest sequence still needed
- *   80 u64 step (bytes)         88 i64 made at (µs)  96 u64 flags (1: positions were skipped before this segment)
+ *   80 u64 step (bytes)         88 i64 made at (µs)  96 u64 flags (1: positions were skipped before this segment; 2: a side file)
+ *   104 u16 length of the collection's name, 112 the name (side files)
  *
  * Record: head (56 bytes), collection name padded with zeros to 8, body padded with zeros to 8.
  *   0  u32 magic of the segment (from its salt)      4  u32 crc32c of head from byte 8 on and the padded name
@@ -27,6 +29,8 @@
  *   24 u32 body length          28 u32 crc32c of the padded body              32 i64 received, µs
  *   40 u64 offset in this segment up to which records were durable when this one was appended
  *   48 u32 flags (1: has an idempotency key; 2: its events' ids count once)      52 u32 0
+ *   In a side file, where positions have gaps, a head tells of the record before it in the file instead, so that damage to that one has exact
+ *   positions: 40 its first position (0: none), 48 bits 8-31 its count less one, 52 its size / 8.
  * The head's checksum is seeded with salt, sequence and offset: no byte of an earlier use of the file, of another place or of a
  * payload ever passes as a record.
  *
@@ -35,6 +39,8 @@
  * a valid record. There, bytes that were meant to be a record (right magic or right checksum, or such bytes beyond) are a torn
  * tail if nothing says that they were durable: no valid record beyond carries a greater durable offset. Otherwise they are damage.
  * A segment that the chain of predecessors, going from the newest, does not reach is void.
+ * A side file's records end where the newest ASIDE record says; a file that it does not name is void (with damage in the segments, which may
+ * have cost such a record: they end at the first place without a valid one). What a segment still has counts there, not in a side file.
  *
  * Bodies:
  *   EVENTS     u32 flags (bits 0-1 kind of all, 4 kinds table, 8 ids, 16 keys, 32 reasons), u32 meta length, u32 idempotency key length,
@@ -45,6 +51,9 @@
  *              i64 received, 16 bytes body hash; the three texts; padded to 8
  *   TRIM       u64 oldest sequence still needed     SEAL  empty: closed in order
  *   DAMAGE     entries: u64 segment, offset, end, first, last
+ *   ASIDE      u64 how many; each side file: u64 sequence, end of its records, first position, of the last record first position, u32 count,
+ *              u32 size / 8, u64 what the collection had committed, u32 name length, u32 0, name padded to 8; then known damage in them,
+ *              as in DAMAGE
  */
 #ifndef WAL_FORMAT_H
 #define WAL_FORMAT_H
@@ -57,6 +66,7 @@
 #define SEG_HEADER 2048
 #define SEG_DATA 4096 /* offset of the first record */
 #define SEG_FLAG_SKIPPED 1u
+#define SEG_FLAG_ASIDE 2u
 #define REC_HEAD 56
 #define REC_NAME_MAX 80
 #define REC_FLAG_KEY 1u
@@ -68,11 +78,14 @@
 #define EVENTS_REASONS 32u
 #define KEYS_SUB 56
 #define DAMAGE_SUB 40
+#define ASIDE_SUB 56
 
 struct seg_header {
 	uint64_t seq, epoch, salt, first, prev_seq, prev_end, oldest, step, flags;
 	int64_t made;
 	char id[WAL_ID_LEN];
+	uint16_t name_len; /* side files */
+	char name[REC_NAME_MAX];
 };
 
 struct rec_head {
@@ -83,6 +96,7 @@ struct rec_head {
 	int64_t received;
 	uint64_t durable;
 	uint32_t flags;
+	uint32_t before_count, before_size; /* side files, with `durable` its first position: the record before; 0: none */
 	char name[REC_NAME_MAX];
 	uint64_t offset; /* in its segment */
 	uint64_t body;   /* offset of the body in its segment */

@@ -25,6 +25,9 @@ static void collection_free(struct collection *c)
 {
 	free((void *)(uintptr_t)c->name.data);
 	free(c->ext);
+	for (size_t i = 0; i < c->side_count; i++)
+		segment_free(c->sides[i]);
+	free(c->sides);
 	buf_free(&c->plan);
 	free(c);
 }
@@ -44,7 +47,7 @@ void index_sweep(struct wal *w)
 	size_t n = 0;
 	for (struct map_entry *e = NULL; (e = map_next(&w->collections, e));) {
 		struct collection *c = (struct collection *)e->value;
-		if (c->head < c->n || c->has_cut || c->inflight || c->busy)
+		if (c->head < c->n || c->has_cut || c->inflight || c->busy || c->cutting || c->stuck || c->moving || c->side_count)
 			continue;
 		dead[n++] = arena_copy(&arena, c->name);
 		collection_free(c);
@@ -104,6 +107,22 @@ static void extent_push(struct wal *w, struct collection *c, const struct extent
 		coarsen(w);
 }
 
+static void count_up(struct wal *w, struct collection *c, const struct extent *x)
+{
+	c->events += x->events;
+	c->bytes += x->bytes;
+	c->side_bytes += x->seg->aside ? x->bytes : 0;
+	w->pending_bytes += x->bytes;
+}
+
+static void count_down(struct wal *w, struct collection *c, const struct extent *x)
+{
+	c->events -= x->events;
+	c->bytes -= x->bytes;
+	c->side_bytes -= x->seg->aside ? x->bytes : 0;
+	w->pending_bytes -= x->bytes;
+}
+
 void index_add(struct wal *w, struct collection *c, struct segment *seg, uint64_t offset, uint64_t size, uint64_t first, uint32_t count,
 	       int64_t received)
 {
@@ -111,9 +130,7 @@ void index_add(struct wal *w, struct collection *c, struct segment *seg, uint64_
 			    .start = (uint32_t)offset, .end = (uint32_t)(offset + size) };
 	if (x.last <= c->committed) /* recovery: the commit was told of before */
 		return;
-	c->events += count;
-	c->bytes += size;
-	w->pending_bytes += size;
+	count_up(w, c, &x);
 	struct extent *last = c->n > c->head ? &c->ext[c->n - 1] : NULL;
 	if (last && !c->closed && last->seg == seg && offset - last->end <= EXTENT_GAP << w->coarse &&
 	    offset + size - last->start <= EXTENT_BYTES << w->coarse) {
@@ -124,20 +141,13 @@ void index_add(struct wal *w, struct collection *c, struct segment *seg, uint64_
 	extent_push(w, c, &x);
 }
 
-static void uncount(struct wal *w, struct collection *c, uint64_t events, uint64_t bytes)
-{
-	c->events -= events;
-	c->bytes -= bytes;
-	w->pending_bytes -= bytes;
-}
-
 bool index_commit(struct wal *w, struct collection *c, uint64_t position)
 {
 	if (position > c->committed)
 		c->committed = position;
 	while (c->head < c->n && c->ext[c->head].last <= position) {
 		struct extent *x = &c->ext[c->head++];
-		uncount(w, c, x->events, x->bytes);
+		count_down(w, c, x);
 		x->seg->live--;
 		w->extents--;
 	}
@@ -145,15 +155,34 @@ bool index_commit(struct wal *w, struct collection *c, uint64_t position)
 		w->coarse = 0;
 	if (c->has_cut && c->cut_upto <= position) {
 		c->has_cut = false;
+		index_cut_left(w, c->cut_seq);
 		buf_free(&c->plan);
 		buf_init(&c->plan, WAL_PLAN_MAX + 1);
 	}
 	return c->head < c->n && c->ext[c->head].first <= position;
 }
 
-void index_cut(struct collection *c, uint64_t after, uint64_t upto, struct slice plan)
+void index_cut_left(struct wal *w, uint64_t seq)
 {
+	struct segment *s = segment_by_seq(w, seq);
+	if (s && s->cuts)
+		s->cuts--;
+}
+
+void index_cut_moved(struct wal *w, struct collection *c, uint64_t seq)
+{
+	if (c->has_cut)
+		index_cut_left(w, c->cut_seq);
+	c->cut_seq = seq;
+}
+
+/* The segment counts it already. */
+void index_cut(struct wal *w, struct collection *c, uint64_t after, uint64_t upto, struct slice plan, uint64_t seq)
+{
+	index_cut_moved(w, c, seq);
 	c->has_cut = upto > c->committed;
+	if (!c->has_cut)
+		index_cut_left(w, seq);
 	c->cut_after = after;
 	c->cut_upto = upto;
 	buf_reset(&c->plan);
@@ -223,8 +252,31 @@ void index_split_locked(struct wal *w, struct collection *c)
 	/* Changed meanwhile, or unreadable: the whole extent counts until it is passed, which is never too little. */
 	if (rc != RC_OK || !x || x->first != before.first || x->last != before.last || x->seg != before.seg || x->start != before.start)
 		return;
-	uncount(w, c, x->events - rest.events, x->bytes - rest.bytes);
+	count_down(w, c, x);
 	*x = rest;
+	count_up(w, c, x);
+}
+
+void index_replace_locked(struct wal *w, struct collection *c, size_t at, size_t old, const struct extent *by, size_t count)
+{
+	for (size_t i = at; i < at + old; i++) {
+		count_down(w, c, &c->ext[i]);
+		c->ext[i].seg->live--;
+	}
+	if (c->n + count - old > c->cap) {
+		c->cap = 2 * (c->n + count - old);
+		c->ext = mem_realloc(c->ext, c->cap * sizeof *c->ext);
+	}
+	if (c->n > at + old)
+		memmove(c->ext + at + count, c->ext + at + old, (c->n - at - old) * sizeof *c->ext);
+	if (count)
+		memcpy(c->ext + at, by, count * sizeof *by);
+	c->n += count - old;
+	w->extents += count - old;
+	for (size_t i = at; i < at + count; i++) {
+		count_up(w, c, &c->ext[i]);
+		c->ext[i].seg->live++;
+	}
 }
 
 /* --- the front door's questions --- */
@@ -237,6 +289,7 @@ static void fill_pending(const struct collection *c, struct wal_pending *ret)
 	const struct extent *x = &c->ext[c->head];
 	ret->events = c->events;
 	ret->bytes = c->bytes;
+	ret->aside = c->side_bytes;
 	ret->first = x->first > c->committed ? x->first : c->committed + 1;
 	ret->last = c->ext[c->n - 1].last;
 	ret->oldest = x->oldest;
@@ -278,25 +331,41 @@ rc_t wal_collections(struct wal *w, rc_t (*each)(void *ctx, struct slice collect
 	return rc;
 }
 
+rc_t index_log_cut_locked(struct wal *w, struct collection *c, struct slice body, uint64_t *ret_seq, struct err *reterr)
+{
+	uint64_t ticket;
+	TRY(append_control_locked(w, WAL_CUT, c->name, body, &ticket, reterr));
+	uint64_t seq = active(w)->h.seq;
+	active(w)->cuts++; /* at once: it must not be trimmed before somebody wakes up here */
+	rc_t rc = wait_settled_locked(w, ticket, reterr);
+	if (rc == RC_OK)
+		*ret_seq = seq;
+	else
+		index_cut_left(w, seq);
+	return rc;
+}
+
 rc_t wal_cut(struct wal *w, struct slice collection, uint64_t after, uint64_t upto, struct slice plan, struct err *reterr)
 {
 	if (!collection_name_valid(collection) || plan.len > WAL_PLAN_MAX || upto <= after)
 		return err_set(reterr, RC_INVALID, "a cut of %.*s after %llu up to %llu with %zu bytes of plan makes no sense",
 			       SLICE_ARG(collection), (unsigned long long)after, (unsigned long long)upto, plan.len);
 	struct buf body;
-	uint64_t ticket;
+	uint64_t seq;
 	buf_init(&body, BUF_MAX_DEFAULT);
 	buf_u64(&body, after);
 	buf_u64(&body, upto);
 	buf_append_slice(&body, plan);
 	pthread_mutex_lock(&w->lock);
 	rc_t rc = upto < w->durable_next ? RC_OK : err_set(reterr, RC_INVALID, "position %llu is not durable", (unsigned long long)upto);
+	struct collection *c = rc == RC_OK ? index_collection(w, collection, true) : NULL;
+	if (c) {
+		c->cutting++;
+		rc = index_log_cut_locked(w, c, buf_slice(&body), &seq, reterr);
+		c->cutting--;
+	}
 	if (rc == RC_OK)
-		rc = append_control_locked(w, WAL_CUT, collection, buf_slice(&body), &ticket, reterr);
-	if (rc == RC_OK)
-		rc = wait_settled_locked(w, ticket, reterr);
-	if (rc == RC_OK)
-		index_cut(index_collection(w, collection, true), after, upto, plan);
+		index_cut(w, c, after, upto, plan, seq);
 	pthread_mutex_unlock(&w->lock);
 	buf_free(&body);
 	return rc;
@@ -323,6 +392,7 @@ static void forget_locked(struct wal *w, struct collection *c, uint64_t position
 {
 	if (index_commit(w, c, position))
 		index_split_locked(w, c);
+	aside_retire_locked(w, c);
 	cur_group(w)->work = true; /* the flusher trims behind a group, even an empty one */
 	if (w->failed)
 		w->failed_at = 0; /* a full disk may have a segment for reuse now: the next append tries */
@@ -356,10 +426,12 @@ rc_t wal_drop(struct wal *w, struct slice collection, struct err *reterr)
 		return err_set(reterr, RC_INVALID, "'%.*s' is not a collection name", SLICE_ARG(collection));
 	pthread_mutex_lock(&w->lock);
 	upto = w->next_position - 1;
+	w->dropping++; /* the word that its events are void must not go before they do */
 	rc_t rc = append_control_locked(w, WAL_DROP, collection, slice_of(&upto, 8), &ticket, reterr);
 	if (rc == RC_OK)
 		rc = wait_settled_locked(w, ticket, reterr);
 	struct collection *c = rc == RC_OK ? index_collection(w, collection, false) : NULL;
+	w->dropping--;
 	if (c)
 		forget_locked(w, c, upto);
 	pthread_mutex_unlock(&w->lock);

@@ -14,17 +14,12 @@
 
 #define TORN_DUMP ((uint64_t)1 << 20) /* bytes kept aside of a tail whose length is unknown */
 
-struct found {
-	uint64_t seq, size;
-	struct seg_header h;
-	bool readable, is_void;
-	bool reused;  /* another segment's header in it: it was not needed any more, and neither was what that header says */
-	int bad_copy; /* 0, 1: which header copy is to be repaired; -1 none */
-};
 struct folder {
 	struct wal *w;
 	struct found *list;
 	size_t count, cap;
+	struct found *sides; /* side files */
+	size_t side_count, side_cap;
 	bool has_id;
 	uint64_t trim;    /* segments below are not needed */
 	uint64_t said;    /* the same, as the log itself says it, without what only the header of a reused segment says */
@@ -59,6 +54,9 @@ static rc_t each_name(void *ctx, const char *name, bool is_dir)
 	if (parse_name(name, "wal", &seq)) {
 		ARRAY_ROOM(f->list, f->count, f->cap);
 		f->list[f->count++] = (struct found){ .seq = seq, .bad_copy = -1 };
+	} else if (parse_name(name, "aside", &seq)) {
+		ARRAY_ROOM(f->sides, f->side_count, f->side_cap);
+		f->sides[f->side_count++] = (struct found){ .seq = seq, .bad_copy = -1 };
 	} else if (parse_name(name, "spare", &seq) && !w->readonly) {
 		spare_push(w, seq, 0);
 	} else if (parse_name(name, "tmp", &seq) && !w->readonly) {
@@ -94,9 +92,9 @@ static void count_spares(struct wal *w)
 	}
 }
 
-static rc_t load_header(struct wal *w, struct found *f, struct err *reterr)
+static rc_t load_header(struct wal *w, struct found *f, const char *suffix, struct err *reterr)
 {
-	AUTO_MEM char *path = segment_path(w, f->seq, "wal");
+	AUTO_MEM char *path = segment_path(w, f->seq, suffix);
 	uint8_t two[2 * SEG_HEADER] = { 0 };
 	struct seg_header h[2];
 	size_t got = 0;
@@ -181,7 +179,7 @@ static rc_t check_ids(struct folder *f, struct err *reterr)
 	return RC_OK;
 }
 
-static void damage_push(struct wal *w, struct wal_damage d)
+void damage_push(struct wal *w, struct wal_damage d)
 {
 	ARRAY_ROOM(w->damages, w->damage_count, w->damage_cap);
 	w->damages[w->damage_count++] = d;
@@ -359,6 +357,7 @@ static rc_t judge_damage(struct folder *f, struct err *reterr)
 		if (w->damages[i].segment >= f->trim) /* what was trimmed nobody misses */
 			w->damages[n++] = w->damages[i];
 	w->damage_count = n;
+	TRY(aside_recover(w, f->sides, f->side_count, n > 0, reterr));
 	for (size_t i = 0; i < w->damage_count; i++)
 		if (!damage_known(w, &w->damages[i])) {
 			worst = worst ? worst : &w->damages[i];
@@ -366,9 +365,9 @@ static rc_t judge_damage(struct folder *f, struct err *reterr)
 		}
 	if (!fresh || w->opt.salvage)
 		return RC_OK;
-	AUTO_MEM char *path = segment_path(w, worst->segment, "wal");
+	AUTO_MEM char *path = segment_path(w, worst->segment, aside_is_file(w, worst->segment) ? "aside" : "wal");
 	if (worst->end == 0)
-		return err_set(reterr, RC_CORRUPT, "the log segment %s is missing, and its events were not all committed: put it back, or start "
+		return err_set(reterr, RC_CORRUPT, "the log's file %s is missing, and its events were not all committed: put it back, or start "
 			       "with --salvage to give them up", path);
 	if (worst->last >= worst->first)
 		return err_set(reterr, RC_CORRUPT, "%s is damaged at bytes %llu to %llu (positions %llu to %llu; %zu such places in the log): "
@@ -491,9 +490,18 @@ static void sweep_void(struct folder *f)
 		}
 }
 
+static void sweep_void_sides(struct folder *f)
+{
+	for (size_t i = 0; i < f->side_count; i++)
+		if (f->sides[i].is_void) {
+			AUTO_MEM char *path = segment_path(f->w, f->sides[i].seq, "aside");
+			file_remove(path, NULL);
+		}
+}
+
 /* After a failed sync the page cache shows bytes that are not on the disk and that no later sync would write: a process that was started anew reads
  * them. Written once more they are what they look like. */
-static rc_t write_again(const struct segment *last, struct err *reterr)
+rc_t write_again(const struct segment *last, struct err *reterr)
 {
 	uint64_t size;
 	TRY(file_size(last->fd, last->path, &size, reterr));
@@ -528,6 +536,7 @@ static rc_t put_in_order(struct folder *f, struct err *reterr)
 	TRY(write_id(w, reterr));
 	TRY(write_down_damage(w, reterr));
 	sweep_void(f);
+	sweep_void_sides(f);
 	return RC_OK;
 }
 
@@ -567,9 +576,15 @@ rc_t recover(struct wal *w, struct err *reterr)
 	if (f.count)
 		qsort(f.list, f.count, sizeof(*f.list), by_seq);
 	for (size_t i = 0; i < f.count && rc == RC_OK; i++)
-		rc = load_header(w, &f.list[i], reterr);
+		rc = load_header(w, &f.list[i], "wal", reterr);
+	if (f.side_count)
+		qsort(f.sides, f.side_count, sizeof(*f.sides), by_seq);
+	for (size_t i = 0; i < f.side_count && rc == RC_OK; i++)
+		rc = load_header(w, &f.sides[i], "aside", reterr);
 	if (f.count)
 		w->last_seq = f.list[f.count - 1].seq;
+	if (f.side_count && f.sides[f.side_count - 1].seq > w->last_seq)
+		w->last_seq = f.sides[f.side_count - 1].seq;
 	if (rc == RC_OK)
 		follow_chain(&f);
 	if (rc == RC_OK)
@@ -579,13 +594,18 @@ rc_t recover(struct wal *w, struct err *reterr)
 		any |= !f.list[i].is_void;
 	if (rc == RC_OK && !w->readonly)
 		count_spares(w);
-	if (rc == RC_OK && !any)
+	if (rc == RC_OK && !any && f.side_count)
+		rc = err_set(reterr, RC_CORRUPT, "%s holds side files (*.aside) of a log whose segments are gone: put these back, or move the side files "
+			     "away", w->opt.dir);
+	else if (rc == RC_OK && !any)
 		rc = w->readonly ? err_set(reterr, RC_NOT_FOUND, "there is no log in %s", w->opt.dir) : make_log(&f, reterr);
 	else if (rc == RC_OK)
 		rc = read_all(&f, reterr);
 	if (rc == RC_OK && any)
 		rc = put_in_order(&f, reterr);
 	free(f.list);
+	free(f.sides);
+	buf_free(&w->aside_said);
 	w->rec.damages = w->damages;
 	w->rec.damage_count = w->damage_count;
 	w->rec.took_us = clock_mono_us() - start;

@@ -38,8 +38,18 @@ static void visit_damage(struct wal *w, struct slice body)
 static rc_t visit_events(struct scan *sc, const struct rec_head *r, struct err *reterr)
 {
 	struct wal *w = sc->w;
+	if (sc->s->aside && (sc->cut || r->first >= sc->until)) {
+		sc->cut = sc->cut ? sc->cut : r->offset;
+		return RC_OK;
+	}
+	if (sc->s->aside) {
+		const struct collection *c = index_collection(w, slice_of(r->name, r->name_len), true);
+		if (c->head < c->n && r->first + r->count - 1 <= c->ext[c->n - 1].last) /* an unfinished move has left it in another file, too */
+			return RC_OK;
+		sc->last = *r;
+	}
 	index_add(w, index_collection(w, slice_of(r->name, r->name_len), true), sc->s, r->offset, r->size, r->first, r->count, r->received);
-	if (w->readonly)
+	if (w->readonly || sc->s->aside) /* keys of what was moved were copied forward */
 		return RC_OK;
 	if (r->flags & REC_FLAG_IDS)
 		TRY(keys_recover_ids(w, sc->s, &sc->win, r, reterr));
@@ -69,7 +79,8 @@ static rc_t visit(struct scan *sc, const struct rec_head *r, struct err *reterr)
 			       (unsigned long long)r->offset);
 	switch (r->type) {
 	case WAL_CUT:
-		index_cut(index_collection(w, name, true), get_u64(body.data), get_u64(body.data + 8), slice_skip(body, 16));
+		sc->s->cuts++;
+		index_cut(w, index_collection(w, name, true), get_u64(body.data), get_u64(body.data + 8), slice_skip(body, 16), sc->s->h.seq);
 		return RC_OK;
 	case WAL_COMMITTED:
 	case WAL_DROP:
@@ -87,6 +98,10 @@ static rc_t visit(struct scan *sc, const struct rec_head *r, struct err *reterr)
 	case WAL_DAMAGE:
 		visit_damage(w, body);
 		return RC_OK;
+	case WAL_ASIDE:
+		aside_visit(w, sc->s->h.seq, body, &body);
+		visit_damage(w, body);
+		return RC_OK;
 	}
 	return err_set(reterr, RC_UNSUPPORTED, "%s: the record at byte %llu has the unknown type %u: a newer hydrant wrote it, use that one",
 		       sc->s->path, (unsigned long long)r->offset, r->type);
@@ -98,9 +113,17 @@ static rc_t take(struct scan *sc, const struct rec_head *r, struct err *reterr)
 	sc->events += r->count;
 	sc->bytes += r->size;
 	sc->sealed = r->type == WAL_SEAL;
-	if (r->durable > sc->claim && r->durable <= r->offset)
+	if (!sc->s->aside && r->durable > sc->claim && r->durable <= r->offset)
 		sc->claim = r->durable;
 	return sc->visit ? visit(sc, r, reterr) : RC_OK;
+}
+
+/* A side file's positions have gaps: what stood before tells. Exact for one record; if there were more, no fewer than they were. */
+static void hole_before(struct wal_damage *d, uint64_t first, uint64_t count, uint64_t size)
+{
+	d->last = first + count - 1;
+	if (d->end - d->offset == size)
+		d->first = first;
 }
 
 rc_t scan_segment(struct scan *sc, bool known_end, struct err *reterr)
@@ -117,7 +140,9 @@ rc_t scan_segment(struct scan *sc, bool known_end, struct err *reterr)
 		if (state == REC_VALID && r.first < sc->expected)
 			state = REC_ATTEMPT;
 		if (state == REC_VALID) {
-			if (r.first > sc->expected && !open)
+			if (open && sc->s->aside)
+				hole_before(open, r.durable, r.before_count, r.before_size);
+			else if (r.first > sc->expected && !open && !sc->s->aside)
 				open = hole_push(sc, off, off, sc->expected, r.first - 1);
 			else if (open)
 				open->last = r.first - 1;
@@ -149,7 +174,9 @@ rc_t scan_segment(struct scan *sc, bool known_end, struct err *reterr)
 	if (sc->end < off)
 		sc->end = off;
 	if (known_end && off < sc->limit) {
-		hole_push(sc, off, sc->limit, sc->expected, sc->expected - 1);
+		open = hole_push(sc, off, sc->limit, sc->expected, sc->expected - 1);
+		if (sc->s->aside)
+			hole_before(open, sc->s->last_first, sc->s->last_count, sc->s->last_size);
 		sc->end = sc->limit;
 		sc->sealed = false;
 	}

@@ -309,7 +309,7 @@ rc_t wal_flush(struct wal *w, struct err *reterr)
 	uint64_t ticket = w->last_ticket;
 	rc_t rc = wait_settled_locked(w, ticket, reterr);
 	/* A trim may have appended its own record. */
-	while (w->opt.manual_sync && cur_group(w)->work && !w->failed)
+	while (w->opt.manual_sync && !w->failed && (cur_group(w)->work || aside_step_locked(w)))
 		flush_once_locked(w);
 	pthread_mutex_unlock(&w->lock);
 	return rc;

@@ -28,7 +28,7 @@ void trim_locked(struct wal *w)
 		/* append_end != durable_end: records on their way; file_seg: the flusher has it open. */
 		if (s->live || s->pins || !s->created || s == w->file_seg || s->append_end != s->durable_end || !w->segs[1]->created)
 			break;
-		if (!keys_let_go(w, s))
+		if (aside_holds_locked(w, s) || !keys_let_go(w, s))
 			break;
 		ARRAY_ROOM(w->trimmed, w->trimmed_count, w->trimmed_cap);
 		w->trimmed[w->trimmed_count++] = s;
@@ -36,6 +36,7 @@ void trim_locked(struct wal *w)
 		w->oldest = w->segs[0]->h.seq;
 		w->stats.trimmed++;
 	}
+	aside_wake_locked(w);
 	if (w->trimmed_count && w->oldest > w->oldest_logged && !w->trim_ticket && !w->failed) {
 		uint64_t oldest = w->oldest, ticket;
 		if (append_control_locked(w, WAL_TRIM, slice_of(NULL, 0), slice_of(&oldest, 8), &ticket, NULL) == RC_OK) {
@@ -44,6 +45,17 @@ void trim_locked(struct wal *w)
 			kick_locked(w);
 		}
 	}
+}
+
+void trim_unpinned_locked(struct wal *w, const struct segment *s)
+{
+	if (w->readonly || s->pins)
+		return;
+	if (w->seg_count > 1 && s == w->segs[0] && !s->live) { /* the flusher trims behind a group, even an empty one */
+		cur_group(w)->work = true;
+		kick_locked(w);
+	}
+	aside_wake_locked(w);
 }
 
 void trim_settled_locked(struct wal *w)

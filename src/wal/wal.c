@@ -26,6 +26,7 @@ static struct wal *wal_new(const struct wal_options *options)
 	o->segment_bytes = clamp(o->segment_bytes, (uint64_t)64 << 10, (uint64_t)1 << 30);
 	set_default(&o->max_bytes, (uint64_t)16 << 30);
 	set_default(&o->collection_max_bytes, o->max_bytes / 2);
+	set_default(&o->aside_max_bytes, o->max_bytes);
 	set_default(&o->spare_bytes, o->max_bytes / 8 > 4 * o->segment_bytes ? o->max_bytes / 8 : 4 * o->segment_bytes);
 	set_default(&o->key_hold_bytes, o->max_bytes / 4 < KEY_HOLD ? o->max_bytes / 4 : KEY_HOLD);
 	o->write_buffer_bytes = o->write_buffer_bytes ? o->write_buffer_bytes : (size_t)8 << 20;
@@ -39,6 +40,8 @@ static struct wal *wal_new(const struct wal_options *options)
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->work, NULL);
 	pthread_cond_init(&w->done, NULL);
+	pthread_cond_init(&w->aside_work, NULL);
+	buf_init(&w->aside_said, BUF_MAX_DEFAULT);
 	return w;
 }
 
@@ -54,6 +57,7 @@ static void wal_destroy(struct wal *w)
 		free(w->groups[i].flights);
 	}
 	index_free(w);
+	aside_free(w);
 	keys_free(w);
 	free(w->segs);
 	free(w->trimmed);
@@ -63,20 +67,50 @@ static void wal_destroy(struct wal *w)
 	free(w->torn_file);
 	free((void *)(uintptr_t)w->opt.dir);
 	pthread_cond_destroy(&w->done);
+	pthread_cond_destroy(&w->aside_work);
 	pthread_cond_destroy(&w->work);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
+}
+
+static void stop_threads(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	pthread_cond_signal(&w->work);
+	pthread_mutex_unlock(&w->lock);
+	if (w->has_thread)
+		pthread_join(w->thread, NULL);
+	w->has_thread = false;
+}
+
+static void stop_aside(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	__atomic_store_n(&w->aside_stop, true, __ATOMIC_RELAXED);
+	pthread_cond_signal(&w->aside_work);
+	pthread_mutex_unlock(&w->lock);
+	if (w->has_aside_thread)
+		pthread_join(w->aside_tid, NULL);
+	w->has_aside_thread = false;
+}
+
+static rc_t start_threads(struct wal *w, struct err *reterr)
+{
+	w->has_thread = pthread_create(&w->thread, NULL, sync_thread, w) == 0;
+	w->has_aside_thread = w->has_thread && pthread_create(&w->aside_tid, NULL, aside_thread, w) == 0;
+	if (w->has_aside_thread)
+		return RC_OK;
+	stop_threads(w);
+	return err_set(reterr, RC_IO, "cannot start the log's threads: too many threads?");
 }
 
 rc_t wal_open(const struct wal_options *options, struct wal **ret, struct err *reterr)
 {
 	struct wal *w = wal_new(options);
 	rc_t rc = recover(w, reterr);
-	if (rc == RC_OK && !w->opt.manual_sync) {
-		w->has_thread = pthread_create(&w->thread, NULL, sync_thread, w) == 0;
-		if (!w->has_thread)
-			rc = err_set(reterr, RC_IO, "cannot start the log's sync thread: too many threads?");
-	}
+	if (rc == RC_OK && !w->opt.manual_sync)
+		rc = start_threads(w, reterr);
 	if (rc != RC_OK) {
 		wal_destroy(w);
 		return rc;
@@ -106,6 +140,7 @@ rc_t wal_close(struct wal *w, struct err *reterr)
 	rc_t rc = RC_OK;
 	if (!w->readonly) {
 		uint64_t ticket;
+		stop_aside(w);
 		rc = wal_flush(w, reterr);
 		pthread_mutex_lock(&w->lock);
 		w->closing = true;
@@ -113,11 +148,8 @@ rc_t wal_close(struct wal *w, struct err *reterr)
 			rc = append_control_locked(w, WAL_SEAL, slice_of(NULL, 0), slice_of(NULL, 0), &ticket, reterr);
 		if (rc == RC_OK)
 			rc = wait_settled_locked(w, ticket, reterr);
-		w->stop = true;
-		pthread_cond_signal(&w->work);
 		pthread_mutex_unlock(&w->lock);
-		if (w->has_thread)
-			pthread_join(w->thread, NULL);
+		stop_threads(w);
 	}
 	wal_destroy(w);
 	return rc;
@@ -192,5 +224,8 @@ void wal_stats(struct wal *w, struct wal_stats *ret)
 	ret->keys = w->keys.tail - w->keys.head;
 	ret->index_extents = w->extents;
 	ret->pending_bytes = w->pending_bytes;
+	ret->side_files = w->side_files;
+	ret->side_bytes = w->side_disk;
+	ret->stuck = w->stuck_count;
 	pthread_mutex_unlock(&w->lock);
 }

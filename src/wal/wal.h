@@ -13,7 +13,9 @@
  *     RC_IO / 503 until a new segment is begun: by the first append a second later, or by wal_reopen. A full disk or a full log is
  *     RC_LIMIT with status 507 or 503, a full share of a collection RC_LIMIT with 429; what was acked before is not touched by either, and appends go on as soon as
  *     there is space.
- *   - A crash between any two steps of rotation, trimming and recycling is harmless.
+ *   - A crash between any two steps of rotation, trimming, recycling and moving aside is harmless.
+ *   - A collection that is called stuck (wal_aside) keeps no segment: its events are moved to side files of its own, which count against its
+ *     share, not against max_bytes. Reading, cuts, commits and recovery are as ever; what is moved when is nobody's business.
  *
  * Not promised
  *   - Locking: the caller holds the lock of the data folder. wal_open_readonly beside a running writer sees a prefix, or may report
@@ -51,6 +53,7 @@ struct wal_options {
 	uint64_t segment_bytes;        /* 64 MiB; at least 64 KiB, at most 1 GiB */
 	uint64_t max_bytes;            /* 16 GiB: cap of all segments together (control records may pass it by two segments) */
 	uint64_t collection_max_bytes; /* share of one collection's uncommitted records; default half of max_bytes */
+	uint64_t aside_max_bytes;      /* side files of all collections that are stuck, beside max_bytes; default max_bytes. Beyond, 429 for these */
 	uint64_t spare_bytes;          /* recycled files kept for reuse; default max_bytes / 8, at least 4 segments: what one commit lets go */
 	size_t write_buffer_bytes;     /* 8 MiB: appended and not yet written; a full buffer makes wal_append wait for the sync thread */
 	size_t index_max;              /* 1 M extents: memory bound of the per-collection index, which gets coarser beyond it */
@@ -161,12 +164,12 @@ size_t wal_ids_known(struct wal *w, struct slice collection, const struct event 
 
 /* --- Reading --- */
 
-enum wal_type { WAL_EVENTS = 1, WAL_CUT, WAL_COMMITTED, WAL_DROP, WAL_KEYS, WAL_TRIM, WAL_SEAL, WAL_DAMAGE };
+enum wal_type { WAL_EVENTS = 1, WAL_CUT, WAL_COMMITTED, WAL_DROP, WAL_KEYS, WAL_TRIM, WAL_SEAL, WAL_DAMAGE, WAL_ASIDE };
 
 /* Valid until the next call on the cursor. */
 struct wal_record {
 	enum wal_type type;
-	struct slice collection;    /* empty for KEYS, TRIM, SEAL, DAMAGE */
+	struct slice collection;    /* empty for KEYS, TRIM, SEAL, DAMAGE, ASIDE */
 	uint64_t first, last;       /* EVENTS: positions in `events`, inclusive */
 	uint64_t after, upto;       /* CUT; COMMITTED, DROP: upto */
 	int64_t received;           /* µs, of the record */
@@ -177,7 +180,7 @@ struct wal_record {
 };
 
 /* Events with after < position ≤ upto (UINT64_MAX: as far as they come), in order. collection empty: all records of all
- * collections, control records too; else only that collection's EVENTS, other records' bytes are skipped by way of the index. Events
+ * collections, control records too, as far as they stand in segments (a stuck one's events may not); else only that collection's EVENTS, other records' bytes are skipped by way of the index. Events
  * at or before wal_committed or a drop may still be returned if `after` asks for them and they are not trimmed yet. */
 rc_t wal_cursor_open(struct wal *w, struct slice collection, uint64_t after, uint64_t upto, struct wal_cursor **ret,
 		     struct err *reterr);
@@ -192,6 +195,7 @@ AUTO_DEFINE(wal_cursor, wal_cursor_close)
 /* Durable events of a collection after its committed position. */
 struct wal_pending {
 	uint64_t events, bytes; /* bytes as they stand in the log */
+	uint64_t aside;         /* of these bytes, in side files */
 	int64_t oldest;         /* receive time of the oldest, µs; 0 if none */
 	uint64_t first, last;   /* positions: the first event is at or after `first`, the last one is `last`; 0 if none */
 	uint64_t committed;     /* wal_committed said so; 0 if the log does not know (the table does) */
@@ -212,6 +216,10 @@ rc_t wal_committed(struct wal *w, struct slice collection, uint64_t position, st
 /* Forget the collection's events so far (and its cut): durable on return. */
 rc_t wal_drop(struct wal *w, struct slice collection, struct err *reterr);
 
+/* The collection's commits fail and will go on doing so for a while, as far as the caller knows; or that is over. Not remembered over a restart;
+ * what was moved aside stays there until it is committed. A collection that is not in the log: nothing happens. */
+void wal_aside(struct wal *w, struct slice collection, bool stuck);
+
 /* For /metrics. */
 struct wal_stats {
 	uint64_t segments, bytes, spares, spare_bytes;
@@ -219,6 +227,8 @@ struct wal_stats {
 	uint64_t syncs, sync_us, sync_us_max;     /* group commits, time in write + fdatasync */
 	uint64_t failures, trimmed, recycled, rotations;
 	uint64_t keys, index_extents, pending_bytes;
+	uint64_t side_files, side_bytes, stuck; /* collections that are called stuck, and all side files on disk */
+	uint64_t asides, aside_failures;        /* since open: segments whose records were moved aside, and tries that failed */
 };
 void wal_stats(struct wal *w, struct wal_stats *ret);
 

@@ -27,6 +27,10 @@ struct segment {
 	uint64_t capacity;    /* records end at or before it */
 	uint32_t live;        /* extents with uncommitted events */
 	uint32_t pins;        /* readers in it */
+	uint32_t cuts;        /* open cuts that stand in it, or are on their way there */
+	bool aside, closed;   /* a side file; one that takes no more */
+	uint64_t last_first;  /* a side file's last record: position, count, size */
+	uint32_t last_count, last_size;
 	int64_t key_last;     /* newest receive time of an idempotency key that points here, µs; 0 none */
 };
 
@@ -47,8 +51,14 @@ struct collection {
 	unsigned busy;       /* somebody reads its extent without the lock */
 	uint64_t committed;
 	uint64_t events, bytes, inflight; /* live durable; bytes appended and not durable */
+	bool stuck;          /* it cannot commit: its events may go to side files */
+	bool moving;         /* they are on their way to the last one */
+	struct segment **sides; /* its side files, in order */
+	size_t side_count, side_cap;
+	uint64_t side_bytes; /* of `bytes`, in side files */
 	bool has_cut;
-	uint64_t cut_after, cut_upto;
+	unsigned cutting;    /* somebody is writing a new one */
+	uint64_t cut_after, cut_upto, cut_seq; /* cut_seq: the segment it stands in */
 	struct buf plan;
 };
 
@@ -157,6 +167,24 @@ struct wal {
 	struct err error;
 	int64_t failed_at;
 
+	pthread_cond_t aside_work;
+	pthread_t aside_tid;
+	bool has_aside_thread;
+	bool aside_stop;       /* atomic for who does not hold the lock */
+	bool asiding;          /* somebody is at it */
+	bool aside_stale;      /* the newest ASIDE record is not what there is */
+	int64_t aside_again;   /* not before, after an error; clock_mono_us, 0: at once */
+	uint64_t aside_seq;    /* the segment in which the newest durable ASIDE record stands; 0: none */
+	size_t side_files;     /* there are, of all collections */
+	uint64_t side_disk;    /* their bytes */
+	struct segment **side_gone; /* not needed any more; removed once that is durable */
+	size_t side_gone_count, side_gone_cap;
+	struct buf aside_said; /* during recovery: the newest ASIDE record */
+	size_t stuck_count;    /* collections */
+	unsigned dropping;     /* drops on their way: nothing is trimmed */
+	uint64_t looked_seq;   /* the front segment, when it was last looked at in vain, */
+	uint32_t looked_live;  /* and how much kept it */
+
 	struct map collections; /* name → struct collection * */
 	size_t extents;
 	unsigned coarse; /* extents are this many times doubled, because there are too many */
@@ -240,7 +268,13 @@ void index_add(struct wal *w, struct collection *c, struct segment *seg, uint64_
 	       int64_t received);
 /* Events up to position are not live any more. True: the first extent left straddles it and index_split would make it exact. */
 bool index_commit(struct wal *w, struct collection *c, uint64_t position);
-void index_cut(struct collection *c, uint64_t after, uint64_t upto, struct slice plan);
+void index_cut(struct wal *w, struct collection *c, uint64_t after, uint64_t upto, struct slice plan, uint64_t seq);
+/* Appends a CUT record and waits for it; *ret_seq: the segment it stands in, which counts it already (index_cut_moved or index_cut_left). */
+rc_t index_log_cut_locked(struct wal *w, struct collection *c, struct slice body, uint64_t *ret_seq, struct err *reterr);
+void index_cut_moved(struct wal *w, struct collection *c, uint64_t seq); /* the cut stands there now, which counts it already */
+void index_cut_left(struct wal *w, uint64_t seq);                        /* a cut there is none any more */
+/* `old` extents from `at` on become these, which hold the same records elsewhere. */
+void index_replace_locked(struct wal *w, struct collection *c, size_t at, size_t old, const struct extent *by, size_t count);
 /* Reads the straddling extent and replaces it by its part after the committed position. Drops the lock while it reads. */
 void index_split_locked(struct wal *w, struct collection *c);
 void index_sweep(struct wal *w); /* frees collections with nothing pending */
@@ -267,6 +301,15 @@ void keys_free(struct wal *w);
 /* Both are the flusher's. */
 void trim_locked(struct wal *w);         /* decide what is not needed; logs it */
 void trim_settled_locked(struct wal *w); /* recycle what is durably known not to be needed; drops the lock */
+void trim_unpinned_locked(struct wal *w, const struct segment *s); /* a reader has left it */
+
+/* aside.c */
+bool aside_holds_locked(const struct wal *w, const struct segment *s); /* something in it is still to be said elsewhere */
+void aside_retire_locked(struct wal *w, struct collection *c); /* those of its side files that are empty now */
+bool aside_step_locked(struct wal *w); /* one, in this thread; false: nothing to do. Drops the lock */
+void aside_wake_locked(struct wal *w);
+void *aside_thread(void *wal);
+void aside_free(struct wal *w);
 
 /* scan.c: one segment, read from its first record on */
 struct scan {
@@ -276,6 +319,9 @@ struct scan {
 	uint64_t limit;       /* records end at or before it */
 	uint64_t expected;    /* next position; in and out */
 	bool visit;           /* put what is found into the log's memory */
+	uint64_t until;       /* of a side file: from this position on the segments have them; 0: nothing */
+	uint64_t cut;         /* out: where the first such record stands; 0: none */
+	struct rec_head last; /* out: the last record before that; size 0: none */
 	uint64_t end;         /* out: behind the last valid record or hole */
 	uint64_t claim;       /* out: valid records say that everything below was durable */
 	bool attempt;         /* out: the bytes at `end`, or some beyond, were meant to be a record */
@@ -289,7 +335,23 @@ struct scan {
 rc_t scan_segment(struct scan *sc, bool known_end, struct err *reterr);
 void scan_free(struct scan *sc);
 
+/* aside_recover.c */
+/* A file of the log as a start finds it. */
+struct found {
+	uint64_t seq, size;
+	struct seg_header h;
+	bool readable, is_void;
+	bool reused;  /* another segment's header in it: it was not needed any more, and neither was what that header says */
+	int bad_copy; /* 0, 1: which header copy is to be repaired; -1 none */
+};
+void aside_visit(struct wal *w, uint64_t seq, struct slice body, struct slice *ret_damages); /* an ASIDE record of that segment */
+/* Behind all segments: reads the side files, in order of their numbers; is_void: not one. damaged: segments have lost records. */
+rc_t aside_recover(struct wal *w, struct found *files, size_t count, bool damaged, struct err *reterr);
+bool aside_is_file(const struct wal *w, uint64_t seq); /* until recovery is over */
+
 /* recover.c: fills in an empty struct wal from its folder; repairs, unless readonly. */
 rc_t recover(struct wal *w, struct err *reterr);
+void damage_push(struct wal *w, struct wal_damage d);
+rc_t write_again(const struct segment *last, struct err *reterr);
 
 #endif

@@ -1,0 +1,282 @@
+/* Start, of side files (aside.c): which there are says the newest ASIDE record; one that it does not name was never finished and is void, one that
+ * it names and that is not there is damage. What the segments still have is not taken from a side file. If segments lost records, an ASIDE
+ * record may have been among them: then every file counts as far as it can be read, and a new record is due before anything is trimmed. */
+#include "wal/wal_internal.h"
+
+#include "os/file.h"
+
+/* A file as an ASIDE record names it. */
+struct said {
+	uint64_t seq, end, first, last_first, committed;
+	uint32_t last_count, last_size;
+	struct slice name;
+};
+
+/* Its collection's events that segments have, put by meanwhile: side files come first. */
+struct stash {
+	struct collection *c;
+	struct extent *ext;
+	size_t head, n;
+	uint64_t until; /* the first of them; UINT64_MAX none */
+};
+
+struct reading {
+	struct wal *w;
+	struct said *said;
+	size_t said_count;
+	struct stash *stashes;
+	size_t stash_count, stash_cap;
+	bool damaged;
+};
+
+static bool parse_said(struct slice body, size_t *pos, struct said *ret)
+{
+	if (body.len - *pos < ASIDE_SUB)
+		return false;
+	const uint8_t *p = body.data + *pos;
+	uint64_t name_len = get_u32(p + 48);
+	if (name_len > REC_NAME_MAX || body.len - *pos - ASIDE_SUB < pad8(name_len))
+		return false;
+	*ret = (struct said){ .seq = get_u64(p), .end = get_u64(p + 8), .first = get_u64(p + 16), .last_first = get_u64(p + 24),
+			      .last_count = get_u32(p + 32), .last_size = get_u32(p + 36) * 8, .committed = get_u64(p + 40),
+			      .name = slice_of(p + ASIDE_SUB, name_len) };
+	*pos += ASIDE_SUB + pad8(name_len);
+	return ret->end >= SEG_DATA && collection_name_valid(ret->name);
+}
+
+void aside_visit(struct wal *w, uint64_t seq, struct slice body, struct slice *ret_damages)
+{
+	struct said s;
+	size_t pos = 8;
+	buf_reset(&w->aside_said);
+	buf_append_slice(&w->aside_said, body);
+	w->aside_seq = seq;
+	for (uint64_t i = get_u64(body.data); i-- && parse_said(body, &pos, &s);)
+		index_commit(w, index_collection(w, s.name, true), s.committed);
+	*ret_damages = slice_skip(body, pos < body.len ? pos : body.len);
+}
+
+static struct said *read_said(const struct wal *w, size_t *ret_count)
+{
+	struct slice body = buf_slice(&w->aside_said);
+	struct said *list = NULL, s;
+	size_t count = 0, cap = 0, pos = 8;
+	for (uint64_t i = body.len < 8 ? 0 : get_u64(body.data); i-- && parse_said(body, &pos, &s);) {
+		ARRAY_ROOM(list, count, cap);
+		list[count++] = s;
+	}
+	*ret_count = count;
+	return list;
+}
+
+bool aside_is_file(const struct wal *w, uint64_t seq)
+{
+	size_t count;
+	AUTO_MEM struct said *list = read_said(w, &count);
+	for (size_t i = 0; i < count; i++)
+		if (list[i].seq == seq)
+			return true;
+	return false;
+}
+
+static struct stash *stash_of(struct reading *r, struct collection *c)
+{
+	for (size_t i = 0; i < r->stash_count; i++)
+		if (r->stashes[i].c == c)
+			return &r->stashes[i];
+	ARRAY_ROOM(r->stashes, r->stash_count, r->stash_cap);
+	struct stash *st = &r->stashes[r->stash_count++];
+	*st = (struct stash){ c, c->ext, c->head, c->n, c->head < c->n ? c->ext[c->head].first : UINT64_MAX };
+	c->ext = NULL;
+	c->head = c->n = c->cap = 0;
+	return st;
+}
+
+static void unstash(struct stash *st)
+{
+	struct collection *c = st->c;
+	size_t more = st->n - st->head;
+	c->cap = c->n + more + 1;
+	c->ext = mem_realloc(c->ext, c->cap * sizeof *c->ext);
+	if (more)
+		memcpy(c->ext + c->n, st->ext + st->head, more * sizeof *c->ext);
+	c->n += more;
+	c->closed = true;
+	free(st->ext);
+}
+
+static void note_holes(struct wal *w, const struct scan *sc, const struct collection *c)
+{
+	for (size_t i = 0; i < sc->hole_count; i++) {
+		struct wal_damage d = sc->holes[i];
+		if (d.first >= sc->until || (d.last >= d.first && d.last <= c->committed))
+			continue;
+		d.last = d.last >= sc->until ? sc->until - 1 : d.last;
+		d.first = d.first <= c->committed ? c->committed + 1 : d.first;
+		damage_push(w, d);
+	}
+}
+
+/* How far the file can be read. */
+static rc_t find_end(struct segment *s, int fd, uint64_t *ret_end, struct err *reterr)
+{
+	struct scan sc = { .s = s, .limit = s->disk_bytes, .expected = 1, .end = SEG_DATA };
+	window_init(&sc.win, fd, s->path);
+	rc_t rc = scan_segment(&sc, false, reterr);
+	if (rc == RC_OK && sc.end > *ret_end)
+		*ret_end = sc.end;
+	scan_free(&sc);
+	return rc;
+}
+
+/* Reads the file's records into the index. They go to `end`, or, if an ASIDE record may be lost, as far as they can be read. */
+static rc_t read_records(struct reading *r, struct segment *s, struct collection *c, uint64_t until, uint64_t end, struct err *reterr)
+{
+	struct wal *w = r->w;
+	int fd;
+	TRY(file_open(s->path, FILE_READ, &fd, reterr));
+	rc_t rc = r->damaged ? find_end(s, fd, &end, reterr) : RC_OK;
+	struct scan sc = { .w = w, .s = s, .visit = true, .limit = end, .expected = 1, .end = SEG_DATA, .until = until };
+	window_init(&sc.win, fd, s->path);
+	if (rc == RC_OK)
+		rc = scan_segment(&sc, true, reterr);
+	file_close(fd);
+	if (rc == RC_OK) {
+		note_holes(w, &sc, c);
+		w->rec.records += sc.records;
+		w->rec.events += sc.events;
+		w->rec.bytes += sc.bytes;
+		uint64_t last_end = sc.last.size ? sc.last.offset + sc.last.size : SEG_DATA;
+		s->append_end = s->durable_end = sc.cut ? last_end : sc.end;
+		if (last_end == s->durable_end) {
+			s->last_first = sc.last.first;
+			s->last_count = sc.last.count;
+			s->last_size = (uint32_t)sc.last.size;
+		}
+		w->aside_stale |= sc.cut > 0;
+	}
+	scan_free(&sc);
+	return rc;
+}
+
+static struct segment *side_segment(struct wal *w, const struct found *f, const struct said *said)
+{
+	struct segment *s = segment_new(w, f->seq);
+	free(s->path);
+	s->path = segment_path(w, f->seq, "aside");
+	s->h = f->h;
+	s->aside = s->created = s->closed = true; /* behind its end may be what an unfinished move left */
+	s->disk_bytes = f->size;
+	if (said) {
+		s->last_first = said->last_first;
+		s->last_count = said->last_count;
+		s->last_size = said->last_size;
+	}
+	w->side_files++;
+	w->side_disk += f->size;
+	return s;
+}
+
+static void keep_file(struct wal *w, struct collection *c, struct segment *s)
+{
+	ARRAY_ROOM(c->sides, c->side_count, c->side_cap);
+	c->sides[c->side_count++] = s;
+	aside_retire_locked(w, c);
+}
+
+static bool is_ours(const struct wal *w, const struct found *f)
+{
+	return f && f->readable && f->h.flags & SEG_FLAG_ASIDE && !memcmp(f->h.id, w->id, WAL_ID_LEN) &&
+	       collection_name_valid(slice_of(f->h.name, f->h.name_len));
+}
+
+/* One that no ASIDE record names. */
+static rc_t read_unnamed(struct reading *r, struct found *f, struct err *reterr)
+{
+	if (!r->damaged || !is_ours(r->w, f)) {
+		f->is_void = true;
+		return RC_OK;
+	}
+	struct collection *c = index_collection(r->w, slice_of(f->h.name, f->h.name_len), true);
+	struct segment *s = side_segment(r->w, f, NULL);
+	rc_t rc = read_records(r, s, c, stash_of(r, c)->until, SEG_DATA, reterr);
+	keep_file(r->w, c, s);
+	return rc;
+}
+
+static rc_t read_named(struct reading *r, const struct said *said, struct found *f, struct err *reterr)
+{
+	struct wal *w = r->w;
+	struct collection *c = index_collection(w, said->name, true);
+	uint64_t until = stash_of(r, c)->until, last = said->last_first + said->last_count - 1;
+	bool needed = last > c->committed && said->first < until;
+	if (!is_ours(w, f)) {
+		uint64_t first = said->first > c->committed ? said->first : c->committed + 1;
+		w->aside_stale = true;
+		if (needed)
+			damage_push(w, (struct wal_damage){ said->seq, 0, f ? f->size : 0, first, last < until ? last : until - 1 });
+		return RC_OK;
+	}
+	struct segment *s = side_segment(w, f, said);
+	s->append_end = s->durable_end = said->end;
+	rc_t rc = needed ? read_records(r, s, c, until, said->end, reterr) : RC_OK;
+	keep_file(w, c, s);
+	return rc;
+}
+
+/* What may not have been synced when an ASIDE record was lost with it. */
+static rc_t make_durable(struct wal *w, struct err *reterr)
+{
+	rc_t rc = RC_OK;
+	for (struct map_entry *e = NULL; (e = map_next(&w->collections, e));) {
+		const struct collection *c = (const struct collection *)e->value;
+		for (size_t i = 0; i < c->side_count && rc == RC_OK; i++) {
+			struct segment *s = c->sides[i];
+			TRY(file_open(s->path, FILE_WRITE, &s->fd, reterr));
+			rc = write_again(s, reterr);
+			if (rc == RC_OK)
+				rc = file_sync(s->fd, s->path, reterr);
+			file_close(s->fd);
+			s->fd = -1;
+		}
+	}
+	return rc;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct said *x = a, *y = b;
+	return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static rc_t read_files(struct reading *r, struct found *files, size_t count, struct err *reterr)
+{
+	for (size_t i = 0, k = 0; i < count || k < r->said_count;) {
+		if (k < r->said_count && (i == count || r->said[k].seq <= files[i].seq)) {
+			bool there = i < count && files[i].seq == r->said[k].seq;
+			TRY(read_named(r, &r->said[k++], there ? &files[i] : NULL, reterr));
+			i += there;
+		} else {
+			TRY(read_unnamed(r, &files[i++], reterr));
+		}
+	}
+	return RC_OK;
+}
+
+rc_t aside_recover(struct wal *w, struct found *files, size_t count, bool damaged, struct err *reterr)
+{
+	struct reading r = { .w = w, .damaged = damaged };
+	r.said = read_said(w, &r.said_count);
+	if (r.said_count)
+		qsort(r.said, r.said_count, sizeof *r.said, by_number);
+	rc_t rc = read_files(&r, files, count, reterr);
+	for (size_t i = 0; i < r.stash_count; i++)
+		unstash(&r.stashes[i]);
+	free(r.stashes);
+	free(r.said);
+	if (rc != RC_OK || !damaged || !w->side_files)
+		return rc;
+	w->aside_seq = 0;
+	w->aside_stale = true;
+	return w->readonly ? RC_OK : make_durable(w, reterr);
+}
