@@ -108,6 +108,7 @@ static void note_outcome(struct pipeline *p, struct collection *c, rc_t rc, cons
 		snprintf(c->error, sizeof c->error, "%s", err->text);
 	}
 	pthread_mutex_unlock(&c->state_lock);
+	wal_aside(p->wal, slice_str(c->name), rc != RC_OK);
 	if (rc != RC_OK)
 		log_error("cannot commit %s, its events stay in the log: %s", c->name, err->text);
 	else if (failures)

@@ -314,6 +314,7 @@ rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pi
 		wal_pending(p->wal, slice_str(s.collection), &pending);
 		s.waiting_events = pending.events;
 		s.waiting_bytes = pending.bytes;
+		s.aside_bytes = pending.aside;
 		s.oldest = pending.oldest;
 		rc = each(ctx, &s);
 	}

@@ -169,6 +169,7 @@ void pipeline_backlog_limits(const struct pipeline *p, uint64_t *ret_soft, uint6
 struct pipeline_state {
 	const char *collection;
 	uint64_t waiting_events, waiting_bytes;
+	uint64_t aside_bytes;  /* of waiting_bytes, in the collection's own side files, because its commits fail */
 	int64_t oldest;        /* µs, 0 if none */
 	uint64_t commits, committed_events, committed_bytes, committed_files, failures; /* since start */
 	uint64_t raw_rows;     /* of the committed ones: with __raw */

@@ -48,7 +48,8 @@ struct collection {
 	struct known known[2];  /* valid, quarantined */
 	int64_t commit_busy_us, commit_idle_us; /* the scheduler's copy of the settings, as of settings_version */
 	unsigned settings_version;
-	bool taken;             /* due, and waiting for a worker or with one; with next_due under pipeline.lock */
+	bool taken;             /* due, and waiting for a worker or with one; with what follows under pipeline.lock */
+	int64_t taken_at;       /* clock_mono_us */
 	struct collection *next_due;
 };
 

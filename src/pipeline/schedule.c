@@ -7,6 +7,7 @@
 #include "pipeline/pipeline_internal.h"
 
 #define BUSY_BYTES ((uint64_t)8 << 20)
+#define HANGS_US ((int64_t)120 * 1000000) /* a commit that takes so long keeps its events from leaving: they are moved aside */
 #define CLOCK_BACK_US 1000000 /* less than that is a clock being adjusted */
 
 bool pipeline_stopping(const struct pipeline *p)
@@ -25,6 +26,7 @@ static void take(struct pipeline *p, struct collection *c)
 {
 	pthread_mutex_lock(&p->lock);
 	c->taken = true;
+	c->taken_at = clock_mono_us();
 	c->next_due = NULL;
 	if (p->due_first)
 		p->due_last->next_due = c;
@@ -35,10 +37,11 @@ static void take(struct pipeline *p, struct collection *c)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static bool is_taken(struct pipeline *p, const struct collection *c)
+static bool is_taken(struct pipeline *p, const struct collection *c, bool *ret_hangs)
 {
 	pthread_mutex_lock(&p->lock);
 	bool taken = c->taken;
+	*ret_hangs = taken && clock_mono_us() - c->taken_at > HANGS_US;
 	pthread_mutex_unlock(&p->lock);
 	return taken;
 }
@@ -78,10 +81,13 @@ static rc_t schedule_one(void *ctx, struct slice name, const struct wal_pending 
 	if (c->retry_at > due)
 		due = c->retry_at;
 	pthread_mutex_unlock(&c->state_lock);
-	if (due <= now && !is_taken(p, c)) {
+	bool hangs = false;
+	if (due <= now && !is_taken(p, c, &hangs)) {
 		take(p, c);
 		return RC_OK;
 	}
+	if (hangs)
+		wal_aside(p->wal, name, true);
 	if (due <= now)
 		due = now + interval; /* its worker tells when it is done */
 	s->next = due < s->next ? due : s->next;

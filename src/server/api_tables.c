@@ -209,6 +209,7 @@ static rc_t metrics_one(void *ctx, const struct pipeline_state *st)
 	double age = st->oldest ? (double)(clock_wall_us() - st->oldest) / 1e6 : 0;
 	buf_printf(b, "hydrant_waiting_events{collection=\"%s\"} %llu\n", c, (unsigned long long)st->waiting_events);
 	buf_printf(b, "hydrant_waiting_bytes{collection=\"%s\"} %llu\n", c, (unsigned long long)st->waiting_bytes);
+	buf_printf(b, "hydrant_aside_bytes{collection=\"%s\"} %llu\n", c, (unsigned long long)st->aside_bytes);
 	buf_printf(b, "hydrant_waiting_oldest_seconds{collection=\"%s\"} %.3f\n", c, age > 0 ? age : 0);
 	buf_printf(b, "hydrant_commits_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->commits);
 	buf_printf(b, "hydrant_committed_events_total{collection=\"%s\"} %llu\n", c, (unsigned long long)st->committed_events);
@@ -287,6 +288,9 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "http_body_memory_bytes", "gauge", "held by bodies being read", (double)h.body_memory);
 	metric(b, "log_bytes", "gauge", "the log's segments", (double)w.bytes);
 	metric(b, "log_pending_bytes", "gauge", "not in a table yet", (double)w.pending_bytes);
+	metric(b, "log_aside_bytes", "gauge", "side files of collections whose commits fail, beside the segments", (double)w.side_bytes);
+	metric(b, "log_aside_files", "gauge", "of them", (double)w.side_files);
+	metric(b, "log_aside_failures_total", "counter", "tries to move events there that failed", (double)w.aside_failures);
 	metric(b, "log_syncs_total", "counter", "group commits", (double)w.syncs);
 	metric(b, "log_sync_seconds_total", "counter", "time in them", (double)w.sync_us / 1e6);
 	metric(b, "log_sync_failures_total", "counter", "failed syncs", (double)w.failures);

@@ -441,17 +441,25 @@ static void begin_move_locked(struct wal *w, struct collection *c, const struct 
 	w->side_files++;
 }
 
+/* It may be over in a moment; with a log that fills nobody waits for that. */
+static bool is_firm(const struct wal *w, const struct collection *c)
+{
+	return clock_mono_us() - c->stuck_at >= w->opt.aside_after_us || segments_bytes_locked(w) > w->opt.max_bytes / 4;
+}
+
 /* The stuck collections that alone keep the front segment; none if others keep it, too. */
 static size_t choose_locked(struct wal *w, struct segment *s, struct collection ***ret)
 {
 	size_t count = 0, cap = 0, fresh = 0;
 	uint64_t live = 0, bytes = 0;
+	bool soon = false;
 	*ret = NULL;
 	for (struct map_entry *e = NULL; w->stuck_count && (e = map_next(&w->collections, e));) {
 		struct collection *c = (struct collection *)e->value;
 		size_t n = 0, at = c->stuck ? extents_in(c, s, &n) : 0;
 		if (!n)
 			continue;
+		soon |= !is_firm(w, c);
 		ARRAY_ROOM(*ret, count, cap);
 		(*ret)[count++] = c;
 		live += n;
@@ -459,10 +467,10 @@ static size_t choose_locked(struct wal *w, struct segment *s, struct collection 
 		for (size_t i = at; i < at + n; i++)
 			bytes += c->ext[i].bytes;
 	}
-	w->looked_seq = s->h.seq;
+	w->looked_seq = soon ? 0 : s->h.seq;
 	w->looked_live = s->live;
 	bool fits = w->side_files + fresh <= SIDE_FILES_MAX && w->side_disk + bytes <= w->opt.aside_max_bytes + s->capacity;
-	return live == s->live && fits ? count : 0;
+	return live == s->live && fits && !soon ? count : 0;
 }
 
 /* Steps 1 to 3 for the front segment. */
@@ -560,6 +568,7 @@ void wal_aside(struct wal *w, struct slice collection, bool stuck)
 	struct collection *c = index_collection(w, collection, false);
 	if (c && c->stuck != stuck) {
 		c->stuck = stuck;
+		c->stuck_at = clock_mono_us();
 		w->stuck_count += stuck ? 1 : (size_t)-1;
 		w->looked_seq = 0;
 		aside_wake_locked(w);

@@ -80,6 +80,7 @@ static struct wal_options begin(void)
 	next_stuck = next_well = 0;
 	struct wal_options o = small(fresh_dir());
 	o.max_bytes = 1 << 20;
+	o.aside_after_us = 1;
 	return o;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/fault.h"
 
+#define SEGMENT_BYTES ((uint64_t)64 << 20)
 #define KEY_HOLD ((uint64_t)1 << 30) /* read in well under a second by the next start */
 
 static void set_default(uint64_t *v, uint64_t dflt)
@@ -22,9 +23,9 @@ static struct wal *wal_new(const struct wal_options *options)
 	struct wal_options *o = &w->opt;
 	*o = *options;
 	o->dir = mem_strdup(options->dir);
-	set_default(&o->segment_bytes, (uint64_t)64 << 20);
-	o->segment_bytes = clamp(o->segment_bytes, (uint64_t)64 << 10, (uint64_t)1 << 30);
 	set_default(&o->max_bytes, (uint64_t)16 << 30);
+	set_default(&o->segment_bytes, o->max_bytes / 16 < SEGMENT_BYTES ? o->max_bytes / 16 : SEGMENT_BYTES);
+	o->segment_bytes = clamp(o->segment_bytes, (uint64_t)64 << 10, (uint64_t)1 << 30);
 	set_default(&o->collection_max_bytes, o->max_bytes / 2);
 	set_default(&o->aside_max_bytes, o->max_bytes);
 	set_default(&o->spare_bytes, o->max_bytes / 8 > 4 * o->segment_bytes ? o->max_bytes / 8 : 4 * o->segment_bytes);
@@ -32,6 +33,7 @@ static struct wal *wal_new(const struct wal_options *options)
 	o->write_buffer_bytes = o->write_buffer_bytes ? o->write_buffer_bytes : (size_t)8 << 20;
 	o->index_max = clamp(o->index_max ? o->index_max : (size_t)1 << 20, 64, (size_t)1 << 28);
 	o->key_window_us = o->key_window_us ? o->key_window_us : (int64_t)600 * 1000000;
+	o->aside_after_us = o->aside_after_us ? o->aside_after_us : 5 * 1000000;
 	o->key_max = clamp(o->key_max ? o->key_max : (size_t)4 << 20, 16, (size_t)1 << 28);
 	w->epoch = 1;
 	for (int i = 0; i < 2; i++)

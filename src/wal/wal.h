@@ -50,10 +50,11 @@ struct wal_cursor;
 /* Zero means the default everywhere. */
 struct wal_options {
 	const char *dir;               /* made if absent */
-	uint64_t segment_bytes;        /* 64 MiB; at least 64 KiB, at most 1 GiB */
+	uint64_t segment_bytes;        /* 64 MiB, of a small log a 16th; at least 64 KiB, at most 1 GiB */
 	uint64_t max_bytes;            /* 16 GiB: cap of all segments together (control records may pass it by two segments) */
 	uint64_t collection_max_bytes; /* share of one collection's uncommitted records; default half of max_bytes */
 	uint64_t aside_max_bytes;      /* side files of all collections that are stuck, beside max_bytes; default max_bytes. Beyond, 429 for these */
+	int64_t aside_after_us;        /* 5 s: how long one is called stuck before its events are moved; with a log over a quarter full at once */
 	uint64_t spare_bytes;          /* recycled files kept for reuse; default max_bytes / 8, at least 4 segments: what one commit lets go */
 	size_t write_buffer_bytes;     /* 8 MiB: appended and not yet written; a full buffer makes wal_append wait for the sync thread */
 	size_t index_max;              /* 1 M extents: memory bound of the per-collection index, which gets coarser beyond it */

@@ -52,6 +52,7 @@ struct collection {
 	uint64_t committed;
 	uint64_t events, bytes, inflight; /* live durable; bytes appended and not durable */
 	bool stuck;          /* it cannot commit: its events may go to side files */
+	int64_t stuck_at;    /* clock_mono_us */
 	bool moving;         /* they are on their way to the last one */
 	struct segment **sides; /* its side files, in order */
 	size_t side_count, side_cap;

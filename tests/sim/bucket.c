@@ -42,7 +42,7 @@ static rc_t request(const char *what, const char *key, struct err *reterr)
 		task_sleep(1 + (int64_t)chance_below(CHANCE_STORE, (uint64_t)sim_latency));
 	if (fault_now(FAULT_SLOW))
 		task_sleep(100000 + (int64_t)chance_below(CHANCE_STORE, 5000000));
-	if (fault_now(FAULT_DENIED)) {
+	if (fault_now(FAULT_DENIED) || (!strncmp(key, "beta", 4) && fault_now(FAULT_PLACE))) {
 		rc_t rc = err_set(reterr, RC_IO, "%s: access denied", key);
 		if (reterr)
 			reterr->status = 403;

@@ -318,6 +318,8 @@ int MAKE(fallocate64)(int fd, int mode, off_t at, off_t len);
 int MAKE(open64)(const char *path, int flags, ...)
 {
 	door("open", path, (uint64_t)flags);
+	if (starts(path, "/lake/beta") && fault_now(FAULT_PLACE))
+		return fail(EACCES);
 	struct name *have = find(&seen, path);
 	if ((flags & O_DIRECTORY) && !strcmp(path, "/"))
 		return fd_of(calloc(1, sizeof(struct inode)), "/");

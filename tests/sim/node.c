@@ -13,11 +13,11 @@ struct node nodes[NODES];
 bool sim_folder, sim_draining;
 struct sent sim_sent[SENT_MAX];
 size_t sim_sent_count;
-uint64_t sim_faults_met, sim_crashes;
+uint64_t sim_faults_met, sim_crashes, sim_asides;
 unsigned sim_power_cuts;
 static uint64_t next_number;
 
-const char *const fault_names[] = { "syncs fail", "writes fail", "the disk is full", "reads fail", "syncs of folders fail, three in a row", "no file handle is left", "the store says 503",
+const char *const fault_names[] = { "syncs fail", "writes fail", "the disk is full", "reads fail", "syncs of folders fail, three in a row", "no file handle is left", "the place of beta refuses", "the store says 503",
 					   "the store's answers are lost", "the store denies access", "the store is slow" };
 
 const char *sim_lake(void)
@@ -93,6 +93,7 @@ void nodes_door(void)
 void nodes_point(const char *name)
 {
 	int n = task_node();
+	sim_asides += !strcmp(name, "wal.aside_said");
 	if (n >= 0 && nodes[n].point && !strcmp(nodes[n].point, name))
 		nodes[n].point = NULL;
 }
@@ -205,6 +206,10 @@ static void *flusher(void *arg)
 	struct pipeline *p = ((struct node *)arg)->p;
 	while (!sim_draining) {
 		task_sleep(300000 + (int64_t)chance_below(CHANCE_CLIENT, 3000000));
+		if (sim_settings.aside && chance_of(CHANCE_CLIENT, 50)) { /* whoever says so may err */
+			wal_aside(pipeline_wal(p), slice_str(collection_name((int)chance_below(CHANCE_CLIENT, 2))), true);
+			continue;
+		}
 		pipeline_flush(p, chance_of(CHANCE_CLIENT, 50) ? collection_name((int)chance_below(CHANCE_CLIENT, 2)) : NULL, NULL);
 	}
 	((struct node *)arg)->users--;

@@ -32,7 +32,7 @@ static const char *const points[] = {
 	"wal.append", "wal.before_sync", "wal.before_sync", "wal.after_sync", "wal.before_rotate", "wal.rotate", "wal.rotate_renamed", "wal.rotate_synced",
 	"wal.trim", "wal.trimmed", "wal.recover", "hydrate.cut", "hydrate.built", "hydrate.stored", "store.before_name", "store.before_name", "store.before_name", "store.after_name",
 	"table.manifest", "table.manifest_list", "table.before_commit", "table.before_commit", "table.before_commit", "table.after_commit", "table.after_hint", "table.after_ddl",
-	"hydrate.committed", "hydrate.before_trim",
+	"hydrate.committed", "hydrate.before_trim", "wal.aside_written", "wal.aside_synced", "wal.aside_said", "wal.aside_said", "wal.aside_remove", "wal.aside_removed",
 };
 #define POINTS (sizeof points / sizeof *points)
 
@@ -53,7 +53,7 @@ static enum step_kind draw_kind(void)
 static void make_settings(void)
 {
 	static const int64_t latencies[] = { 0, 0, 3, 2000, 20000, 20000, 150000 };
-	bool small = chance_of(CHANCE_PLAN, 30);
+	bool aside = chance_of(CHANCE_PLAN, 50), small = chance_of(CHANCE_PLAN, aside ? 80 : 30);
 	sim_latency = latencies[chance_below(CHANCE_PLAN, sizeof latencies / sizeof *latencies)];
 	sim_settings = (struct sim_settings){
 		.log_bytes = small ? 448 << 10 : 4 << 20, /* seven segments: full now and then */
@@ -61,6 +61,7 @@ static void make_settings(void)
 		.write_buffer = chance_of(CHANCE_PLAN, 30) ? 4096 : 0,
 		.index_max = chance_of(CHANCE_PLAN, 50) ? 64 : 0,
 		.big = chance_of(CHANCE_PLAN, 20) && !small,
+		.aside = aside,
 	};
 }
 
@@ -84,6 +85,12 @@ static void make_plan(void)
 			s->fault = FAULT_FOLDER;
 			s->percent = s->detail % 3 ? 10 : 30;
 			s->length += 1000000;
+		}
+		if (sim_settings.aside && (i == 0 || i == count / 2)) {
+			s->kind = STEP_FAULT;
+			s->fault = FAULT_PLACE;
+			s->percent = 100;
+			s->length = 2000000 + (int64_t)chance_below(CHANCE_PLAN, 10000000);
 		}
 		if (i && sim_folder && plan[i - 1].kind == STEP_FAULT && plan[i - 1].fault == FAULT_FOLDER && s->detail % 3) {
 			s->kind = STEP_POWER; /* what was not synced goes, when it has been tried again */
@@ -210,7 +217,8 @@ static void end_faults(void)
 {
 	story("faults end");
 	for (int i = 0; i < NODES; i++) {
-		memset(nodes[i].fault_until, 0, sizeof nodes[i].fault_until);
+		for (int f = 0; f < FAULT_COUNT; f++)
+			nodes[i].fault_until[f] = f == FAULT_PLACE ? nodes[i].fault_until[f] : 0; /* others go on meanwhile, and it ends by itself */
 		nodes[i].crash_after = nodes[i].nested = 0;
 		nodes[i].point = NULL;
 		task_pause(i, 0);

@@ -293,6 +293,7 @@ rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct
 	o.segment_bytes = 64 << 10;
 	o.write_buffer_bytes = sim_settings.write_buffer;
 	o.index_max = sim_settings.index_max;
+	o.aside_after_us = sim_settings.aside ? 1 : 0;
 	if (!was_rotten(task_node()))
 		look_at_tail(o.dir, &t);
 	rc_t rc = __real_wal_open(&o, ret, reterr);

@@ -26,7 +26,7 @@ static int result_fd = -1;
 
 struct result { /* of a seed's process, on its pipe */
 	bool ended, failed;
-	uint64_t hash, rows, acked, crashes, faults, commits, expiries, rots;
+	uint64_t hash, rows, acked, crashes, faults, commits, expiries, rots, asides;
 	unsigned plan_count;
 	char why[400];
 };
@@ -79,7 +79,7 @@ void story(const char *fmt, ...)
 static void end(bool failed, const char *why)
 {
 	struct result r = { .ended = true, .failed = failed, .hash = hash, .rows = sim_rows, .acked = sim_acked, .crashes = sim_crashes,
-			    .faults = sim_faults_met, .commits = other_commits, .expiries = other_expiries, .rots = rot_count,
+			    .faults = sim_faults_met, .commits = other_commits, .expiries = other_expiries, .rots = rot_count, .asides = sim_asides,
 			    .plan_count = sim_plan_count };
 	snprintf(r.why, sizeof r.why, "%s", why);
 	fflush(stdout);
@@ -257,13 +257,14 @@ static int run_many(uint64_t from, uint64_t count, unsigned jobs, double limit, 
 		sum.commits += r.commits;
 		sum.expiries += r.expiries;
 		sum.rots += r.rots;
+		sum.asides += r.asides;
 	}
 	double took = seconds() - begin;
 	printf("sim: %llu seeds, no failure, %.1f s (%.1f a second); in all %llu events acked, %llu rows, %llu crashes, %llu faults, "
-	       "%llu foreign commits, %llu expiries, %llu bits gone bad\n",
+	       "%llu foreign commits, %llu expiries, %llu bits gone bad, %llu segments moved aside\n",
 	       (unsigned long long)done, took, (double)done / took, (unsigned long long)sum.acked, (unsigned long long)sum.rows,
 	       (unsigned long long)sum.crashes, (unsigned long long)sum.faults, (unsigned long long)sum.commits,
-	       (unsigned long long)sum.expiries, (unsigned long long)sum.rots);
+	       (unsigned long long)sum.expiries, (unsigned long long)sum.rots, (unsigned long long)sum.asides);
 	return 0;
 }
 

@@ -55,15 +55,16 @@ void door(const char *what, const char *of, uint64_t n);
 void memo_forget(void); /* what is read from here on is parsed */
 
 /* ---- what goes wrong ---- */
-enum fault { FAULT_SYNC, FAULT_WRITE, FAULT_FULL, FAULT_READ, FAULT_FOLDER, FAULT_HANDLES, FAULT_503, FAULT_RESET, FAULT_DENIED, FAULT_SLOW, FAULT_COUNT };
+enum fault { FAULT_SYNC, FAULT_WRITE, FAULT_FULL, FAULT_READ, FAULT_FOLDER, FAULT_HANDLES, FAULT_PLACE, FAULT_503, FAULT_RESET, FAULT_DENIED, FAULT_SLOW, FAULT_COUNT };
 bool fault_now(enum fault f); /* does it meet this call of this task? */
-extern uint64_t sim_faults_met, sim_crashes;
+extern uint64_t sim_faults_met, sim_crashes, sim_asides; /* asides: segments whose records were moved to side files */
 
 extern struct sim_settings { /* of a seed */
 	uint64_t log_bytes;
 	int64_t key_window_us;
 	size_t write_buffer, index_max; /* 0: the log's default */
 	bool big;                       /* now and then an event that is larger than a segment */
+	bool aside;                     /* places refuse one collection for long, and it is called stuck now and then without reason */
 	bool jumped;                    /* wall clocks were set, so that receive times say nothing */
 } sim_settings;
 extern int64_t sim_latency; /* µs: requests and syncs take up to about so long; a constant of the seed */
