@@ -38,6 +38,8 @@ struct settings {
 	const char *listen;
 	const char *token;
 	const char *time_field, *id_field;
+	const char *ack;     /* "disk" or "store"; NULL: not said */
+	int64_t adopt_after_us;
 	int64_t commit_busy_us, commit_idle_us, retention_us, file_bytes, log_bytes, collection_bytes, memory_bytes;
 	bool insecure;
 	struct config *file;  /* NULL: none */
@@ -53,6 +55,10 @@ rc_t config_note(const char *data_dir, const char *path, struct err *reterr);
 /* What the config file says of reaching this place; NULL: nothing. */
 const struct store_options *settings_store(const char *url);
 void pipeline_options_from_settings(struct pipeline_options *ret);
+#define ADOPT_AFTER_MIN_US ((int64_t)4 * 1000000)
+#define ADOPT_AFTER_MAX_US ((int64_t)7 * 86400 * 1000000)
+/* With `ack: store` a lake in a bucket needs no folder of its own for the log: one in TMPDIR, found again by the lake's name. */
+rc_t settings_data_dir(struct err *reterr);
 
 /* Parses a command's options: those of `defs` (ends with a NULL name) anywhere in argv; the rest stays as arguments, between min and max
  * (-1: any) of them. -h prints the help. Returns true to go on; false: *ret_exit is the exit code. */

@@ -58,8 +58,24 @@ static rc_t load_tls(struct http_tls **ret, char pin[HTTP_TLS_PIN_LEN + 1], stru
 	return RC_OK;
 }
 
+/* Another server took our log over: the process ends as by a signal, says why, and is started again by whoever looks after it. */
+static void on_fenced(void *ctx, const struct err *why)
+{
+	struct err *fenced = ctx;
+	*fenced = *why;
+	kill(getpid(), SIGTERM); /* read by wait_for_signal: a fence between two memories */
+}
+
+/* What waits goes into tables while the store lets us be asked: with `ack: store` nothing of the log is to stay behind. */
+static void drain(struct pipeline *p)
+{
+	struct err err;
+	if (pipeline_drain(p, &err) != RC_OK)
+		log_warn("what waits stays in the lake's log, and the next start, or another server, puts it into tables: %s", err.text);
+}
+
 /* Runs until a signal. The order at the end: no new requests, running ones are acked, the loop's commit ends, the log is closed. */
-static rc_t serve(struct pipeline *p, const char *listen, int signals, struct err *reterr)
+static rc_t serve(struct pipeline *p, const char *listen, int signals, const struct err *fenced, struct err *reterr)
 {
 	const struct config *c = settings.file;
 	char pin[HTTP_TLS_PIN_LEN + 1];
@@ -92,8 +108,12 @@ static rc_t serve(struct pipeline *p, const char *listen, int signals, struct er
 	log_info("draining: running requests are answered, new connections refused; a second signal ends at once");
 	server_note(pipeline_data_dir(p), NULL, NULL, NULL);
 	server_drain(server, clock_mono_us() + DRAIN_US);
+	if (fenced->rc == RC_OK)
+		drain(p);
 	pipeline_stop(p);
-	return RC_OK;
+	if (fenced->rc != RC_OK)
+		*reterr = *fenced;
+	return fenced->rc;
 }
 
 int cmd_serve(int argc, char **argv)
@@ -104,6 +124,7 @@ int cmd_serve(int argc, char **argv)
 	const struct option_def defs[] = {
 		{ "--listen", OPTION_TEXT, &settings.listen, "address (default " LISTEN_DEFAULT "; port 0: any free one)", "HOST:PORT" },
 		{ "--insecure", OPTION_FLAG, &settings.insecure, "listen beyond loopback without a token", NULL },
+		{ "--ack", OPTION_TEXT, &settings.ack, "what a 200 means: `disk` (default), or `store`: in the lake's store, too", "disk|store" },
 		{ "--salvage", OPTION_FLAG, &salvage, "start on a damaged log, giving up its damaged records", NULL },
 		{ "--check", OPTION_FLAG, &check, "look at the config file, say everything that is wrong with it, and end", NULL },
 		{ "--quiet", OPTION_FLAG, &quiet, "log only warnings and errors", NULL },
@@ -116,7 +137,10 @@ int cmd_serve(int argc, char **argv)
 	const char *listen = settings.listen ? settings.listen : LISTEN_DEFAULT;
 	if (check)
 		return serve_check(listen);
-	struct err err;
+	struct err err, fenced = { 0 };
+	rc_t where = settings_data_dir(&err);
+	if (where != RC_OK)
+		return where == RC_INVALID ? usage_error("serve", "%s", err.text) : fail(&err);
 	if (listen_check(listen, settings.token || (settings.file && settings.file->token_count), &err) != RC_OK)
 		return usage_error("serve", "%s", err.text);
 	int signals = signals_open();
@@ -125,6 +149,8 @@ int cmd_serve(int argc, char **argv)
 	pipeline_options_from_settings(&po);
 	po.holder = holder;
 	po.salvage = salvage;
+	po.fenced = on_fenced;
+	po.fenced_ctx = &fenced;
 	struct pipeline *p = NULL;
 	rc_t rc;
 	int64_t deadline = clock_mono_us() + COMMAND_WAIT_US;
@@ -137,7 +163,7 @@ int cmd_serve(int argc, char **argv)
 			settings.lake, text);
 	}
 	if (rc == RC_OK) {
-		rc = serve(p, listen, signals, &err);
+		rc = serve(p, listen, signals, &fenced, &err);
 		pipeline_close(p);
 	}
 	close(signals);

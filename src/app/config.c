@@ -23,6 +23,8 @@ static void read_root(struct config_reader *r, yaml_node_t *root)
 		{ "token", CONFIG_TEXT, &s->token },
 		{ "time_field", CONFIG_TEXT, &s->time_field },
 		{ "id_field", CONFIG_TEXT, &s->id_field },
+		{ "ack", CONFIG_TEXT, &s->ack },
+		{ "adopt_after", CONFIG_SECONDS, &s->adopt_after_us },
 		{ "retention", CONFIG_DAYS, &s->retention_us },
 		{ "commit_interval", CONFIG_SECONDS, &s->commit_busy_us },
 		{ "commit_interval_idle", CONFIG_SECONDS, &s->commit_idle_us },

@@ -109,6 +109,11 @@ void config_check(struct config *c)
 		check_store(c, c->rule_lines[i], c->rules[i].url, c->rules[i].store);
 	if (c->flat.lake && !c->lake)
 		check_store(c, 0, c->flat.lake, NULL);
-	if (c->flat.lake && !strncmp(c->flat.lake, "s3://", 5) && !c->flat.data)
-		config_problem(c, 0, "the lake is a bucket, and the log needs a folder: give data: DIR (or --data, or HYDRANT_DATA)");
+	bool store = c->flat.ack && !strcmp(c->flat.ack, "store");
+	if (c->flat.ack && !store && strcmp(c->flat.ack, "disk") != 0)
+		config_problem(c, 0, "ack is disk or store, not '%s'", c->flat.ack);
+	if (c->flat.adopt_after_us && (c->flat.adopt_after_us < ADOPT_AFTER_MIN_US || c->flat.adopt_after_us > ADOPT_AFTER_MAX_US))
+		config_problem(c, 0, "adopt_after is 4s to 7d, the same at all servers of the lake");
+	if (c->flat.lake && !strncmp(c->flat.lake, "s3://", 5) && !c->flat.data && !store)
+		config_problem(c, 0, "the lake is a bucket, and the log needs a folder: give data: DIR (or --data, or HYDRANT_DATA), or ack: store");
 }

@@ -65,6 +65,8 @@ static void warn_of_rest(const struct config *fresh)
 		bool changed;
 	} rest[] = { { "lake", differs(was->lake, is->lake) },
 		     { "data", differs(was->data, is->data) },
+		     { "ack", differs(was->ack, is->ack) },
+		     { "adopt_after", was->adopt_after_us != is->adopt_after_us },
 		     { "listen", differs(was->listen, is->listen) },
 		     { "memory", was->memory_bytes != is->memory_bytes },
 		     { "log_size", was->log_bytes != is->log_bytes },

@@ -1,10 +1,14 @@
 /* Global options: command line, then environment, then the config file, then defaults. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "app/config.h"
 #include "app/policy.h"
+#include "base/hash.h"
 #include "os/file.h"
 
 #define LAKE_DEFAULT "./lake"
@@ -21,11 +25,11 @@ static void merge(struct settings *s, const struct settings *file)
 		const char *from;
 	} texts[] = { { &s->lake, file->lake },	  { &s->data, file->data },	  { &s->listen, file->listen },
 		      { &s->token, file->token }, { &s->time_field, file->time_field },
-		      { &s->id_field, file->id_field } };
+		      { &s->id_field, file->id_field }, { &s->ack, file->ack } };
 	const struct {
 		int64_t *to;
 		int64_t from;
-	} numbers[] = { { &s->commit_busy_us, file->commit_busy_us }, { &s->commit_idle_us, file->commit_idle_us }, { &s->retention_us, file->retention_us }, { &s->file_bytes, file->file_bytes },
+	} numbers[] = { { &s->adopt_after_us, file->adopt_after_us }, { &s->commit_busy_us, file->commit_busy_us }, { &s->commit_idle_us, file->commit_idle_us }, { &s->retention_us, file->retention_us }, { &s->file_bytes, file->file_bytes },
 			{ &s->log_bytes, file->log_bytes },	      { &s->collection_bytes, file->collection_bytes }, { &s->memory_bytes, file->memory_bytes } };
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (!*texts[i].to)
@@ -138,7 +142,9 @@ int settings_take(int *argc, char **argv)
 	int code = take_config(*argc, argv);
 	if (!settings.lake || !*settings.lake)
 		settings.lake = LAKE_DEFAULT;
-	return code;
+	struct err err;
+	rc_t rc = code == EXIT_DONE ? settings_data_dir(&err) : RC_OK;
+	return rc == RC_OK ? code : rc == RC_INVALID ? usage_error(NULL, "%s", err.text) : fail(&err);
 }
 
 const struct store_options *settings_store(const char *url)
@@ -155,6 +161,28 @@ const struct store_options *config_store(const struct config *c, const char *url
 		if (c->rules[i].url && !strcmp(c->rules[i].url, url))
 			return c->rules[i].store;
 	return NULL;
+}
+
+rc_t settings_data_dir(struct err *reterr)
+{
+	static char *made;
+	if (settings.ack && strcmp(settings.ack, "disk") != 0 && strcmp(settings.ack, "store") != 0)
+		return err_set(reterr, RC_INVALID, "ack is `disk` (a 200 means: on this machine's disk) or `store` (in the lake's store, too), not '%s'",
+			       settings.ack);
+	if (settings.adopt_after_us && (settings.adopt_after_us < ADOPT_AFTER_MIN_US || settings.adopt_after_us > ADOPT_AFTER_MAX_US))
+		return err_set(reterr, RC_INVALID, "adopt_after is 4s to 7d, the same at all servers of the lake");
+	if (settings.data || !settings.ack || strcmp(settings.ack, "store") != 0 || strncmp(settings.lake, "s3://", 5) != 0)
+		return RC_OK;
+	const char *tmp = getenv("TMPDIR");
+	AUTO_MEM char *parent = mem_printf("%s/hydrant-%u", tmp && *tmp ? tmp : "/var/tmp", (unsigned)geteuid());
+	made = mem_printf("%s/%016llx", parent, (unsigned long long)hash64(slice_str(settings.lake)));
+	settings.data = made;
+	struct stat st;
+	if (mkdir(parent, 0700) != 0 && errno != EEXIST)
+		return err_set(reterr, RC_IO, "cannot make %s for log and cache: %s; name another folder with --data", parent, strerror(errno));
+	if (lstat(parent, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))
+		return err_set(reterr, RC_IO, "%s, for log and cache, is not a folder of ours alone; name another one with --data", parent);
+	return RC_OK;
 }
 
 void pipeline_options_from_settings(struct pipeline_options *ret)
@@ -174,6 +202,8 @@ void pipeline_options_from_settings(struct pipeline_options *ret)
 	if (settings.commit_idle_us)
 		ret->commit_idle_us = settings.commit_idle_us;
 	ret->retention_us = settings.retention_us;
+	ret->ack_store = settings.ack && !strcmp(settings.ack, "store");
+	ret->adopt_after_us = settings.adopt_after_us;
 	if (settings.file_bytes)
 		ret->file_bytes = (uint64_t)settings.file_bytes;
 	ret->log_bytes = (uint64_t)settings.log_bytes;

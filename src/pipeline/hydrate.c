@@ -31,40 +31,40 @@ static uint64_t cut_span(const struct pipeline *p, const struct wal_pending *pen
 }
 
 /* The next cut of the collection: the one the log remembers, or a new one, made durable. RC_EOF: nothing waits. */
-static rc_t choose_cut(struct pipeline *p, struct collection *c, uint64_t *ret_after, uint64_t *ret_upto, struct err *reterr)
+static rc_t choose_cut(struct pipeline *p, struct wal *wal, struct collection *c, uint64_t *ret_after, uint64_t *ret_upto, struct err *reterr)
 {
 	struct slice name = slice_str(c->name);
 	AUTO_BUF struct buf plan;
 	buf_init(&plan, WAL_PLAN_MAX);
-	rc_t rc = wal_cut_get(p->wal, name, ret_after, ret_upto, &plan, reterr);
+	rc_t rc = wal_cut_get(wal, name, ret_after, ret_upto, &plan, reterr);
 	if (rc != RC_NOT_FOUND)
 		return rc;
 	struct wal_pending pending;
-	wal_pending(p->wal, name, &pending);
+	wal_pending(wal, name, &pending);
 	if (!pending.events)
 		return RC_EOF;
 	*ret_after = pending.first - 1;
 	*ret_upto = *ret_after + cut_span(p, &pending);
-	return wal_cut(p->wal, name, *ret_after, *ret_upto, (struct slice){ 0 }, reterr);
+	return wal_cut(wal, name, *ret_after, *ret_upto, (struct slice){ 0 }, reterr);
 }
 
 /* One cut, whole. RC_EOF: nothing waits. *ret_upto: where it ended. */
-static rc_t hydrate_cut(struct pipeline *p, struct collection *c, uint64_t *ret_upto, struct err *reterr)
+static rc_t hydrate_cut(struct pipeline *p, struct wal *wal, uint64_t epoch, struct collection *c, uint64_t *ret_upto, struct err *reterr)
 {
-	struct commit commit = { .p = p, .log = wal_id(p->wal) };
-	TRY(choose_cut(p, c, &commit.after, &commit.upto, reterr));
+	struct commit commit = { .p = p, .log = wal_id(wal) };
+	TRY(choose_cut(p, wal, c, &commit.after, &commit.upto, reterr));
 	fault_point("hydrate.cut");
-	AUTO_MEM char *value = mem_printf("%llu:%llu", (unsigned long long)wal_epoch(p->wal), (unsigned long long)commit.upto);
+	AUTO_MEM char *value = mem_printf("%llu:%llu", (unsigned long long)epoch, (unsigned long long)commit.upto);
 	commit.value = value;
 	struct wal_source source;
-	wal_source_init(&source, p->wal, c->name, commit.after, commit.upto);
+	wal_source_init(&source, wal, c->name, commit.after, commit.upto);
 	commit.source = (struct build_source){ &source, wal_source_rewind, wal_source_next };
 	rc_t rc = commit_cut(&commit, c->name, reterr);
 	wal_source_free(&source);
 	TRY(rc);
 	fault_point("hydrate.before_trim");
 	pthread_mutex_lock(&c->lock);
-	rc = wal_committed(p->wal, slice_str(c->name), commit.upto, reterr);
+	rc = wal_committed(wal, slice_str(c->name), commit.upto, reterr);
 	pthread_mutex_unlock(&c->lock);
 	pthread_mutex_lock(&c->state_lock);
 	c->state.commits++;
@@ -80,14 +80,14 @@ static rc_t hydrate_cut(struct pipeline *p, struct collection *c, uint64_t *ret_
 
 /* Cuts up to what waits now, and no further: what comes in meanwhile is due later, or else a busy collection would be committed without
  * end, in small files, and keep the others waiting. */
-static rc_t hydrate_cuts(struct pipeline *p, struct collection *c, struct err *reterr)
+rc_t hydrate_cuts(struct pipeline *p, struct wal *wal, uint64_t epoch, struct collection *c, struct err *reterr)
 {
 	struct wal_pending pending;
-	wal_pending(p->wal, slice_str(c->name), &pending);
+	wal_pending(wal, slice_str(c->name), &pending);
 	uint64_t upto = 0;
 	rc_t rc;
 	do
-		rc = hydrate_cut(p, c, &upto, reterr);
+		rc = hydrate_cut(p, wal, epoch, c, &upto, reterr);
 	while (rc == RC_OK && upto < pending.last && !pipeline_stopping(p));
 	return rc == RC_EOF ? RC_OK : rc;
 }
@@ -122,7 +122,7 @@ rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *re
 	int64_t start = clock_mono_us();
 	pthread_mutex_lock(&c->commit);
 	uint64_t before = c->state.committed_events; /* changes under `commit` only */
-	rc_t rc = hydrate_cuts(p, c, &err);
+	rc_t rc = hydrate_cuts(p, p->wal, wal_epoch(p->wal), c, &err);
 	uint64_t events = c->state.committed_events - before;
 	note_outcome(p, c, rc, &err);
 	pthread_mutex_unlock(&c->commit);

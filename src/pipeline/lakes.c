@@ -121,7 +121,7 @@ struct place *place_next(const struct pipeline *p, const struct place *after)
 }
 
 /* What a bucket's store keeps on the local disk stands beside the log, unless the settings have another folder. */
-static rc_t place_store(struct pipeline *p, struct place *pl, struct err *reterr)
+rc_t place_store_open(struct pipeline *p, const struct place *pl, struct store **ret, struct err *reterr)
 {
 	struct store_options so = pl->options;
 	bool has_dir = strcmp(p->data_dir, NO_DATA_DIR) != 0;
@@ -131,8 +131,13 @@ static rc_t place_store(struct pipeline *p, struct place *pl, struct err *reterr
 		so.cache_dir = cache;
 	if (has_dir && !so.temp_dir)
 		so.temp_dir = temp;
+	return store_open(pl->url, &so, ret, reterr);
+}
+
+static rc_t place_store(struct pipeline *p, struct place *pl, struct err *reterr)
+{
 	struct store *store;
-	TRY(store_open(pl->url, &so, &store, reterr));
+	TRY(place_store_open(p, pl, &store, reterr));
 	__atomic_store_n(&pl->store, store, __ATOMIC_RELEASE);
 	if (pipeline_stopping(p))
 		place_patience(p, pl, true);
@@ -417,6 +422,8 @@ static rc_t place_renew(struct pipeline *p, struct place *pl, const struct store
 	const char **to[STORE_TEXTS], **from[STORE_TEXTS];
 	pthread_mutex_lock(&pl->lock);
 	rc_t rc = pl->store ? store_renew(pl->store, &fresh, reterr) : RC_OK;
+	if (rc == RC_OK && pl == p->places && p->ack.store)
+		rc = store_renew(p->ack.store, &fresh, reterr);
 	store_texts(&pl->options, to);
 	store_texts(&fresh, from);
 	for (size_t i = 0; i < STORE_TEXTS && rc == RC_OK; i++) {
@@ -533,18 +540,22 @@ rc_t pipeline_set_rules(struct pipeline *p, const struct store_options *lake, co
 	return RC_OK;
 }
 
+static void add_stats(struct store *store, struct store_stats *sum)
+{
+	struct store_stats one;
+	if (!store)
+		return;
+	store_get_stats(store, &one);
+	for (size_t i = 0; i < sizeof one / sizeof(uint64_t); i++) /* all members are counters */
+		((uint64_t *)sum)[i] += ((const uint64_t *)&one)[i];
+}
+
 void pipeline_store_stats(struct pipeline *p, struct store_stats *ret)
 {
 	*ret = (struct store_stats){ 0 };
-	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
-		struct store_stats one;
-		struct store *store = __atomic_load_n(&pl->store, __ATOMIC_ACQUIRE); /* also of one that is not open: counters never go back */
-		if (!store)
-			continue;
-		store_get_stats(store, &one);
-		for (size_t i = 0; i < sizeof one / sizeof(uint64_t); i++) /* all members are counters */
-			((uint64_t *)ret)[i] += ((const uint64_t *)&one)[i];
-	}
+	for (struct place *pl = NULL; (pl = place_next(p, pl));)
+		add_stats(__atomic_load_n(&pl->store, __ATOMIC_ACQUIRE), ret); /* also of one that is not open: counters never go back */
+	add_stats(p->ack.store, ret);
 }
 
 void pipeline_lakes(struct pipeline *p, void (*each)(void *ctx, const char *url, const char *error), void *ctx)

@@ -79,6 +79,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	pthread_mutex_init(&p->look_lock, NULL);
 	pthread_cond_init(&p->look_wake, &monotonic);
 	pthread_cond_init(&p->opened, &monotonic);
+	pthread_cond_init(&p->ack.wake, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	map_init(&p->collections);
 	p->data_dir = opts->data_dir ? mem_strdup(opts->data_dir) : pipeline_default_data_dir(opts->lake);
@@ -126,6 +127,7 @@ void pipeline_close(struct pipeline *p)
 	wal_free(p->wal);
 	if (p->hot_dir && p->lock_fd >= 0)
 		dir_remove_tree(p->hot_dir, NULL);
+	ack_free(p);
 	lakes_free(p);
 	file_close(p->lock_fd);
 	pthread_mutex_destroy(&p->lock);
@@ -136,6 +138,7 @@ void pipeline_close(struct pipeline *p)
 	pthread_cond_destroy(&p->look_wake);
 	pthread_cond_destroy(&p->opened);
 	pthread_cond_destroy(&p->due_some);
+	pthread_cond_destroy(&p->ack.wake);
 	free(p->hot_dir);
 	free(p->data_dir);
 	free(p);

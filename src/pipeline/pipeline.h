@@ -17,6 +17,7 @@
 #include "store/probe.h"
 #include "store/store.h"
 #include "table/table.h"
+#include "wal/replica.h"
 #include "wal/wal.h"
 
 /* A collection's settings: the first rule whose pattern matches its name. Members that are NULL or 0 are as for all collections. */
@@ -52,6 +53,11 @@ struct pipeline_options {
 	uint64_t collection_bytes; /* share of one collection; 0: half of it */
 	bool salvage;             /* open a damaged log, giving up the damaged records */
 	int64_t key_window_us;    /* idempotency keys and ids; 0: 10 minutes */
+	bool ack_store;           /* `ack: store`: the log's records are in the lake, too, before they are acked (wal/replica.h) */
+	int64_t adopt_after_us;   /* so long a log in the lake is without a sign of life before another server takes it over; 0: 2 minutes */
+	/* Called once, from a thread of the pipeline: our log was taken over, nothing is acked any more; the process has to start again. */
+	void (*fenced)(void *ctx, const struct err *why);
+	void *fenced_ctx;
 	/* In the bucket owner's words, what is missing for that right; NULL or a text to be freed. NULL: the store's own words. */
 	char *(*remedy)(const char *url, enum store_right right, const struct err *why);
 	const struct collection_rule *rules; /* looked at by pipeline_open only */
@@ -63,6 +69,14 @@ void pipeline_options_default(struct pipeline_options *ret);
 /* RC_CONFLICT: the data folder is in use, the text is the holder's. RC_UNSUPPORTED: a newer hydrant's lake. */
 rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, struct err *reterr);
 rc_t pipeline_start(struct pipeline *p, struct err *reterr); /* the threads that commit */
+/* With `ack: store`, between the last request and pipeline_stop: commits what waits, so that nothing of the log stays in the lake. */
+rc_t pipeline_drain(struct pipeline *p, struct err *reterr);
+struct ack_state {
+	bool on;
+	struct wal_replica_stats log;
+	uint64_t adopted_logs, adopted_events, failures; /* of other servers' logs; looks or adoptions that failed */
+};
+void pipeline_ack_state(struct pipeline *p, struct ack_state *ret);
 void pipeline_stop(struct pipeline *p);                      /* waits for running commits; the log keeps the rest */
 void pipeline_close(struct pipeline *p);                     /* NULL is fine */
 AUTO_DEFINE(pipeline, pipeline_close)

@@ -89,8 +89,25 @@ struct declared {
 	int64_t commit_busy_us, commit_idle_us, retention_us;
 };
 
+/* ackstore.c, with `ack: store` only. */
+#define ACK_FOLDER "_hydrant/log"
+struct seen; /* adopt.c */
+struct ack {
+	struct store *store; /* of the lake, a handle of its own: it waits for seconds only */
+	char asked[WAL_ID_LEN + 1]; /* the log that was looked for last */
+	char forced[WAL_ID_LEN + 1]; /* our own earlier log, to be taken over at once; "": none. The adopter's */
+	pthread_t keeper, adopter;
+	bool has_keeper, has_adopter;
+	bool stop;                  /* with pipeline.lock */
+	pthread_cond_t wake;
+	struct seen *seen;          /* the adopter's */
+	size_t seen_count;
+	uint64_t logs, events, failures; /* adopted; atomic */
+};
+
 struct pipeline {
 	struct pipeline_options opts;
+	struct ack ack;
 	uint64_t random;      /* drawn at open (commit.c) */
 	struct declared *declared; /* under rules_lock */
 	size_t declared_count;
@@ -130,6 +147,8 @@ struct pipeline {
 void lakes_init(struct pipeline *p);
 void lakes_free(struct pipeline *p);
 rc_t lakes_open_first(struct pipeline *p, struct err *reterr); /* without a look into it */
+/* A store at the place, with the settings that its own has. */
+rc_t place_store_open(struct pipeline *p, const struct place *pl, struct store **ret, struct err *reterr);
 struct place *place_next(const struct pipeline *p, const struct place *after); /* after NULL: the lake */
 rc_t place_open(struct pipeline *p, struct place *pl, struct store **ret, struct err *reterr);
 /* In threads of their own: the first `most` buckets that are not open yet. */
@@ -205,6 +224,18 @@ rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr);
 rc_t pipeline_recover(struct pipeline *p, struct err *reterr);
 /* Commits what waits of one collection, in the calling thread; notes the outcome (hydrate.c). */
 rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *reterr);
+/* The same from any log, under c->commit; the outcome is the caller's to note. epoch: what the table's position says. */
+rc_t hydrate_cuts(struct pipeline *p, struct wal *wal, uint64_t epoch, struct collection *c, struct err *reterr);
+/* ackstore.c: the log's objects in the lake. open: ours, in place of wal_open. begin, end: its threads. */
+rc_t ack_open(struct pipeline *p, const struct wal_options *wo, struct err *reterr);
+void ack_begin(struct pipeline *p);
+void ack_end(struct pipeline *p);
+void ack_free(struct pipeline *p);
+extern const struct wal_replica_ops ack_ops; /* their context is the pipeline */
+bool ack_key_parse(const char *key, char ret_log[WAL_ID_LEN + 1], uint64_t *ret_number);
+/* adopt.c: logs of servers that are gone. Looks at all logs in the lake once, and takes over those that are dead. */
+void adopt_look(struct pipeline *p);
+void adopt_free(struct pipeline *p);
 bool pipeline_stopping(const struct pipeline *p);
 /* What waits of this place's collections and was to be tried later is tried now (schedule.c). */
 void schedule_again(struct pipeline *p, const struct place *pl);

@@ -119,7 +119,7 @@ static rc_t open_log(struct pipeline *p, struct err *reterr)
 		.key_window_us = p->opts.key_window_us,
 		.salvage = p->opts.salvage,
 	};
-	TRY(wal_open(&wo, &p->wal, reterr));
+	TRY(p->opts.ack_store ? ack_open(p, &wo, reterr) : wal_open(&wo, &p->wal, reterr));
 	report(p);
 	/* Only a crash (or a disk that lied) can leave the log behind a table. */
 	if (!wal_recovery(p->wal)->clean && !wal_recovery(p->wal)->made)

@@ -226,6 +226,7 @@ rc_t pipeline_start(struct pipeline *p, struct err *reterr)
 	}
 	rights_begin(p);
 	upkeep_begin(p);
+	ack_begin(p);
 	return RC_OK;
 }
 
@@ -233,6 +234,7 @@ void pipeline_stop(struct pipeline *p)
 {
 	if (!p->running)
 		return;
+	ack_end(p);
 	pthread_mutex_lock(&p->lock);
 	__atomic_store_n(&p->stopping, true, __ATOMIC_RELAXED);
 	pthread_cond_signal(&p->wake);

@@ -263,6 +263,26 @@ static void store_metrics(struct buf *b, struct pipeline *p)
 	metric(b, "store_cache_misses_total", "counter", "reads that asked the object store", (double)st.cache_misses);
 }
 
+/* With `ack: store` only. */
+static void ack_metrics(struct buf *b, struct pipeline *p)
+{
+	struct ack_state a;
+	pipeline_ack_state(p, &a);
+	if (!a.on)
+		return;
+	metric(b, "log_objects", "gauge", "objects of this server's log in the lake's store", (double)a.log.kept);
+	metric(b, "log_objects_put_total", "counter", "put before their events were acked", (double)a.log.objects);
+	metric(b, "log_objects_put_bytes_total", "counter", "their bytes", (double)a.log.bytes);
+	metric(b, "log_objects_put_seconds_total", "counter", "time in these puts", (double)a.log.put_us / 1e6);
+	metric(b, "log_objects_put_seconds_max", "gauge", "the longest", (double)a.log.put_us_max / 1e6);
+	metric(b, "log_objects_failures_total", "counter", "puts given up: what waited was answered with 503", (double)a.log.failures);
+	metric(b, "log_objects_removed_total", "counter", "removed: tables hold their events", (double)a.log.removed);
+	metric(b, "log_fenced", "gauge", "1: another server took the log over", a.log.fenced);
+	metric(b, "adopted_logs_total", "counter", "logs of dead servers, taken over", (double)a.adopted_logs);
+	metric(b, "adopted_events_total", "counter", "their events that this server put into tables", (double)a.adopted_events);
+	metric(b, "adoption_failures_total", "counter", "looks for dead servers' logs, or adoptions, that failed", (double)a.failures);
+}
+
 void metrics_handle(struct server *s, struct http_request *req)
 {
 	struct ready r = { 0 };
@@ -298,6 +318,7 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "searches_total", "counter", "searches", (double)count_of(&s->searches));
 	metric(b, "query_errors_total", "counter", "of queries, searches, replays", (double)count_of(&s->query_errors));
 	store_metrics(b, s->pipeline);
+	ack_metrics(b, s->pipeline);
 	pipeline_lake_states(s->pipeline, metrics_lake, &r);
 	pipeline_states(s->pipeline, metrics_one, &r);
 	http_respond_buf(req, 200, "text/plain; version=0.0.4", b, NULL, 0);

@@ -121,9 +121,20 @@ rc_t check_open_locked(struct wal *w, struct err *reterr)
 {
 	if (w->readonly)
 		return err_set(reterr, RC_UNSUPPORTED, "the log in %s is open for reading only", w->opt.dir);
+	if (w->rep.fenced && !w->failed) {
+		err_set(reterr, RC_IO, "the log %s was taken over by another server: this one has to be started again", w->id);
+		if (reterr)
+			reterr->status = 503;
+		return RC_IO;
+	}
 	bool space = w->error.rc == RC_LIMIT && (!w->failed_at || w->spare_count);
-	if (w->failed && !w->flushing && (space || clock_mono_us() - w->failed_at >= REOPEN_EVERY_US))
-		reopen_locked(w, NULL);
+	if (w->failed && !w->flushing && !w->rep.fenced && (space || clock_mono_us() - w->failed_at >= REOPEN_EVERY_US)) {
+		w->rep.reopen = w->opt.replica && !w->opt.manual_sync;
+		if (w->rep.reopen)
+			kick_locked(w);
+		else
+			reopen_locked(w, NULL);
+	}
 	if (w->failed) {
 		if (reterr)
 			*reterr = w->error;

@@ -564,6 +564,8 @@ void aside_free(struct wal *w)
 
 void wal_aside(struct wal *w, struct slice collection, bool stuck)
 {
+	if (w->opt.replica) /* its records are needed in the store until they are committed; restored, they are a log without side files */
+		return;
 	pthread_mutex_lock(&w->lock);
 	struct collection *c = index_collection(w, collection, false);
 	if (c && c->stuck != stuck) {

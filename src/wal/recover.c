@@ -405,7 +405,7 @@ static rc_t write_down_damage(struct wal *w, struct err *reterr)
 
 /* --- putting it in order --- */
 
-static rc_t new_segment(struct wal *w, struct err *reterr)
+rc_t recover_new_segment(struct wal *w, struct err *reterr)
 {
 	struct segment *last = active(w), *s = segment_new(w, ++w->last_seq);
 	s->h.first = w->next_position;
@@ -474,7 +474,7 @@ static rc_t make_log(struct folder *f, struct err *reterr)
 	w->epoch = 1;
 	w->next_position = w->durable_next = 1;
 	w->rec.clean = true;
-	TRY(new_segment(w, reterr));
+	TRY(recover_new_segment(w, reterr));
 	w->oldest = w->oldest_logged = active(w)->h.seq;
 	fault_point("wal.made");
 	return write_id(w, reterr);
@@ -532,7 +532,7 @@ static rc_t put_in_order(struct folder *f, struct err *reterr)
 	w->file_seg = last;
 	fault_point("wal.recover");
 	if (w->rec.torn_bytes || last->lost)
-		TRY(new_segment(w, reterr));
+		TRY(recover_new_segment(w, reterr));
 	TRY(write_id(w, reterr));
 	TRY(write_down_damage(w, reterr));
 	sweep_void(f);

@@ -59,6 +59,7 @@ static void settle_locked(struct wal *w, struct group *g, const struct segment *
 		w->oldest_logged = w->trim_oldest;
 		w->trim_ticket = 0;
 	}
+	replica_settled_locked(w);
 }
 
 /* Makes the segment being written durable and goes on to the next one. Not locked. */
@@ -67,6 +68,7 @@ static rc_t advance(struct wal *w, struct group *g, struct err *reterr)
 	struct segment *s = w->file_seg, *next = NULL;
 	fault_point("wal.before_rotate");
 	TRY(file_sync(s->fd, s->path, reterr));
+	TRY(replica_put(w, s, s->append_end, reterr));
 	pthread_mutex_lock(&w->lock);
 	settle_locked(w, g, s);
 	if (s->append_end > s->written_out)
@@ -124,6 +126,7 @@ static rc_t write_group(struct wal *w, struct group *g, struct segment *target, 
 	fault_point("wal.before_sync");
 	TRY(write_out_ahead(w, target, end, reterr));
 	TRY(file_sync(target->fd, target->path, reterr));
+	TRY(replica_put(w, target, end, reterr));
 	fault_point("wal.after_sync");
 	return RC_OK;
 }
@@ -238,10 +241,14 @@ void *sync_thread(void *ctx)
 	struct wal *w = ctx;
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
-		if (cur_group(w)->work && !w->failed)
+		if (cur_group(w)->work && !w->failed) {
 			flush_once_locked(w);
-		else
+		} else if (w->failed && w->rep.reopen) { /* not in an appender's thread: the store may let us wait */
+			w->rep.reopen = false;
+			reopen_locked(w, NULL);
+		} else {
 			pthread_cond_wait(&w->work, &w->lock);
+		}
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
@@ -358,9 +365,12 @@ rc_t wal_status(struct wal *w, struct err *reterr)
 rc_t reopen_locked(struct wal *w, struct err *reterr)
 {
 	become_flusher_locked(w);
-	if (!w->failed) {
+	if (!w->failed || w->rep.fenced) {
+		rc_t was = w->failed ? w->error.rc : RC_OK;
+		if (w->failed && reterr)
+			*reterr = w->error;
 		resign_flusher_locked(w);
-		return RC_OK;
+		return was;
 	}
 	struct segment *last = active(w), *s = segment_new(w, ++w->last_seq);
 	trim_locked(w); /* with the log failed it only decides; the new header carries it */
@@ -371,6 +381,10 @@ rc_t reopen_locked(struct wal *w, struct err *reterr)
 	pthread_mutex_unlock(&w->lock);
 	struct err error = { 0 };
 	rc_t rc = segment_create(w, s, &error);
+	if (rc == RC_OK)
+		rc = replica_put(w, s, SEG_DATA, &error); /* as long as the store is away there shall not be more and more segments */
+	if (rc != RC_OK && w->opt.replica)
+		file_remove(s->path, NULL);
 	pthread_mutex_lock(&w->lock);
 	w->failed_at = clock_mono_us();
 	if (rc == RC_OK) {
@@ -382,6 +396,7 @@ rc_t reopen_locked(struct wal *w, struct err *reterr)
 		w->file_seg = s;
 		w->failed = false;
 		w->oldest_logged = s->h.oldest;
+		replica_settled_locked(w);
 		trim_settled_locked(w);
 	} else {
 		segment_free(s);

@@ -61,6 +61,7 @@ static void wal_destroy(struct wal *w)
 	index_free(w);
 	aside_free(w);
 	keys_free(w);
+	replica_free(w);
 	free(w->segs);
 	free(w->trimmed);
 	free(w->spares);
@@ -111,6 +112,8 @@ rc_t wal_open(const struct wal_options *options, struct wal **ret, struct err *r
 {
 	struct wal *w = wal_new(options);
 	rc_t rc = recover(w, reterr);
+	if (rc == RC_OK)
+		rc = replica_begin(w, reterr);
 	if (rc == RC_OK && !w->opt.manual_sync)
 		rc = start_threads(w, reterr);
 	if (rc != RC_OK) {
@@ -152,6 +155,8 @@ rc_t wal_close(struct wal *w, struct err *reterr)
 			rc = wait_settled_locked(w, ticket, reterr);
 		pthread_mutex_unlock(&w->lock);
 		stop_threads(w);
+		if (rc == RC_OK)
+			rc = replica_end(w, reterr);
 	}
 	wal_destroy(w);
 	return rc;

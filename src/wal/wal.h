@@ -38,6 +38,7 @@
 
 struct wal;
 struct wal_cursor;
+struct wal_replica_ops;
 
 #define WAL_ID_LEN 8                              /* characters [a-z0-9] of a log's id */
 #define WAL_RECORD_MAX ((uint64_t)128 << 20)      /* bytes of one record; RC_LIMIT 413 above */
@@ -64,6 +65,8 @@ struct wal_options {
 					* stay until the log is this big; beyond, the keys are copied forward compactly and the segment is trimmed */
 	bool salvage;                  /* go on past damage, giving up the damaged records */
 	bool manual_sync;              /* no sync thread: wal_flush, wal_wait and the durable calls do the work (simulation, tests) */
+	const struct wal_replica_ops *replica; /* wal/replica.h: records count when they are in an object store, too; NULL: on disk */
+	void *replica_ctx;
 };
 
 /* What wal_open found. Positions are those of lost events; 0, 0 if none are known to be lost. */
@@ -88,6 +91,8 @@ struct wal_recovery {
 	int64_t took_us;
 };
 
+/* With `replica` also RC_CONFLICT: the store has another end of this log, or a seal: it is somebody else's now; begin a new one. RC_UNSUPPORTED without:
+ * its last records may be in a store only. */
 rc_t wal_open(const struct wal_options *options, struct wal **ret, struct err *reterr);
 /* For commands without a server: changes nothing on disk, no thread, appending calls return RC_UNSUPPORTED. RC_NOT_FOUND if there is no
  * log. A torn tail is reported and ignored; damage is RC_CORRUPT unless salvage. */
@@ -218,7 +223,7 @@ rc_t wal_committed(struct wal *w, struct slice collection, uint64_t position, st
 rc_t wal_drop(struct wal *w, struct slice collection, struct err *reterr);
 
 /* The collection's commits fail and will go on doing so for a while, as far as the caller knows; or that is over. Not remembered over a restart;
- * what was moved aside stays there until it is committed. A collection that is not in the log: nothing happens. */
+ * what was moved aside stays there until it is committed. A collection that is not in the log, or a log with a replica: nothing happens. */
 void wal_aside(struct wal *w, struct slice collection, bool stuck);
 
 /* For /metrics. */

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "wal/format.h"
+#include "wal/replica.h"
 #include "wal/wal.h"
 
 #define DIRECT_MIN ((size_t)256 << 10) /* records from this size go to the file from the appender's own memory */
@@ -25,6 +26,7 @@ struct segment {
 	uint64_t written_out; /* file bytes; belongs to the flusher, not to the lock */
 	uint64_t disk_bytes;  /* the same, published when a group settles */
 	uint64_t capacity;    /* records end at or before it */
+	uint64_t replicated;  /* up to here it is in the store, 0: not even its header; the flusher's */
 	uint32_t live;        /* extents with uncommitted events */
 	uint32_t pins;        /* readers in it */
 	uint32_t cuts;        /* open cuts that stand in it, or are on their way there */
@@ -118,6 +120,26 @@ struct keys {
 	uint32_t *slots;        /* hash → (id & (cap - 1)) + 1; 2 * cap of them */
 };
 
+/* replica.c. The flusher's, but what is under the lock. */
+struct place {
+	uint64_t number, segment, end; /* an object, and where its bytes end */
+};
+struct replica {
+	uint64_t next;      /* number of the next object */
+	uint64_t owner, owner_before; /* of our objects; of those of the process before us, 0: none known */
+	struct buf object;
+	struct place *places; /* under the lock: of the objects from low_said on */
+	size_t place_count, place_cap;
+	uint64_t open_from; /* under the lock: objects from here on hold records that are not settled yet */
+	uint64_t low_said;  /* under the lock: what the last object says */
+	uint64_t exists_from; /* the lowest that was not removed; the ticking thread's */
+	int64_t last_put;   /* under the lock: clock_mono_us */
+	bool rest;          /* under the lock: the last object says that nothing is needed */
+	bool fenced;        /* under the lock */
+	bool reopen;        /* under the lock: somebody wants to append after a failure */
+	struct wal_replica_stats stats; /* under the lock */
+};
+
 struct listener {
 	void (*fn)(void *ctx, uint64_t settled);
 	void *ctx;
@@ -198,6 +220,7 @@ struct wal {
 	struct listener listeners[LISTENERS_MAX];
 	size_t listener_count;
 	struct wal_stats stats;
+	struct replica rep;
 };
 
 static inline struct segment *active(struct wal *w)
@@ -312,6 +335,20 @@ void aside_wake_locked(struct wal *w);
 void *aside_thread(void *wal);
 void aside_free(struct wal *w);
 
+/* replica.c; without a replica they do nothing. */
+/* Puts what is missing of the segment up to there, its header at least. Not locked; the flusher's. */
+rc_t replica_put(struct wal *w, struct segment *s, uint64_t upto, struct err *reterr);
+void replica_settled_locked(struct wal *w); /* all records of the objects so far are settled */
+/* After recovery: is what the store has what we have? RC_CONFLICT: no. */
+rc_t replica_begin(struct wal *w, struct err *reterr);
+/* At an orderly end: if no event is waiting, nothing stays in the store. */
+rc_t replica_end(struct wal *w, struct err *reterr);
+void replica_free(struct wal *w);
+
+/* object.c */
+void object_build(const struct replica *rep, const struct segment *s, const char *log, uint64_t offset, struct buf *object);
+void object_number(struct buf *object, uint64_t number, uint64_t low); /* the last to be filled in */
+
 /* scan.c: one segment, read from its first record on */
 struct scan {
 	struct wal *w;
@@ -352,6 +389,7 @@ bool aside_is_file(const struct wal *w, uint64_t seq); /* until recovery is over
 
 /* recover.c: fills in an empty struct wal from its folder; repairs, unless readonly. */
 rc_t recover(struct wal *w, struct err *reterr);
+rc_t recover_new_segment(struct wal *w, struct err *reterr);
 void damage_push(struct wal *w, struct wal_damage d);
 rc_t write_again(const struct segment *last, struct err *reterr);
 

@@ -1,0 +1,228 @@
+/* `ack: store`: the log's objects (wal/replica.h) stand in the lake below _hydrant/log/<log id>/<number, 20 digits>, and are there before a 200. This
+ * file is the store's side of our own log: its objects, the thread that says we live and removes what tables hold, and what happens when the log on
+ * the disk is not the one in the lake any more. Other servers' logs: adopt.c. */
+#include <stdio.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/random.h"
+#include "pipeline/pipeline_internal.h"
+
+#define SECOND_US ((int64_t)1000000)
+#define ADOPT_AFTER_US (120 * SECOND_US)
+#define LOOK_MAX_US (300 * SECOND_US)
+#define PUT_TRIES 3 /* whoever waits for a 200 hears in time that there is none */
+#define PUT_IDLE_US (5 * SECOND_US)
+
+static char *object_key(const char *log, uint64_t number)
+{
+	return mem_printf(ACK_FOLDER "/%s/%020llu", log, (unsigned long long)number);
+}
+
+static rc_t put_object(void *ctx, const char *log, uint64_t number, struct slice object, struct err *reterr)
+{
+	struct pipeline *p = ctx;
+	AUTO_MEM char *key = object_key(log, number);
+	return store_put(p->ack.store, key, object, STORE_CREATE, reterr);
+}
+
+static rc_t get_object(void *ctx, const char *log, uint64_t number, struct buf *ret, struct err *reterr)
+{
+	struct pipeline *p = ctx;
+	AUTO_MEM char *key = object_key(log, number);
+	return store_get(p->ack.store, key, ret, reterr);
+}
+
+static rc_t remove_object(void *ctx, const char *log, uint64_t number, struct err *reterr)
+{
+	struct pipeline *p = ctx;
+	AUTO_MEM char *key = object_key(log, number);
+	return store_delete(p->ack.store, key, reterr);
+}
+
+struct range {
+	uint64_t first, last;
+};
+
+bool ack_key_parse(const char *key, char ret_log[WAL_ID_LEN + 1], uint64_t *ret_number)
+{
+	size_t at = sizeof ACK_FOLDER; /* behind its '/' */
+	if (strncmp(key, ACK_FOLDER "/", at) != 0 || strlen(key) != at + WAL_ID_LEN + 1 + 20 || key[at + WAL_ID_LEN] != '/' ||
+	    strspn(key + at, "abcdefghijklmnopqrstuvwxyz0123456789") != WAL_ID_LEN || strspn(key + at + WAL_ID_LEN + 1, "0123456789") != 20)
+		return false;
+	memcpy(ret_log, key + at, WAL_ID_LEN);
+	ret_log[WAL_ID_LEN] = 0;
+	*ret_number = strtoull(key + at + WAL_ID_LEN + 1, NULL, 10);
+	return *ret_number != 0;
+}
+
+static rc_t range_one(void *ctx, const struct store_entry *entry, struct err *reterr)
+{
+	struct range *r = ctx;
+	char log[WAL_ID_LEN + 1];
+	uint64_t number;
+	(void)reterr;
+	if (!ack_key_parse(entry->key, log, &number))
+		return RC_OK;
+	r->first = !r->first || number < r->first ? number : r->first;
+	r->last = number > r->last ? number : r->last;
+	return RC_OK;
+}
+
+static rc_t object_range(void *ctx, const char *log, uint64_t *ret_first, uint64_t *ret_last, struct err *reterr)
+{
+	struct pipeline *p = ctx;
+	struct range r = { 0 };
+	AUTO_MEM char *folder = mem_printf(ACK_FOLDER "/%s", log);
+	snprintf(p->ack.asked, sizeof p->ack.asked, "%s", log);
+	TRY(store_list(p->ack.store, folder, range_one, &r, reterr));
+	if (!r.last)
+		return err_set(reterr, RC_NOT_FOUND, "the lake has nothing of the log %s", log);
+	*ret_first = r.first;
+	*ret_last = r.last;
+	return RC_OK;
+}
+
+const struct wal_replica_ops ack_ops = { put_object, get_object, remove_object, object_range };
+
+/* ---- the start ---- */
+
+/* What is on the disk is not the log's end any more. All that was acked is in the lake; the folder is kept for people, once. */
+static rc_t move_aside(struct pipeline *p, const char *dir, struct err *reterr)
+{
+	AUTO_MEM char *aside = mem_printf("%s.lost", dir), *id = mem_printf("%s/id", dir);
+	AUTO_BUF struct buf text;
+	buf_init(&text, 4096);
+	if (!p->ack.asked[0] && file_read_all(id, &text, NULL) == RC_OK) /* it could not be read so far that anybody asked */
+		sscanf(buf_cstr(&text), "hydrant-wal 1\n%8s", p->ack.asked);
+	TRY(dir_remove_tree(aside, reterr));
+	TRY(file_rename(dir, aside, reterr));
+	snprintf(p->ack.forced, sizeof p->ack.forced, "%s", p->ack.asked);
+	return RC_OK;
+}
+
+rc_t ack_open(struct pipeline *p, const struct wal_options *wo, struct err *reterr)
+{
+	struct wal_options o = *wo;
+	struct err err;
+	AUTO_MEM char *adopted = mem_printf("%s/adopt", p->data_dir);
+	TRY(dir_remove_tree(adopted, reterr)); /* made again from the lake */
+	TRY(place_store_open(p, p->places, &p->ack.store, reterr));
+	store_set_patience(p->ack.store, PUT_TRIES, PUT_IDLE_US);
+	o.replica = &ack_ops;
+	o.replica_ctx = p;
+	rc_t rc = wal_open(&o, &p->wal, &err);
+	if (rc == RC_CONFLICT || (rc == RC_CORRUPT && !p->opts.salvage)) {
+		log_warn("%s; a new log is begun, what the lake holds of the old one goes into its tables, and the folder is kept as %s.lost", err.text, wo->dir);
+		TRY(move_aside(p, wo->dir, reterr));
+		rc = wal_open(&o, &p->wal, &err);
+	}
+	if (rc != RC_OK)
+		return err_set(reterr, rc, "with `ack: store` nothing can be acked without the lake: %.400s", err.text);
+	return RC_OK;
+}
+
+/* ---- the threads ---- */
+
+static int64_t adopt_after(const struct pipeline *p)
+{
+	return p->opts.adopt_after_us ? p->opts.adopt_after_us : ADOPT_AFTER_US;
+}
+
+/* Until then, or the end. True: go on. */
+static bool pause_until(struct pipeline *p, int64_t at)
+{
+	struct timespec ts = { at / SECOND_US, at % SECOND_US * 1000 };
+	pthread_mutex_lock(&p->lock);
+	while (!p->ack.stop && clock_mono_us() < at)
+		pthread_cond_timedwait(&p->ack.wake, &p->lock, &ts);
+	bool on = !p->ack.stop;
+	pthread_mutex_unlock(&p->lock);
+	return on;
+}
+
+static void *keeper_thread(void *arg)
+{
+	struct pipeline *p = arg;
+	bool warned = false;
+	while (pause_until(p, clock_mono_us() + SECOND_US)) {
+		struct err err;
+		rc_t rc = wal_replica_tick(p->wal, adopt_after(p) / 4, &err);
+		if (rc == RC_CONFLICT) {
+			log_error("%s", err.text);
+			if (p->opts.fenced)
+				p->opts.fenced(p->opts.fenced_ctx, &err);
+			break;
+		}
+		if (rc != RC_OK && !warned)
+			log_warn("what the log %s no longer needs stays in the lake for now: %s", wal_id(p->wal), err.text);
+		warned = rc != RC_OK;
+	}
+	return NULL;
+}
+
+/* Not all servers of a lake at the same moment. */
+static int64_t look_pause(const struct pipeline *p)
+{
+	uint64_t random;
+	int64_t pause = adopt_after(p) / 4 < LOOK_MAX_US ? adopt_after(p) / 4 : LOOK_MAX_US;
+	random_bytes(&random, sizeof random);
+	return pause * 3 / 4 + (int64_t)(random % (uint64_t)(pause / 2 + 1));
+}
+
+static void *adopter_thread(void *arg)
+{
+	struct pipeline *p = arg;
+	do
+		adopt_look(p);
+	while (pause_until(p, clock_mono_us() + look_pause(p)));
+	return NULL;
+}
+
+void ack_begin(struct pipeline *p)
+{
+	struct ack *a = &p->ack;
+	if (!p->opts.ack_store)
+		return;
+	a->has_keeper = pthread_create(&a->keeper, NULL, keeper_thread, p) == 0;
+	a->has_adopter = pthread_create(&a->adopter, NULL, adopter_thread, p) == 0;
+	if (!a->has_keeper || !a->has_adopter)
+		log_warn("a thread that looks after logs in the lake cannot be started: other servers may take this one for dead, and it takes over none");
+}
+
+void ack_end(struct pipeline *p)
+{
+	struct ack *a = &p->ack;
+	pthread_mutex_lock(&p->lock);
+	a->stop = true;
+	pthread_cond_broadcast(&a->wake);
+	pthread_mutex_unlock(&p->lock);
+	if (a->has_keeper)
+		pthread_join(a->keeper, NULL);
+	if (a->has_adopter)
+		pthread_join(a->adopter, NULL);
+	a->has_keeper = a->has_adopter = false;
+}
+
+void ack_free(struct pipeline *p)
+{
+	adopt_free(p);
+	store_free(p->ack.store);
+}
+
+rc_t pipeline_drain(struct pipeline *p, struct err *reterr)
+{
+	return p->opts.ack_store ? pipeline_flush(p, NULL, reterr) : RC_OK;
+}
+
+void pipeline_ack_state(struct pipeline *p, struct ack_state *ret)
+{
+	*ret = (struct ack_state){ .on = p->opts.ack_store };
+	if (!ret->on)
+		return;
+	wal_replica_stats(p->wal, &ret->log);
+	ret->adopted_logs = __atomic_load_n(&p->ack.logs, __ATOMIC_RELAXED);
+	ret->adopted_events = __atomic_load_n(&p->ack.events, __ATOMIC_RELAXED);
+	ret->failures = __atomic_load_n(&p->ack.failures, __ATOMIC_RELAXED);
+}
