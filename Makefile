@@ -17,6 +17,7 @@ LEARNED := $(BENCH) -Db_pgo=use -Dwerror=false -Dc_args=-Wno-missing-profile
 SIM     := --buildtype=release -Dwerror=false -Db_lto=false -Dsim=true
 SEEDS   ?= 1000
 CYCLES  ?= 100
+SOAK_SECONDS ?= 3600
 
 ROOMS := meson.build meson_options.txt $(wildcard src/*/meson.build)
 # On a terminal one line that counts, otherwise only what goes wrong.
@@ -27,7 +28,7 @@ configure = if [ -f $(1)/build.ninja ]; then meson setup --reconfigure $(1) $(2)
 	else rm -rf $(1)/meson-private $(1)/meson-info; mkdir -p $(1); meson setup $(1) $(2) >$(1)/configure.log 2>&1; fi \
 	|| { tail -n 15 $(1)/configure.log; echo "hydrant: meson could not set up $(1): see $(1)/configure.log"; exit 1; }
 
-.PHONY: all release tests check asan tsan sim sim-mutants crash fuzz fuzz-coverage bench bench-units tidy format demo s3 s3-load s3-many deb install clean help
+.PHONY: all release tests check asan tsan sim sim-mutants crash soak fuzz fuzz-coverage bench bench-units tidy format demo s3 s3-load s3-many deb install clean help
 all: $(BUILD)/build.ninja
 	@if ninja -C $(BUILD) -t query hydrant >/dev/null 2>&1; then $(NINJA) -C $(BUILD) hydrant; else $(NINJA) -C $(BUILD); fi
 	@tools/fetch-duckdb $(BUILD) || true
@@ -145,6 +146,12 @@ crash: all
 	@tools/test-venv
 	@HYDRANT=$(abspath $(BUILD)/hydrant) .cache/venv/bin/python3 tests/crash/run $(CYCLES)
 
+# An hour of load with faults: nothing grows, nothing is lost. SOAK_SECONDS=600 is the least that says something.
+soak: all
+	@tools/bootstrap build sql check
+	@tools/test-venv
+	@HYDRANT=$(abspath $(BUILD)/hydrant) .cache/venv/bin/python3 tests/crash/soak $(SOAK_SECONDS)
+
 # Defects that are put in on purpose (tests/sim/mutants), each found within a minute.
 sim-mutants:
 	@tests/sim/run-mutants
@@ -184,6 +191,7 @@ help:
 	@echo "make s3       the tests over real S3 servers on loopback: radosgw and versitygw; S3_TESTS=\"name...\""
 	@echo "make s3-load  s3-many   the long forms of two of them, about half an hour each; they print what they measured"
 	@echo "make crash    kill -9 under load and at every named crash point, CYCLES=100; power cuts; 1 GiB of log"
+	@echo "make soak     an hour of load with faults of every kind, SOAK_SECONDS=3600; memory, handles and disk stay flat"
 	@echo "make release  build-release/hydrant: compiled twice, a tenth quicker; make install BUILD=build-release"
 	@echo "make deb      a Debian package of it in build-release/deb"
 	@echo "make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)"

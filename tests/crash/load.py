@@ -75,6 +75,8 @@ class Producer(threading.Thread):
         while not self.load.stopping.is_set():
             try:
                 self.send()
+                if self.load.pause:
+                    self.load.stopping.wait(self.load.pause * self.rng.uniform(0.5, 1.5))
             except (OSError, http.client.HTTPException):
                 self.close()
                 if not self.load.stopping.wait(0.05) and self.load.server_gone.is_set():
@@ -259,6 +261,7 @@ class Load:
         self.books = {name: Books() for name in COLLECTIONS}
         self.kinds, self.producers = kinds, []
         self.requests = self.refused = 0
+        self.pause = 0  # seconds between two requests of a client
         self.surprises = []
         self.stopping, self.server_gone = threading.Event(), threading.Event()
         self.state = {}
