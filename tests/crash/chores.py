@@ -2,6 +2,7 @@
 done again after the crash, and then it is as if it had been done once."""
 import json
 import os
+import random
 import subprocess
 import time
 
@@ -15,12 +16,14 @@ SETTINGS = "collections:\n  days: {time_field: at, retention: 10d}\n"  # of a La
 class Chores:
     def __init__(self, lake):
         self.lake, self.serial = lake, 0
+        self.parts = []
         self.young = set()  # acked events of `days` that stay
 
     def do(self, point):
         """Returns a sentence, as Lake.cycle."""
         before = self.lake.hits[point]
-        {"table.drop": self.drop, "table.retired": self.retire, "table.swept": self.sweep}[point](point)
+        {"table.drop": self.drop, "table.retired": self.retire, "table.swept": self.sweep,
+         "store.parts_sent": self.send_parts}[point](point)
         self.lake.kill()
         self.lake.power_cut()
         return "%s%s" % (point, "" if self.lake.hits[point] > before else " (was not passed)")
@@ -71,6 +74,27 @@ class Chores:
         self.expect("of a dropped collection", self.numbers("gone"), fresh)
         self.flush("gone")
         self.expect("of a dropped collection, committed", self.numbers("gone"), fresh)
+
+    # --- a file that goes to a bucket in parts ---
+
+    def send_parts(self, point):
+        lake = self.lake
+        lake.start(point + ":1")
+        fresh = list(self.next(24))
+        noise = random.Random(self.serial)
+        try:
+            self.post("parts", [{"n": n, "noise": noise.randbytes(1 << 20).hex()} for n in fresh])
+            lake.request("POST", "/v1/collections/parts/flush")
+        except OSError:
+            lake.process.wait(20)
+        lake.deaths += 1
+        lake.hits[point] += lake.process.poll() == -9
+        lake.kill()
+        lake.start()
+        self.parts += fresh
+        self.expect("of a file in parts", self.numbers("parts"), self.parts)
+        self.flush("parts")
+        self.expect("of a file in parts, committed", self.numbers("parts"), self.parts)
 
     # --- `hydrant expire` beside the server ---
 
