@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -74,12 +75,26 @@ static void drain(struct pipeline *p)
 		log_warn("what waits stays in the lake's log, and the next start, or another server, puts it into tables: %s", err.text);
 }
 
+#define HANDLES 65536
+
+/* A connection is a handle, and shells often begin with 1,024 of them. */
+static void raise_handles(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= HANDLES || files.rlim_cur == files.rlim_max)
+		return;
+	files.rlim_cur = files.rlim_max < HANDLES ? files.rlim_max : HANDLES;
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+		log_warn("the limit of open files (ulimit -n) could not be raised: %s", strerror(errno));
+}
+
 /* Runs until a signal. The order at the end: no new requests, running ones are acked, the loop's commit ends, the log is closed. */
 static rc_t serve(struct pipeline *p, const char *listen, int signals, const struct err *fenced, struct err *reterr)
 {
 	const struct config *c = settings.file;
 	char pin[HTTP_TLS_PIN_LEN + 1];
 	AUTO(http_tls) *tls = NULL;
+	raise_handles();
 	TRY(load_tls(&tls, pin, reterr));
 	TRY(config_note(pipeline_data_dir(p), c && c->rule_count ? settings.config : NULL, reterr));
 	TRY(pipeline_start(p, reterr));

@@ -5,7 +5,7 @@
 
 enum {
 	FIRST_RESERVE = 16 * 1024,        /* of a body of unknown length */
-	TRUST_LENGTH = 64 * 1024,         /* a Content-Length up to here is reserved at once; more grows with what arrives */
+	LEAST_RESERVE = 4 * 1024,         /* of a body of known length; then it grows with what arrives: a length alone costs its sender nothing */
 	INFLATE_TURN = 4 * 1024 * 1024,   /* output after which other connections have their turn */
 	SKIP_MAX = 256 * 1024,            /* an unwanted body up to here is read and dropped to keep the connection */
 	WAIT_POLL_US = 10 * 1000,         /* how often waiting connections look for memory */
@@ -127,9 +127,12 @@ void body_begin(struct conn *c, struct http_request *r)
 /* What the request holds of the budget becomes `bytes` more. */
 static bool charge(struct conn *c, struct http_request *r, size_t bytes)
 {
+	pressure_look(c->l);
 	if (!body_charge(c->l->server, bytes))
 		return false;
 	r->charged += bytes;
+	if (c->waiting_since) /* that time was ours, not its sender's */
+		c->started += c->l->now - c->waiting_since;
 	c->waiting_since = 0;
 	return true;
 }
@@ -142,8 +145,7 @@ static bool reserve(struct conn *c, struct http_request *r, size_t need)
 	size_t want = r->body_reserved * 2 > FIRST_RESERVE ? r->body_reserved * 2 : FIRST_RESERVE;
 	size_t top = r->body_limit + 1; /* one byte more tells "at the limit" from "over it" */
 	if (!r->head.chunked && !r->inflater) {
-		if (want < TRUST_LENGTH)
-			want = TRUST_LENGTH;
+		want = r->body_reserved * 2 > LEAST_RESERVE ? r->body_reserved * 2 : LEAST_RESERVE;
 		top = (size_t)r->head.content_length;
 	}
 	want = want > top ? top : want;
@@ -159,14 +161,20 @@ static bool reserve(struct conn *c, struct http_request *r, size_t need)
 	return true;
 }
 
+static bool charge_inflater(struct conn *c, struct http_request *r)
+{
+	size_t memory = http_inflater_memory(r->inflater), charged = r->charged - r->body_reserved;
+	return memory <= charged || charge(c, r, memory - charged);
+}
+
 static size_t put_inflated(struct conn *c, struct http_request *r, struct slice in, bool *ret_blocked)
 {
 	struct http_refusal refusal = { 0 };
 	size_t used_all = 0, made_all = 0;
 	r->inflate_pending = false;
 	for (;;) {
-		size_t memory = http_inflater_memory(r->inflater), used, made;
-		if (memory > r->charged - r->body_reserved && !charge(c, r, memory - (r->charged - r->body_reserved)))
+		size_t used, made;
+		if (!charge_inflater(c, r))
 			break;
 		size_t need = r->body.len + 1 > FIRST_RESERVE ? r->body.len + 1 : FIRST_RESERVE;
 		if (!reserve(c, r, need > r->body_limit + 1 ? r->body_limit + 1 : need))
@@ -176,6 +184,7 @@ static size_t put_inflated(struct conn *c, struct http_request *r, struct slice 
 			refuse(c, r, &refusal);
 			return used_all;
 		}
+		charge_inflater(c, r); /* its window may be there only now; if there is no room, that is told with the next bytes */
 		r->body.len += made;
 		used_all += used;
 		made_all += made;

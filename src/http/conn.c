@@ -9,6 +9,8 @@
 
 enum {
 	LINGER_US = 2 * 1000 * 1000, /* after our last answer: so long may the client still talk into the void before it has read it */
+	ANSWERS_MAX = 64 * 1024,            /* bytes of answers that one connection has not read */
+	ANSWERS_ALL_MAX = 64 * 1024 * 1024, /* of all together: then each may have one */
 	BLANK_LINES = 8              /* before a request line: RFC 9112 section 2.2 asks to pass over at least one */
 };
 
@@ -159,6 +161,13 @@ void conn_refuse(struct conn *c, const struct http_refusal *refusal)
 	respond_refusal(r, refusal);
 }
 
+/* Are there enough answers that it does not read, or any while everybody's are too many? Then it gets no more work. */
+static bool answers_wait(const struct conn *c)
+{
+	uint64_t own = atomic_load_explicit(&c->answers, memory_order_relaxed);
+	return own > ANSWERS_MAX || (own && atomic_load_explicit(&c->l->server->answers, memory_order_relaxed) > ANSWERS_ALL_MAX);
+}
+
 /* A head at the front of the input? Returns the bytes used, 0 = not yet, or waiting for memory, or refused (c->stop). */
 static size_t take_head(struct conn *c, struct slice in, bool *ret_blocked)
 {
@@ -237,7 +246,8 @@ static size_t consume(struct conn *c, struct slice in)
 		}
 		if (used == in.len)
 			break;
-		if (atomic_load_explicit(&s->draining, memory_order_relaxed) || c->blocked || c->count >= s->options.limits.pipelined) {
+		if (atomic_load_explicit(&s->draining, memory_order_relaxed) || c->blocked || c->count >= s->options.limits.pipelined ||
+		    answers_wait(c)) {
 			c->paused = true;
 			break;
 		}
@@ -275,6 +285,7 @@ static void keep_rest(struct conn *c, struct slice in, size_t used)
 		explicit_bzero((uint8_t *)(uintptr_t)in.data + used, left);
 	}
 	c->in_charged = left;
+	pressure_look(c->l);
 	if (!body_charge(s, left)) {
 		c->in_charged = 0;
 		if (left > s->options.limits.header_bytes && !c->waiting) /* pipelines more than there is room for */
@@ -345,6 +356,14 @@ void conn_update(struct conn *c)
 		loop_timer_set(c->l->loop, &c->timer, c->deadline);
 }
 
+void conn_give_up(struct conn *c)
+{
+	conn_refuse(c, &too_slow);
+	keep_rest(c, buf_slice(&c->in), c->in.len);
+	conn_flush(c);
+	conn_update(c);
+}
+
 static void conn_timer(struct loop_timer *t)
 {
 	struct conn *c = (struct conn *)((char *)t - offsetof(struct conn, timer));
@@ -360,10 +379,7 @@ static void conn_timer(struct loop_timer *t)
 		conn_abort(c);
 		return;
 	}
-	conn_refuse(c, &too_slow);
-	keep_rest(c, buf_slice(&c->in), c->in.len);
-	conn_flush(c);
-	conn_update(c);
+	conn_give_up(c);
 }
 
 static void conn_eof(struct conn *c)

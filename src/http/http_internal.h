@@ -145,6 +145,7 @@ struct http_request {
 	struct buf out;      /* head, and a copied body */
 	struct buf out_body; /* a body taken over */
 	size_t sent;         /* of out, then out_body */
+	size_t answer_bytes; /* counted in the connection's and the server's answers */
 	_Atomic(struct http_stream *) stream; /* set by the user's thread, at most once */
 	bool stream_begun;   /* its first bytes were taken */
 	bool cut;            /* the stream was not complete: reset the connection behind it */
@@ -167,6 +168,7 @@ struct conn {
 	int64_t deadline; /* 0 = none; the timer may fire earlier and looks here */
 	struct http_request *first, *last, *reading;
 	unsigned count;   /* of requests */
+	_Atomic(uint64_t) answers; /* bytes of those that are not out yet, with what their requests take */
 	struct buf in;    /* bytes read but not consumed */
 	size_t in_charged;
 	size_t scanned;   /* of them, searched for the head's end */
@@ -228,6 +230,8 @@ struct http_server {
 	struct http_loop *loops;
 	unsigned loop_count;
 	_Atomic(uint64_t) body_memory, accepted, refused;
+	_Atomic(uint64_t) answers;         /* bytes of all connections */
+	_Atomic(int64_t) pressure_looked;  /* clock_mono_us */
 	atomic_bool draining, stopped;
 	pthread_mutex_t drain_lock;
 	pthread_cond_t drain_cond; /* a connection closed while draining */
@@ -270,6 +274,7 @@ void conn_free(struct conn *c);
 void conn_resume(struct conn *c); /* goes on with what was read before */
 void conn_update(struct conn *c); /* what to wait for and until when, or the end of it */
 void conn_refuse(struct conn *c, const struct http_refusal *refusal); /* instead of the request being read */
+void conn_give_up(struct conn *c); /* 408 for what it is sending */
 void loop_enter(struct http_loop *l);
 
 /* tls.c: below, ssl is what tls_open gave. Results of recv and send are those of the system calls, errno included. */
@@ -281,6 +286,9 @@ void tls_goodbye(void *ssl); /* close_notify, if the socket takes it */
 ssize_t tls_recv(void *ssl, uint8_t *out, size_t len);
 struct iovec;
 ssize_t tls_send(void *ssl, const struct iovec *iov, int count);
+
+/* pressure.c: cheap; call it where memory was asked for */
+void pressure_look(struct http_loop *l);
 
 /* body.c */
 void body_begin(struct conn *c, struct http_request *r);

@@ -217,6 +217,90 @@ TEST(http_body_memory_is_kept_by_waiting_and_then_503)
 	fixture_free(f);
 }
 
+TEST(http_slow_bodies_give_way_when_memory_gets_short)
+{
+	enum { MIB = 1 << 20, SLOW = 3, SIZE = 4 * MIB };
+	struct fixture *f = fixture_new();
+	struct answer a;
+	AUTO_BUF struct buf in;
+	int slow[SLOW];
+	f->options.limits.body_bytes = 8 * MIB; /* then the least budget is 25 MiB */
+	f->options.body_memory = 1;
+	fixture_start(f);
+	answer_init(&a);
+	buf_init(&in, SIZE + 1000);
+	/* few bytes that take much: a zstd window of 8 MiB each, and a block that is not there yet */
+	static const uint8_t frame[] = { 0x28, 0xb5, 0x2f, 0xfd, 0x00, 13 << 3, 0x00, 0x00, 0x10 };
+	buf_printf(&in, "POST /length HTTP/1.1\r\n" HOST "Content-Encoding: zstd\r\nContent-Length: 1000000\r\n\r\n");
+	buf_append(&in, frame, sizeof(frame));
+	for (int i = 0; i < SLOW; i++) {
+		slow[i] = client_open(f);
+		CHECK(client_send(slow[i], buf_slice(&in)));
+	}
+	struct http_server_stats st = { 0 };
+	for (int i = 0; i < 1000 && st.body_memory < 16 * MIB; i++) {
+		clock_sleep_us(2000);
+		http_server_get_stats(f->server, &st);
+	}
+	CHECK(st.body_memory >= 16 * MIB);
+	clock_sleep_us(1100000);
+	buf_reset(&in);
+	buf_printf(&in, "POST /length HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", SIZE);
+	buf_reserve(&in, SIZE);
+	memset(in.data + in.len, 'x', SIZE);
+	in.len += SIZE;
+	int64_t start = clock_mono_us();
+	CHECK_INT(ask(f, buf_slice(&in), &a), 200);
+	CHECK(clock_mono_us() - start < 4000000); /* not after body_time, nor 503 after memory_wait */
+	int gave_way = 0;
+	for (int i = 0; i < SLOW; i++) { /* as many as it took */
+		char said[12];
+		if (recv(slow[i], said, sizeof(said), MSG_DONTWAIT) == 12)
+			gave_way += memcmp(said + 9, "408", 3) == 0;
+		close(slow[i]);
+	}
+	CHECK(gave_way >= 1);
+	answer_free(&a);
+	fixture_free(f);
+}
+
+TEST(http_client_that_does_not_read_its_answers_gets_no_more_work)
+{
+	enum { REQUESTS = 2000, SIZE = 4000 };
+	struct fixture *f = fixture_new();
+	struct answer a;
+	AUTO_BUF struct buf one;
+	fixture_start(f);
+	answer_init(&a);
+	buf_init(&one, 100000);
+	buf_printf(&one, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n%0*d", SIZE, SIZE, 0);
+	int fd = client_open(f), small = 4096, sent = 0;
+	size_t at = 0;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	for (int idle = 0; idle < 100 && sent < REQUESTS;) {
+		ssize_t n = send(fd, one.data + at, one.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n <= 0) {
+			clock_sleep_us(2000);
+			idle++;
+			continue;
+		}
+		idle = 0;
+		at = (at + (size_t)n) % one.len;
+		sent += at == 0;
+	}
+	pthread_mutex_lock(&f->lock);
+	unsigned handled = f->handled;
+	pthread_mutex_unlock(&f->lock);
+	CHECK(handled > 10 && handled < 500); /* 64 KiB here, 64 KiB and what is on the wire in the kernel */
+	int answered = 0;
+	while (answered < sent && client_read(fd, &a, false) && a.status == 200 && a.body.len == SIZE)
+		answered++;
+	CHECK_INT(answered, sent);
+	close(fd);
+	answer_free(&a);
+	fixture_free(f);
+}
+
 TEST(http_drain_finishes_running_requests_and_closes_the_rest)
 {
 	struct fixture *f = fixture_new();

@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ enum {
 	BACKLOG = 4096,
 	ACCEPT_BATCH = 64,              /* connections taken by one wake-up */
 	ACCEPT_PAUSE_US = 100 * 1000,   /* after EMFILE and the like */
+	UNSENT = 64 * 1024,             /* answers that the kernel keeps for a client that does not read them */
 	SCRATCH = 128 * 1024            /* what one read can bring */
 };
 
@@ -44,6 +46,9 @@ static void clamp_options(struct http_server_options *o)
 	m->target_bytes = m->target_bytes > m->header_bytes ? m->header_bytes : m->target_bytes;
 	m->header_count = m->header_count > HTTP_HEAD_COUNT_MAX ? HTTP_HEAD_COUNT_MAX : m->header_count;
 	m->pipelined = m->pipelined ? m->pipelined : 1;
+	struct rlimit files; /* some are left for the files of whoever asked for us, whatever clients do */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY && m->max_connections > files.rlim_cur / 4 * 3)
+		m->max_connections = (unsigned)(files.rlim_cur / 4 * 3);
 	m->body_rate = m->body_rate ? m->body_rate : 1;
 	m->body_bytes = m->body_bytes > (size_t)1 << 30 ? (size_t)1 << 30 : m->body_bytes;
 	/* One body at the limit, its inflater and some heads must fit, else it could never be taken. */
@@ -178,7 +183,7 @@ static void accept_ready(void *ctx, unsigned events)
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		struct sockaddr_storage peer;
 		socklen_t len = sizeof(peer);
-		int one = 1, fd = accept4(s->listen_fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int one = 1, unsent = UNSENT, fd = accept4(s->listen_fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
 			loop_modify(first->loop, first->listen_watch, 0, NULL);
 			loop_timer_set(first->loop, &first->accept_timer, first->now + ACCEPT_PAUSE_US);
@@ -189,6 +194,7 @@ static void accept_ready(void *ctx, unsigned events)
 		if (fd < 0)
 			continue; /* that client has gone again */
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 		stat_add(&s->accepted, 1);
 		uint64_t total;
 		struct http_loop *l = least_loaded(s, &total);
