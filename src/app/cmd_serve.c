@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "server/server.h"
+#include "sql/sql.h"
 
 #define LISTEN_DEFAULT "127.0.0.1:7311"
 #define COMMAND_WAIT_US ((int64_t)5 * 1000000)
@@ -95,6 +96,8 @@ static rc_t serve(struct pipeline *p, const char *listen, int signals, const str
 	char pin[HTTP_TLS_PIN_LEN + 1];
 	AUTO(http_tls) *tls = NULL;
 	raise_handles();
+	if (!sql_confined())
+		log_warn("this kernel has no Landlock, or it is switched off: queries are kept from other files by DuckDB's own locks alone");
 	TRY(load_tls(&tls, pin, reterr));
 	TRY(config_note(pipeline_data_dir(p), c && c->rule_count ? settings.config : NULL, reterr));
 	TRY(pipeline_start(p, reterr));

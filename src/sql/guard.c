@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/map.h"
+#include "sql/sql.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 /* their shadow memory needs the whole address space, their reports need files */
@@ -53,6 +54,16 @@ static void limit_memory(uint64_t memory_bytes)
 }
 
 #define READS (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+/* Newer than the headers that we may be compiled with. */
+#define ACCESS_TRUNCATE (1ull << 14)  /* ABI 3: also of files that were opened for nothing */
+#define ACCESS_IOCTL_DEV (1ull << 15) /* ABI 5 */
+
+int guard_landlock_abi(void)
+{
+	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	return abi > 0 ? abi : 0;
+}
+
 #define WRITES                                                                                                                         \
 	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | \
 	 LANDLOCK_ACCESS_FS_MAKE_DIR)
@@ -92,7 +103,9 @@ static void allow_folders_of(int ruleset, const struct strings *paths)
 
 static void limit_files(const struct request *r)
 {
-	struct landlock_ruleset_attr attr = { .handled_access_fs = READS | WRITES | OTHERS };
+	int abi = guard_landlock_abi();
+	uint64_t truncate = abi >= 3 ? ACCESS_TRUNCATE : 0, ioctl = abi >= 5 ? ACCESS_IOCTL_DEV : 0;
+	struct landlock_ruleset_attr attr = { .handled_access_fs = READS | WRITES | OTHERS | truncate | ioctl };
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
 	if (ruleset < 0)
 		return;
@@ -100,7 +113,7 @@ static void limit_files(const struct request *r)
 	for (uint32_t i = 0; i < r->allowed_dirs.n; i++)
 		allow(ruleset, r->allowed_dirs.items[i], READS);
 	if (r->temp_dir[0])
-		allow(ruleset, r->temp_dir, READS | WRITES);
+		allow(ruleset, r->temp_dir, READS | WRITES | truncate);
 	allow(ruleset, "/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE);
 	/* DuckDB and its allocator look how many cores and how much memory there are, and fail where they may not. */
 	static const char *const machine[] = { "/proc/self/cgroup", "/proc/self/mountinfo", "/proc/meminfo", "/proc/cpuinfo" };
@@ -125,18 +138,33 @@ static void limit_files(const struct request *r)
 static void limit_calls(void)
 {
 #if defined(NATIVE_ARCH) && !defined(SANITIZED)
-#define DENY(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+#define REFUSE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+#define DENY(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), REFUSE
+/* Only with this first argument, of which the lower half counts: it is a process. */
+#define ONLY(call, value)                                                                               \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 4),                                          \
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args)),                \
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 1, 0), REFUSE, BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+#if defined(__x86_64__)
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1), REFUSE, /* the same calls by other numbers (x32) */
+		DENY(chmod), DENY(chown), DENY(lchown), DENY(link), DENY(symlink),
+#endif
+		DENY(fchmodat), DENY(fchownat), DENY(linkat), DENY(symlinkat), DENY(setxattr), DENY(lsetxattr), /* Landlock has no word for these */
 		DENY(socket), DENY(socketpair), DENY(connect), DENY(bind), DENY(listen), DENY(accept4), DENY(execve), DENY(execveat),
 		DENY(ptrace), DENY(process_vm_readv), DENY(process_vm_writev), DENY(kill), DENY(tkill), DENY(mount), DENY(umount2), DENY(bpf),
 		DENY(unshare), DENY(setns), DENY(keyctl), DENY(add_key), DENY(perf_event_open), DENY(userfaultfd), DENY(io_uring_setup),
+		DENY(rt_sigqueueinfo), DENY(rt_tgsigqueueinfo), DENY(pidfd_open), DENY(pidfd_getfd), DENY(pidfd_send_signal),
+		ONLY(tgkill, (uint32_t)getpid()), ONLY(prlimit64, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 #undef DENY
+#undef ONLY
+#undef REFUSE
 	struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
 	prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 #endif
@@ -149,4 +177,9 @@ void guard_enter(const struct request *r)
 		return;
 	limit_files(r);
 	limit_calls();
+}
+
+bool sql_confined(void)
+{
+	return guard_landlock_abi() > 0;
 }

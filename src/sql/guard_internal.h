@@ -10,5 +10,6 @@ void guard_start(int parent);
  * writable only in temp_dir (Landlock, where the kernel has it); no sockets, no programs (seccomp). Each layer that the kernel lacks is
  * left out: DuckDB's own locks hold without them. */
 void guard_enter(const struct request *r);
+int guard_landlock_abi(void); /* of the kernel; 0: it has none, or it is switched off */
 
 #endif

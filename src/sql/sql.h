@@ -55,6 +55,9 @@ struct sql_options {
 	unsigned max_rows;               /* SQL_TABLE: rows shown, 0: 1,000 */
 };
 
+/* Does this kernel keep a query's process from other files (Landlock)? If not, DuckDB's own locks do alone. */
+bool sql_confined(void);
+
 /* Runs one statement; its result goes to write in pieces, in the caller's thread. A write that fails ends the query with its rc.
  * Errors: RC_INVALID (the statement: DuckDB's words on one line; an unknown table lists those that exist), RC_LIMIT (memory, time),
  * RC_NOT_FOUND (no DuckDB library), RC_CANCELLED, RC_IO (a file, or the child crashed). Pieces may have been written before an error. */
