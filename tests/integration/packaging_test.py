@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What a service manager is told, the unit file, and the package."""
 import os
+import re
 import shutil
 import sys
 
@@ -78,8 +79,42 @@ def test_deb():
     check("it finds DuckDB's library where it was put", done.stdout == b"n\n7\n", done.stderr)
 
 
+def readelf(*what):
+    return subprocess.run(["readelf", "-W", *what, HYDRANT], stdout=subprocess.PIPE, check=True, env=dict(os.environ, LC_ALL="C")).stdout.decode()
+
+
+def test_hardening():
+    """What the compiler and the linker were asked for is in the file, whichever they were."""
+    if not shutil.which("readelf"):
+        return skip("hardening", "there is no readelf")
+    header, segments, dynamic, imports = readelf("-h"), readelf("-l"), readelf("-d"), readelf("--dyn-syms")
+    flags = {line.split()[0]: line.split()[6] for line in segments.splitlines() if re.match(r" +(GNU_STACK|GNU_RELRO) ", line)}
+    check("position independent", "DYN" in header and re.search(r"FLAGS_1.*\bPIE\b", dynamic), header)
+    check("RELRO, and everything is bound at the start", "GNU_RELRO" in flags and re.search(r"FLAGS_1.*\bNOW\b", dynamic), dynamic)
+    equal("no stack that runs", flags.get("GNU_STACK"), "RW")
+    check("nothing is both written and run", not re.search(r"^ +LOAD .* RWE ", segments, re.M) and "TEXTREL" not in dynamic, segments)
+    check("stack protector", "__stack_chk_fail" in imports, imports)
+    sanitized = "__asan_init" in imports or "__tsan_init" in imports
+    if not sanitized:
+        check("checked copies", all(name in imports for name in ("__memcpy_chk", "__snprintf_chk", "__vsnprintf_chk")), imports)
+    if "X86-64" in header:
+        place = re.search(r"\] \.text +PROGBITS +\S+ (\S+) (\S+)", readelf("-S"))
+        with open(HYDRANT, "rb") as f:
+            f.seek(int(place.group(1), 16))
+            code = f.read(int(place.group(2), 16))
+        check("indirect calls land on endbr64", code.count(b"\xf3\x0f\x1e\xfa") > 500, code.count(b"\xf3\x0f\x1e\xfa"))
+    commands = os.path.join(os.path.dirname(HYDRANT), "compile_commands.json")
+    if os.path.exists(commands) and not sanitized:
+        with open(commands, encoding="utf-8") as f:
+            program = [c["command"] for c in json.load(f) if "src/app/main.c" in c["file"]]
+        check("each file is compiled so", program and all(
+            flag in program[0] for flag in ("-D_FORTIFY_SOURCE=3", "-fstack-protector-strong", "-fstack-clash-protection", "-fcf-protection",
+                                            "-fPIE")), program)
+
+
 test_notify(os.path.abspath("notify.sock"), "a path")
 test_notify("@hydrant-test-%d" % os.getpid(), "an abstract name")
 test_unit()
+test_hardening()
 test_deb()
 done_testing()
