@@ -27,6 +27,7 @@ struct reading {
 	struct stash *stashes;
 	size_t stash_count, stash_cap;
 	bool damaged;
+	uint64_t trim; /* segments below are not needed: what side files have of them counts */
 };
 
 static bool parse_said(struct slice body, size_t *pos, struct said *ret)
@@ -84,6 +85,10 @@ static struct stash *stash_of(struct reading *r, struct collection *c)
 	for (size_t i = 0; i < r->stash_count; i++)
 		if (r->stashes[i].c == c)
 			return &r->stashes[i];
+	size_t gone = 0;
+	while (c->head + gone < c->n && c->ext[c->head + gone].seg->h.seq < r->trim)
+		gone++;
+	index_replace_locked(r->w, c, c->head, gone, NULL, 0);
 	ARRAY_ROOM(r->stashes, r->stash_count, r->stash_cap);
 	struct stash *st = &r->stashes[r->stash_count++];
 	*st = (struct stash){ c, c->ext, c->head, c->n, c->head < c->n ? c->ext[c->head].first : UINT64_MAX };
@@ -263,9 +268,9 @@ static rc_t read_files(struct reading *r, struct found *files, size_t count, str
 	return RC_OK;
 }
 
-rc_t aside_recover(struct wal *w, struct found *files, size_t count, bool damaged, struct err *reterr)
+rc_t aside_recover(struct wal *w, struct found *files, size_t count, uint64_t trim, bool damaged, struct err *reterr)
 {
-	struct reading r = { .w = w, .damaged = damaged };
+	struct reading r = { .w = w, .damaged = damaged, .trim = trim };
 	r.said = read_said(w, &r.said_count);
 	if (r.said_count)
 		qsort(r.said, r.said_count, sizeof *r.said, by_number);

@@ -385,6 +385,44 @@ TEST(wal_killed_between_any_two_steps_keeps_what_was_moved_aside_once)
 	}
 }
 
+/* A segment that may go may still stand there after a crash. Its records count no more, whatever they look like. */
+TEST(wal_segment_that_may_go_does_not_stand_in_for_a_side_file)
+{
+	struct err err = { 0 };
+	struct wal_options o = begin();
+	int status = 0, fds[2];
+	uint64_t v, acked = 0, front = 1;
+	CHECK(pipe(fds) == 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		work_until_killed(&o, fds[1], "wal.trim:3");
+	close(fds[1]);
+	while (read(fds[0], &v, 8) == 8)
+		acked = v + 1;
+	close(fds[0]);
+	waitpid(pid, &status, 0);
+	CHECK(WIFSIGNALED(status) && acked > 50);
+	AUTO_MEM char *path = NULL;
+	for (;; front++) {
+		free(path);
+		path = mem_printf("%s/%016llx.wal", o.dir, (unsigned long long)front);
+		if (file_stat(path, NULL, NULL, NULL, NULL) == RC_OK)
+			break;
+	}
+	int fd;
+	uint8_t zeros[20000] = { 0 };
+	CHECK_OK(file_open(path, FILE_WRITE, &fd, &err), err);
+	CHECK_OK(__real_file_pwrite(fd, path, zeros, sizeof zeros, SEG_DATA, &err), err);
+	file_close(fd);
+	struct wal *w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_INT(wal_recovery(w)->damage_count, 0);
+	read_stuck(w, &err);
+	for (uint64_t i = 0; i < acked; i++)
+		CHECK(seen[i] == 1);
+	wal_free(w);
+}
+
 /* --- damage --- */
 
 static struct buf image;

@@ -357,7 +357,7 @@ static rc_t judge_damage(struct folder *f, struct err *reterr)
 		if (w->damages[i].segment >= f->trim) /* what was trimmed nobody misses */
 			w->damages[n++] = w->damages[i];
 	w->damage_count = n;
-	TRY(aside_recover(w, f->sides, f->side_count, n > 0, reterr));
+	TRY(aside_recover(w, f->sides, f->side_count, f->trim, n > 0, reterr));
 	for (size_t i = 0; i < w->damage_count; i++)
 		if (!damage_known(w, &w->damages[i])) {
 			worst = worst ? worst : &w->damages[i];
@@ -429,27 +429,31 @@ rc_t recover_new_segment(struct wal *w, struct err *reterr)
 	return RC_OK;
 }
 
+static rc_t repair_header(struct wal *w, const struct found *s, const char *suffix, struct err *reterr)
+{
+	if (s->is_void || !s->readable || s->bad_copy < 0)
+		return RC_OK;
+	w->rec.headers_repaired++;
+	if (w->readonly)
+		return RC_OK;
+	AUTO_MEM char *path = segment_path(w, s->seq, suffix);
+	uint8_t header[SEG_HEADER];
+	int fd;
+	seg_header_write(&s->h, header);
+	TRY(file_open(path, FILE_WRITE, &fd, reterr));
+	rc_t rc = file_pwrite(fd, path, header, sizeof(header), s->bad_copy ? SEG_HEADER : 0, reterr);
+	if (rc == RC_OK)
+		rc = file_sync(fd, path, reterr);
+	file_close(fd);
+	return rc;
+}
+
 static rc_t repair_headers(struct folder *f, struct err *reterr)
 {
-	struct wal *w = f->w;
-	for (size_t i = f->kept; i < f->count; i++) {
-		struct found *s = &f->list[i];
-		if (s->is_void || !s->readable || s->bad_copy < 0)
-			continue;
-		w->rec.headers_repaired++;
-		if (w->readonly)
-			continue;
-		AUTO_MEM char *path = segment_path(w, s->seq, "wal");
-		uint8_t header[SEG_HEADER];
-		int fd;
-		seg_header_write(&s->h, header);
-		TRY(file_open(path, FILE_WRITE, &fd, reterr));
-		rc_t rc = file_pwrite(fd, path, header, sizeof(header), s->bad_copy ? SEG_HEADER : 0, reterr);
-		if (rc == RC_OK)
-			rc = file_sync(fd, path, reterr);
-		file_close(fd);
-		TRY(rc);
-	}
+	for (size_t i = f->kept; i < f->count; i++)
+		TRY(repair_header(f->w, &f->list[i], "wal", reterr));
+	for (size_t i = 0; i < f->side_count; i++)
+		TRY(repair_header(f->w, &f->sides[i], "aside", reterr));
 	return RC_OK;
 }
 

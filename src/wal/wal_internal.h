@@ -383,8 +383,9 @@ struct found {
 	int bad_copy; /* 0, 1: which header copy is to be repaired; -1 none */
 };
 void aside_visit(struct wal *w, uint64_t seq, struct slice body, struct slice *ret_damages); /* an ASIDE record of that segment */
-/* Behind all segments: reads the side files, in order of their numbers; is_void: not one. damaged: segments have lost records. */
-rc_t aside_recover(struct wal *w, struct found *files, size_t count, bool damaged, struct err *reterr);
+/* Behind all segments: reads the side files, in order of their numbers; is_void: not one. trim: segments below are not needed; damaged: those
+ * that are have lost records. */
+rc_t aside_recover(struct wal *w, struct found *files, size_t count, uint64_t trim, bool damaged, struct err *reterr);
 bool aside_is_file(const struct wal *w, uint64_t seq); /* until recovery is over */
 
 /* recover.c: fills in an empty struct wal from its folder; repairs, unless readonly. */

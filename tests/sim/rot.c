@@ -33,6 +33,11 @@ struct bytes {
 	struct seg_header h;
 };
 
+static bool is_side_file(const char *path)
+{
+	return strstr(path, ".aside");
+}
+
 static bool segment_bytes(const char *path, struct bytes *ret)
 {
 	ret->data = disk_bytes(path, &ret->len);
@@ -117,7 +122,7 @@ static void choose(void *ctx, const char *path)
 	struct choice *c = ctx;
 	struct bytes b;
 	struct rec_head r;
-	if (!strstr(path, ".wal") || !segment_bytes(path, &b))
+	if ((!strstr(path, ".wal") && !is_side_file(path)) || !segment_bytes(path, &b))
 		return;
 	for (uint64_t at = SEG_DATA; record_at(&b, at, &r); at += r.size)
 		if (r.type != WAL_SEAL && chance_below(CHANCE_DISK, ++c->seen) == 0)
@@ -131,13 +136,13 @@ static struct rot describe(int node, const struct choice *c)
 	struct rec_head r;
 	segment_bytes(c->path, &b);
 	struct rot rot = { node, c->r.first, c->r.first + c->r.count - 1, b.h.seq, c->at, 0, false };
-	for (uint64_t at = c->at; record_at(&b, at, &r); at += r.size) {
+	for (uint64_t at = c->at; !is_side_file(c->path) && record_at(&b, at, &r); at += r.size) {
 		rot.tail = r.first + r.count - 1;
 		nodes[node].forgot_trim |= r.type == WAL_TRIM; /* it may go with a torn tail */
 		nodes[node].forgot |= r.type == WAL_KEYS || (r.flags & REC_FLAG_KEY);
 	}
 	b.data = disk_platter(c->path, &b.len);
-	for (uint64_t at = c->at; b.data && record_at(&b, at, &r); at += r.size)
+	for (uint64_t at = c->at; b.data && !is_side_file(c->path) && record_at(&b, at, &r); at += r.size)
 		rot.claimed |= r.durable > c->at && at > c->at;
 	return rot;
 }
@@ -198,6 +203,13 @@ static void hear(int node, const struct wal *w)
 	for (size_t i = 0; i < r->damage_count; i++) {
 		const struct wal_damage *d = &r->damages[i];
 		uint64_t pos = d->first;
+		AUTO_MEM char *side = mem_printf("/n%d/data/log/%016llx.aside", node, (unsigned long long)d->segment);
+		size_t len;
+		unsigned hits = 0;
+		for (unsigned k = 0; k < rot_count; k++)
+			hits += rots[k].node == node && rots[k].seq == d->segment && rots[k].at >= d->offset && rots[k].at < d->end;
+		if (hits > 1 && disk_bytes(side, &len)) /* neighbours: what lies between their positions is others' */
+			pos = d->last + 1;
 		for (unsigned k = 0; k < rot_count && pos <= d->last; k++)
 			if (rots[k].node == node && pos >= rots[k].first && pos <= rots[k].last) {
 				pos = rots[k].last + 1;
@@ -293,7 +305,7 @@ rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct
 	o.segment_bytes = 64 << 10;
 	o.write_buffer_bytes = sim_settings.write_buffer;
 	o.index_max = sim_settings.index_max;
-	o.aside_after_us = sim_settings.aside ? 1 : 0;
+	o.aside_after_us = o.key_hold_bytes = sim_settings.aside ? 1 : 0; /* as much as possible is moved */
 	if (!was_rotten(task_node()))
 		look_at_tail(o.dir, &t);
 	rc_t rc = __real_wal_open(&o, ret, reterr);
