@@ -409,10 +409,21 @@ TEST(wal_segment_that_may_go_does_not_stand_in_for_a_side_file)
 		if (file_stat(path, NULL, NULL, NULL, NULL) == RC_OK)
 			break;
 	}
+	AUTO_BUF struct buf seg;
+	struct seg_header h;
+	struct rec_head r;
+	unsigned met = 0;
 	int fd;
-	uint8_t zeros[20000] = { 0 };
+	buf_init(&seg, 16 << 20);
+	CHECK_OK(file_read_all(path, &seg, &err), err);
+	CHECK_INT(seg_header_parse(seg.data, &h), RC_OK);
+	uint64_t off = SEG_DATA;
+	while (rec_head_parse(&h, seg.data + off, seg.len - off, off, seg.len, &r) == REC_VALID && (r.name_len != 5 || ++met < 4))
+		off += r.size;
+	CHECK_INT(met, 4);
+	seg.data[off + 9] ^= 1; /* one of the stuck one's, others before and behind it */
 	CHECK_OK(file_open(path, FILE_WRITE, &fd, &err), err);
-	CHECK_OK(__real_file_pwrite(fd, path, zeros, sizeof zeros, SEG_DATA, &err), err);
+	CHECK_OK(__real_file_pwrite(fd, path, seg.data + off, 16, off, &err), err);
 	file_close(fd);
 	struct wal *w = NULL;
 	CHECK_OK(wal_open(&o, &w, &err), err);
