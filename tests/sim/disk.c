@@ -319,7 +319,7 @@ int MAKE(open64)(const char *path, int flags, ...)
 {
 	door("open", path, (uint64_t)flags);
 	if (starts(path, "/lake/beta") && fault_now(FAULT_PLACE))
-		return fail(EACCES);
+		return fail(EIO);
 	struct name *have = find(&seen, path);
 	if ((flags & O_DIRECTORY) && !strcmp(path, "/"))
 		return fd_of(calloc(1, sizeof(struct inode)), "/");

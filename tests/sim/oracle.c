@@ -27,7 +27,9 @@ const char *event_text(uint64_t n)
 		return texts[n] = mem_printf("{\"n\":%llu,\"h\":\"%016llx\",\"extra%llu\":%llu}", u, h, u / 397, u);
 	if (n % 331 == 7 && sim_settings.big)
 		return texts[n] = mem_printf("{\"n\":%llu,\"h\":\"%016llx\",\"text\":\"%0270000llu\"}", u, h, u);
-	if (n % 11 == 0 || (n % 5 == 1 && sim_settings.aside)) /* long ones, so that the log rotates */
+	if (n % 4 == 1 && sim_settings.aside) /* long ones, so that the log rotates */
+		return texts[n] = mem_printf("{\"n\":%llu,\"h\":\"%016llx\",\"text\":\"%03000llu\"}", u, h, u);
+	if (n % 11 == 0)
 		return texts[n] = mem_printf("{\"n\":%llu,\"h\":\"%016llx\",\"text\":\"%0900llu\"}", u, h, u);
 	if (n % 3 == 0)
 		return texts[n] = mem_printf("{\"n\":%llu,\"h\":\"%016llx\",\"deep\":{\"a\":[%llu,2]}}", u, h, u);
