@@ -142,12 +142,14 @@ static void on_durable(void *ctx, uint64_t settled)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* What comes in meanwhile may have a shorter interval than all that waits now. */
+/* What comes in meanwhile may have a shorter interval than all that waits now, or than one that failed is given until it is tried again. */
 static int64_t soonest(const struct pipeline *p, int64_t next)
 {
 	int64_t shortest = __atomic_load_n(&p->shortest_us, __ATOMIC_RELAXED);
-	if (next == INT64_MAX || shortest == INT64_MAX)
+	if (next == INT64_MAX)
 		return next;
+	shortest = p->opts.commit_busy_us < shortest ? p->opts.commit_busy_us : shortest;
+	shortest = p->opts.commit_idle_us < shortest ? p->opts.commit_idle_us : shortest;
 	int64_t look = clock_mono_us() + shortest;
 	return look < next ? look : next;
 }

@@ -51,6 +51,39 @@ TEST(schedule_a_collection_whose_store_hangs_keeps_no_other_waiting)
 	fixture_free(&f);
 }
 
+/* A file in the place of a table's folder: that commit fails, and is tried again later and later. */
+TEST(schedule_a_collection_that_is_tried_again_late_keeps_no_other_waiting)
+{
+	struct fixture f;
+	struct err err;
+	fixture_init(&f);
+	f.opts.commit_idle_us = 20000;
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	AUTO_MEM char *path = mem_printf("%s/stuck", f.dir);
+	CHECK_OK(file_create_atomic(path, SLICE_LIT("in the way"), &err), err);
+	CHECK_OK(pipeline_start(f.p, &err), err);
+	CHECK_OK(post(&f, "stuck", "{\"n\":1}", &err), err);
+	struct collection *c = collection_get(f.p, "stuck");
+	for (bool failed = false; !failed; usleep(2000)) {
+		pthread_mutex_lock(&c->state_lock);
+		failed = c->failures_in_row > 0;
+		c->retry_at += failed ? PATIENCE_US * 2 : 0;
+		pthread_mutex_unlock(&c->state_lock);
+	}
+	usleep(1500000); /* nothing but that is waited for */
+	int64_t begin = clock_mono_us();
+	CHECK_OK(post(&f, "well", "{\"n\":2}", &err), err);
+	CHECK(comes_to(f.p, "well", 1));
+	CHECK(clock_mono_us() - begin < PATIENCE_US / 4);
+	CHECK_OK(file_remove(path, &err), err);
+	pthread_mutex_lock(&c->state_lock);
+	c->retry_at = 0;
+	pthread_mutex_unlock(&c->state_lock);
+	CHECK(comes_to(f.p, "stuck", 1));
+	pipeline_stop(f.p);
+	fixture_free(&f);
+}
+
 TEST(schedule_many_collections_are_all_committed_by_few_workers)
 {
 	struct fixture f;

@@ -441,10 +441,14 @@ static void begin_move_locked(struct wal *w, struct collection *c, const struct 
 	w->side_files++;
 }
 
-/* It may be over in a moment; with a log that fills nobody waits for that. */
+/* It may be over in a moment; with a log that fills nobody waits for that. While there is nobody else, a copy is for nothing, unless many of them
+ * fill the log. */
 static bool is_firm(const struct wal *w, const struct collection *c)
 {
-	return clock_mono_us() - c->stuck_at >= w->opt.aside_after_us || segments_bytes_locked(w) > w->opt.max_bytes / 4;
+	uint64_t bytes = segments_bytes_locked(w);
+	if (w->collections.count == w->stuck_count)
+		return bytes > w->opt.max_bytes / 2;
+	return clock_mono_us() - c->stuck_at >= w->opt.aside_after_us || bytes > w->opt.max_bytes / 4;
 }
 
 /* The stuck collections that alone keep the front segment; none if others keep it, too. */
@@ -560,7 +564,16 @@ void aside_free(struct wal *w)
 	free(w->side_gone);
 }
 
-/* --- the front door --- */
+void aside_mark_locked(struct wal *w, struct collection *c, bool stuck)
+{
+	if (c->stuck == stuck)
+		return;
+	c->stuck = stuck;
+	c->stuck_at = clock_mono_us();
+	w->stuck_count += stuck ? 1 : (size_t)-1;
+	w->looked_seq = 0;
+	aside_wake_locked(w);
+}
 
 void wal_aside(struct wal *w, struct slice collection, bool stuck)
 {
@@ -568,12 +581,7 @@ void wal_aside(struct wal *w, struct slice collection, bool stuck)
 		return;
 	pthread_mutex_lock(&w->lock);
 	struct collection *c = index_collection(w, collection, false);
-	if (c && c->stuck != stuck) {
-		c->stuck = stuck;
-		c->stuck_at = clock_mono_us();
-		w->stuck_count += stuck ? 1 : (size_t)-1;
-		w->looked_seq = 0;
-		aside_wake_locked(w);
-	}
+	if (c)
+		aside_mark_locked(w, c, stuck);
 	pthread_mutex_unlock(&w->lock);
 }

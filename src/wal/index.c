@@ -432,8 +432,10 @@ rc_t wal_drop(struct wal *w, struct slice collection, struct err *reterr)
 		rc = wait_settled_locked(w, ticket, reterr);
 	struct collection *c = rc == RC_OK ? index_collection(w, collection, false) : NULL;
 	w->dropping--;
-	if (c)
+	if (c) {
+		aside_mark_locked(w, c, false);
 		forget_locked(w, c, upto);
+	}
 	pthread_mutex_unlock(&w->lock);
 	return rc;
 }

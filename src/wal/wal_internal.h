@@ -330,6 +330,7 @@ void trim_unpinned_locked(struct wal *w, const struct segment *s); /* a reader h
 /* aside.c */
 bool aside_holds_locked(const struct wal *w, const struct segment *s); /* something in it is still to be said elsewhere */
 void aside_retire_locked(struct wal *w, struct collection *c); /* those of its side files that are empty now */
+void aside_mark_locked(struct wal *w, struct collection *c, bool stuck);
 bool aside_step_locked(struct wal *w); /* one, in this thread; false: nothing to do. Drops the lock */
 void aside_wake_locked(struct wal *w);
 void *aside_thread(void *wal);

@@ -111,7 +111,7 @@ static struct sent *to_send(int n)
 		return NULL;
 	struct sent *s = &sim_sent[sim_sent_count++];
 	*s = (struct sent){ .node = n, .collection = (int)chance_below(CHANCE_CLIENT, 2), .first = next_number,
-			    .count = chance_of(CHANCE_CLIENT, 10) ? 60 : 1 + chance_below(CHANCE_CLIENT, 16), .keyed = chance_of(CHANCE_CLIENT, 40),
+			    .count = chance_of(CHANCE_CLIENT, 10) ? 60 : 1 + chance_below(CHANCE_CLIENT, 16), .keyed = chance_of(CHANCE_CLIENT, 40) && !sim_hour,
 			    .bad = chance_of(CHANCE_CLIENT, 10) };
 	s->begun = clock_wall_us();
 	s->first_at = sim_now();
@@ -182,6 +182,8 @@ static void *client(void *arg)
 		s->life = node->life;
 		rc_t rc = post(p, s, &err);
 		trace("reply", rc_name(rc), s->first);
+		if (sim_hour)
+			hour_reply(s, rc, &err);
 		if (rc == RC_OK) {
 			s->acked = true;
 			s->ended = clock_wall_us();
@@ -195,7 +197,7 @@ static void *client(void *arg)
 			s->dead = !s->keyed;
 			mend(n, p);
 		}
-		task_sleep(1000 + (int64_t)chance_below(CHANCE_CLIENT, 450000));
+		task_sleep(1000 + (int64_t)chance_below(CHANCE_CLIENT, sim_hour ? 100000000 : 450000));
 	}
 	node->users--;
 	return NULL;
@@ -204,7 +206,7 @@ static void *client(void *arg)
 static void *flusher(void *arg)
 {
 	struct pipeline *p = ((struct node *)arg)->p;
-	while (!sim_draining) {
+	while (!sim_draining && !sim_hour) {
 		task_sleep(300000 + (int64_t)chance_below(CHANCE_CLIENT, 3000000));
 		if (sim_settings.aside && chance_of(CHANCE_CLIENT, 50)) { /* whoever says so may err */
 			wal_aside(pipeline_wal(p), slice_str(collection_name((int)chance_below(CHANCE_CLIENT, 2))), true);

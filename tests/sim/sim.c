@@ -1,5 +1,6 @@
 /* hydrant_sim [--seeds N] [--from SEED] [--jobs J] [--seconds S]   many seeds, a process each
  * hydrant_sim --seed SEED [--story] [--drop A,B,…]                 one
+ * --hour: another plan (hour.c).
  * --most-crashes N: seeds with more crashes fail, to see how a failure is told. SIM_TRACE=1 with --story: every effect; SIM_LOG=1: the
  * program's log; SIM_TASKS=1: where everybody stands at the end. */
 #include <errno.h>
@@ -272,7 +273,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "seeds", 1, 0, 'n' }, { "from", 1, 0, 'f' }, { "jobs", 1, 0, 'j' }, { "seconds", 1, 0, 's' },
 						 { "seed", 1, 0, 'o' }, { "story", 0, 0, 't' }, { "drop", 1, 0, 'd' }, { "quiet", 0, 0, 'q' },
-						 { "most-crashes", 1, 0, 'c' }, { 0 } };
+						 { "most-crashes", 1, 0, 'c' }, { "hour", 0, 0, 'h' }, { 0 } };
 	uint64_t count = 1000, from = 1, one = 0;
 	unsigned jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	double limit = 0;
@@ -290,6 +291,8 @@ int main(int argc, char **argv)
 			one = strtoull(optarg, NULL, 10), have_one = true;
 		else if (c == 'c')
 			sim_most_crashes = strtoull(optarg, NULL, 10);
+		else if (c == 'h')
+			sim_hour = true;
 		else if (c == 't')
 			sim_story = true;
 		else if (c == 'q')

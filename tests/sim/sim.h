@@ -5,6 +5,7 @@
  *   bucket.c  an object store: one more struct store_ops
  *   node.c    a node's life: start, clients, commits, crash
  *   plan.c    what goes wrong, and when; the end
+ *   hour.c    another plan: an hour in which one collection's place refuses
  *   other.c   writers that are no node: commits, rows, files, expiry
  *   rot.c     a log's bytes: they go bad while nobody looks; what a start says about that, and about a torn tail; cuts
  *   oracle.c  what was promised, and what the tables hold
@@ -133,6 +134,11 @@ extern unsigned rot_count;
 /* ---- plan.c ---- */
 void *sim_main(void *unused);
 
+/* ---- hour.c ---- */
+extern bool sim_hour;
+void hour_settings(void);
+void hour_run(void);
+
 /* ---- oracle.c ---- */
 struct sent {
 	int node, collection;
@@ -146,6 +152,7 @@ struct sent {
 	uint64_t position;     /* of its last event, if an answer came so far; acked: for good */
 	char log[WAL_ID_LEN + 1];
 };
+void hour_reply(const struct sent *s, rc_t rc, const struct err *err);
 extern struct sent sim_sent[];
 extern size_t sim_sent_count;
 #define SENT_MAX 4096

@@ -28,5 +28,8 @@ two=$($sim $again --most-crashes 0)
 [ $failed -ne 0 ] && [ "$one" = "$two" ] && echo "$one" | grep -q 'crashes, 0 are allowed'
 law sim_seed_that_fails_is_told_how_to_run_it_again
 
+$sim --hour --seeds 2 >&2
+law sim_place_that_refuses_for_an_hour_costs_others_no_ack_no_freshness_and_no_disk
+
 $sim --seeds 1000000 --seconds "${SIM_SECONDS:-10}" >&2
 law sim_nothing_acked_is_lost_and_nothing_is_there_twice
