@@ -41,8 +41,9 @@ static rc_t remove_object(void *ctx, const char *log, uint64_t number, struct er
 	return store_delete(p->ack.store, key, reterr);
 }
 
-struct range {
-	uint64_t first, last;
+struct numbers {
+	uint64_t *list;
+	size_t count, cap;
 };
 
 bool ack_key_parse(const char *key, char ret_log[WAL_ID_LEN + 1], uint64_t *ret_number)
@@ -59,29 +60,46 @@ bool ack_key_parse(const char *key, char ret_log[WAL_ID_LEN + 1], uint64_t *ret_
 
 static rc_t range_one(void *ctx, const struct store_entry *entry, struct err *reterr)
 {
-	struct range *r = ctx;
+	struct numbers *n = ctx;
 	char log[WAL_ID_LEN + 1];
 	uint64_t number;
 	(void)reterr;
 	if (!ack_key_parse(entry->key, log, &number))
 		return RC_OK;
-	r->first = !r->first || number < r->first ? number : r->first;
-	r->last = number > r->last ? number : r->last;
+	if (n->count == n->cap) {
+		n->cap = n->cap ? n->cap * 2 : 64;
+		n->list = mem_realloc(n->list, n->cap * sizeof *n->list);
+	}
+	n->list[n->count++] = number;
 	return RC_OK;
 }
 
-static rc_t object_range(void *ctx, const char *log, uint64_t *ret_first, uint64_t *ret_last, struct err *reterr)
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return (x > y) - (x < y);
+}
+
+static rc_t object_range(void *ctx, const char *log, uint64_t *ret_first, uint64_t *ret_whole, uint64_t *ret_last, struct err *reterr)
 {
 	struct pipeline *p = ctx;
-	struct range r = { 0 };
+	struct numbers n = { 0 };
 	AUTO_MEM char *folder = mem_printf(ACK_FOLDER "/%s", log);
 	snprintf(p->ack.asked, sizeof p->ack.asked, "%s", log);
-	TRY(store_list(p->ack.store, folder, range_one, &r, reterr));
-	if (!r.last)
-		return err_set(reterr, RC_NOT_FOUND, "the lake has nothing of the log %s", log);
-	*ret_first = r.first;
-	*ret_last = r.last;
-	return RC_OK;
+	rc_t rc = store_list(p->ack.store, folder, range_one, &n, reterr);
+	if (rc == RC_OK && !n.count)
+		rc = err_set(reterr, RC_NOT_FOUND, "the lake has nothing of the log %s", log);
+	if (rc == RC_OK) {
+		qsort(n.list, n.count, sizeof *n.list, by_number);
+		size_t i = n.count - 1;
+		while (i > 0 && n.list[i - 1] + 1 == n.list[i])
+			i--;
+		*ret_first = n.list[0];
+		*ret_whole = n.list[i];
+		*ret_last = n.list[n.count - 1];
+	}
+	free(n.list);
+	return rc;
 }
 
 const struct wal_replica_ops ack_ops = { put_object, get_object, remove_object, object_range };
@@ -98,6 +116,7 @@ static rc_t move_aside(struct pipeline *p, const char *dir, struct err *reterr)
 		sscanf(buf_cstr(&text), "hydrant-wal 1\n%8s", p->ack.asked);
 	TRY(dir_remove_tree(aside, reterr));
 	TRY(file_rename(dir, aside, reterr));
+	TRY(dir_sync(p->data_dir, reterr));
 	snprintf(p->ack.forced, sizeof p->ack.forced, "%s", p->ack.asked);
 	return RC_OK;
 }
@@ -118,9 +137,9 @@ rc_t ack_open(struct pipeline *p, const struct wal_options *wo, struct err *rete
 		TRY(move_aside(p, wo->dir, reterr));
 		rc = wal_open(&o, &p->wal, &err);
 	}
-	if (rc != RC_OK)
-		return err_set(reterr, rc, "with `ack: store` nothing can be acked without the lake: %.400s", err.text);
-	return RC_OK;
+	if (rc != RC_OK && reterr)
+		*reterr = err;
+	return rc;
 }
 
 /* ---- the threads ---- */
@@ -146,15 +165,19 @@ static void *keeper_thread(void *arg)
 {
 	struct pipeline *p = arg;
 	bool warned = false;
-	while (pause_until(p, clock_mono_us() + SECOND_US)) {
+	int64_t beat = adopt_after(p) / 4, pause = beat / 2 < SECOND_US ? beat / 2 : SECOND_US;
+	rc_t rc = RC_OK;
+	while (pause_until(p, clock_mono_us() + (rc == RC_AGAIN ? 0 : pause))) {
 		struct err err;
-		rc_t rc = wal_replica_tick(p->wal, adopt_after(p) / 4, &err);
+		rc = wal_replica_tick(p->wal, beat, &err);
 		if (rc == RC_CONFLICT) {
 			log_error("%s", err.text);
 			if (p->opts.fenced)
 				p->opts.fenced(p->opts.fenced_ctx, &err);
 			break;
 		}
+		if (rc == RC_AGAIN)
+			continue;
 		if (rc != RC_OK && !warned)
 			log_warn("what the log %s no longer needs stays in the lake for now: %s", wal_id(p->wal), err.text);
 		warned = rc != RC_OK;

@@ -1,14 +1,15 @@
 /* Taking over the log of a server that is gone (`ack: store`). The order is what makes it safe, whoever still lives:
  *
- *   1 no sign of life for adopt_after, by the store's clock, half of it seen with our own eyes: a store that was away for all is no death
- *   2 the seal, created at the next number           its owner can ack nothing more; if it was faster, it lives
+ *   1 no sign of life for adopt_after, all of it seen with our own eyes, or half of it if the store's clock says so, too: a store that was away for
+ *     all is no death
+ *   2 a seal, created at the next number             its owner can ack nothing more; if it was faster, it lives
  *   3 the objects from `low` on, restored            the same log: same positions, same bytes
  *   4 its cuts, committed as our own are             each requires the position that the table has: an owner that wakes up, or another adopter,
  *                                                    commits the same events at the same positions, and one of two wins
- *   5 a second seal behind the first says so         whoever is at 3 meanwhile does not take what is missing for damage
+ *   5 another seal behind it says so                 whoever is at 3 meanwhile does not take what is missing for damage
  *   6 the objects below the first are removed        not before every event is in a table
  *
- * A crash between any two: the objects are there, and the next who looks goes on. The seals stay for a month, so that an owner that was stopped for
+ * A crash between any two: the objects are there, and the next who looks goes on, with a seal of its own behind the last. The seals stay for a month, so that an owner that was stopped for
  * long still meets the first. */
 #include <stdio.h>
 
@@ -138,8 +139,15 @@ static rc_t get_object(struct pipeline *p, const char *id, uint64_t number, stru
 	return RC_OK;
 }
 
-/* The end of the log: *ret_end is its seal's number; *ret_done: all below is in tables. RC_CONFLICT: its owner lives, or another server is at it. */
-static rc_t seal(struct pipeline *p, const struct found *f, uint64_t *ret_end, bool *ret_done, struct err *reterr)
+/* A log's end, and where we stand with it. */
+struct ending {
+	uint64_t end;  /* number of the first seal */
+	uint64_t mine; /* of ours: the last object */
+	bool done;     /* all below `end` is in tables already */
+};
+
+/* Puts our seal. RC_CONFLICT: its owner lives, or another server is at it. A seal that is seen may not be durable: ours behind it makes it so. */
+static rc_t seal(struct pipeline *p, const struct found *f, struct ending *ret, struct err *reterr)
 {
 	AUTO_BUF struct buf b, mark;
 	struct wal_object o;
@@ -147,30 +155,25 @@ static rc_t seal(struct pipeline *p, const struct found *f, uint64_t *ret_end, b
 	buf_init(&b, WAL_OBJECT_HEAD + WAL_OBJECT_CHUNK);
 	buf_init(&mark, WAL_OBJECT_HEAD);
 	uint64_t epoch = 1, number = f->last;
-	rc_t rc = get_object(p, f->id, number, &b, &o, reterr);
-	if (rc != RC_OK && rc != RC_CORRUPT)
-		return rc;
 	for (int i = 0; i < SEAL_TRIES; i++) {
-		if (rc == RC_OK && o.kind == WAL_OBJECT_SEAL) {
-			*ret_done = o.low == number;
-			*ret_end = number - *ret_done;
+		rc_t rc = get_object(p, f->id, number, &b, &o, reterr);
+		if (rc != RC_OK && rc != RC_CORRUPT)
+			return rc;
+		bool sealed = rc == RC_OK && o.kind == WAL_OBJECT_SEAL;
+		epoch = rc != RC_OK ? epoch : sealed ? o.epoch : o.epoch + 1;
+		*ret = (struct ending){ sealed ? o.position : number + 1, number + 1, sealed && o.low == number };
+		if (ret->done)
 			return RC_OK;
+		if (sealed && forced) {
+			p->ack.forced[0] = 0; /* another server took it from us: it will finish, or we, as with any other */
+			return err_set(reterr, RC_CONFLICT, "the log %s is being taken over", f->id);
 		}
-		epoch = rc == RC_OK ? o.epoch + 1 : epoch;
 		buf_reset(&mark);
-		wal_object_seal(&mark, f->id, ++number, epoch, wal_id(p->wal), false);
+		wal_object_seal(&mark, f->id, ++number, ret->end, epoch, wal_id(p->wal), false);
 		fault_point("adopt.seal");
 		rc = ack_ops.put(p, f->id, number, buf_slice(&mark), reterr);
-		if (rc == RC_OK) {
-			*ret_done = false;
-			*ret_end = number;
-			fault_point("adopt.sealed");
-			return RC_OK;
-		}
+		fault_point("adopt.sealed");
 		if (rc != RC_CONFLICT || !forced)
-			return rc;
-		rc = get_object(p, f->id, number, &b, &o, reterr);
-		if (rc != RC_OK && rc != RC_CORRUPT)
 			return rc;
 	}
 	return err_set(reterr, RC_CONFLICT, "the log %s is being written", f->id);
@@ -196,20 +199,22 @@ static rc_t find_low(struct pipeline *p, const char *id, uint64_t first, uint64_
 	return RC_OK;
 }
 
-/* Says behind the seal that all below it is in tables. */
-static rc_t say_done(struct pipeline *p, const char *id, uint64_t end, uint64_t epoch, struct err *reterr)
+/* Says behind our seal that all below the first is in tables. RC_CONFLICT: another server took over from us. */
+static rc_t say_done(struct pipeline *p, const char *id, const struct ending *e, uint64_t epoch, struct err *reterr)
 {
 	AUTO_BUF struct buf mark;
 	buf_init(&mark, WAL_OBJECT_HEAD);
-	wal_object_seal(&mark, id, end + 1, epoch, wal_id(p->wal), true);
-	rc_t rc = ack_ops.put(p, id, end + 1, buf_slice(&mark), reterr);
-	return rc == RC_CONFLICT ? RC_OK : rc; /* another server's, who was at it, too */
+	wal_object_seal(&mark, id, e->mine + 1, e->end, epoch, wal_id(p->wal), true);
+	return ack_ops.put(p, id, e->mine + 1, buf_slice(&mark), reterr);
 }
 
-static bool is_done(struct pipeline *p, const char *id, uint64_t end, struct buf *b)
+/* Another server was faster. */
+static bool is_done(struct pipeline *p, const char *id, struct buf *b)
 {
 	struct wal_object o;
-	return get_object(p, id, end + 1, b, &o, NULL) == RC_OK && o.kind == WAL_OBJECT_SEAL;
+	uint64_t first, whole, last;
+	return ack_ops.range(p, id, &first, &whole, &last, NULL) == RC_OK && get_object(p, id, last, b, &o, NULL) == RC_OK && o.kind == WAL_OBJECT_SEAL &&
+	       o.low == last;
 }
 
 struct adoption {
@@ -220,6 +225,20 @@ struct adoption {
 	char *dir;
 	uint64_t events, collections;
 };
+
+/* `number` is not there. Does an object behind it say that it was? RC_EOF: no; then nothing from it on was acked. */
+static rc_t was_there(struct pipeline *p, const struct adoption *a, uint64_t number, struct buf *b, struct err *reterr)
+{
+	struct wal_object o;
+	for (uint64_t n = a->end; n-- > number + 1;) {
+		rc_t rc = get_object(p, a->id, n, b, &o, reterr);
+		if (rc == RC_OK && o.sure >= number)
+			return RC_OK;
+		if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_CORRUPT)
+			return rc;
+	}
+	return RC_EOF;
+}
 
 static rc_t restore(struct pipeline *p, struct adoption *a, struct buf *b, struct err *reterr)
 {
@@ -232,6 +251,15 @@ static rc_t restore(struct pipeline *p, struct adoption *a, struct buf *b, struc
 		if (pipeline_stopping(p))
 			return err_set(reterr, RC_CANCELLED, "the server ends");
 		rc_t rc = get_object(p, a->id, n, b, &o, reterr);
+		if (rc == RC_NOT_FOUND) {
+			rc = was_there(p, a, n, b, reterr);
+			if (rc == RC_EOF) {
+				log_warn("objects of the log %s from number %llu on were never acked, and are dropped", a->id, (unsigned long long)n);
+				break;
+			}
+			TRY(rc);
+			rc = RC_NOT_FOUND;
+		}
 		if (rc == RC_NOT_FOUND || rc == RC_CORRUPT) {
 			if (!a->missing++)
 				err_set(&why, RC_CORRUPT, ACK_FOLDER "/%s/%020llu is %s", a->id, (unsigned long long)n, rc == RC_CORRUPT ? "damaged" : "missing");
@@ -241,7 +269,7 @@ static rc_t restore(struct pipeline *p, struct adoption *a, struct buf *b, struc
 		TRY(wal_restore_object(&r, &o, reterr));
 	}
 	a->any = r.filled;
-	if (a->missing && is_done(p, a->id, a->end, b))
+	if (a->missing && is_done(p, a->id, b))
 		return err_set(reterr, RC_CONFLICT, "another server took the log %s over", a->id);
 	if (a->missing && !p->opts.salvage)
 		return err_set(reterr, RC_CORRUPT, "%s (%llu such objects), and tables do not hold all of its events: put it back, or start a server with "
@@ -321,16 +349,18 @@ static rc_t remove_objects(struct pipeline *p, const char *id, uint64_t first, u
 	return RC_OK;
 }
 
-static rc_t adopt(struct pipeline *p, const struct found *f, struct err *reterr)
+static rc_t adopt(struct pipeline *p, const struct found *f, struct seen *s, struct err *reterr)
 {
 	AUTO_MEM char *dir = mem_printf("%s/adopt/%s", p->data_dir, f->id);
 	struct adoption a = { .id = f->id, .first = f->first, .dir = dir };
 	AUTO_BUF struct buf b;
 	buf_init(&b, WAL_OBJECT_HEAD + WAL_OBJECT_CHUNK);
 	int64_t start = clock_mono_us();
-	bool done = false;
-	TRY(seal(p, f, &a.end, &done, reterr));
-	if (done)
+	struct ending e = { 0 };
+	TRY(seal(p, f, &e, reterr));
+	a.end = e.end;
+	s->last = e.mine; /* it is no sign of life */
+	if (e.done)
 		return remove_objects(p, f->id, a.first, a.end, reterr);
 	TRY(find_low(p, f->id, a.first, a.end, &b, &a.low, &a.epoch, reterr));
 	rc_t rc = a.low < a.end ? restore(p, &a, &b, reterr) : RC_OK;
@@ -340,7 +370,7 @@ static rc_t adopt(struct pipeline *p, const struct found *f, struct err *reterr)
 	__atomic_add_fetch(&p->ack.events, a.events, __ATOMIC_RELAXED);
 	TRY(rc);
 	fault_point("adopt.committed");
-	TRY(say_done(p, f->id, a.end, a.epoch + 1, reterr));
+	TRY(say_done(p, f->id, &e, a.epoch + 1, reterr));
 	TRY(remove_objects(p, f->id, a.first, a.end, reterr));
 	__atomic_add_fetch(&p->ack.logs, 1, __ATOMIC_RELAXED);
 	log_info("took over the log %s of a server that is gone: events=%llu collections=%llu objects=%llu ms=%lld", f->id, (unsigned long long)a.events,
@@ -360,7 +390,7 @@ static rc_t judge(struct pipeline *p, const struct found *f, int64_t age, struct
 	if (rc == RC_CORRUPT)
 		return RC_OK;
 	TRY(rc);
-	bool alone = o.kind == WAL_OBJECT_SEAL && o.low == f->last && f->first + 1 >= f->last;
+	bool alone = o.kind == WAL_OBJECT_SEAL && o.low == f->last && f->first >= o.position;
 	if (!alone && !wal_object_at_rest(&o))
 		return RC_OK;
 	if (age > FORGET_US)
@@ -375,11 +405,12 @@ static void look_at(struct pipeline *p, const struct found *f)
 	bool forced = !strcmp(f->id, p->ack.forced);
 	struct seen *s = seen_of(p, f);
 	struct err err = { 0 };
-	if (now < s->again_at || (!forced && (age < after || now - s->since < after / 2)))
+	bool silent = now - s->since >= after || (now - s->since >= after / 2 && age >= after);
+	if (now < s->again_at || (!forced && !silent))
 		return;
 	rc_t rc = forced ? RC_OK : judge(p, f, age, &err);
 	if (rc == RC_OK)
-		rc = adopt(p, f, &err);
+		rc = adopt(p, f, s, &err);
 	if (rc == RC_OK && forced)
 		p->ack.forced[0] = 0;
 	if (rc == RC_EOF)

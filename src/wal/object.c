@@ -6,7 +6,7 @@
 #define OBJECT_VERSION 1
 #define FILLER_BYTES ((uint64_t)1 << 20)
 enum { AT_VERSION = 8, AT_CRC = 12, AT_LOG = 16, AT_NUMBER = 24, AT_EPOCH = 32, AT_LOW = 40, AT_KIND = 48, AT_BYTES_CRC = 52, AT_OFFSET = 56,
-       AT_LEN = 64, AT_FIRST = 72, AT_POSITION = 80, AT_OWNER = 88, AT_BY = 96, AT_HEADER = 128 };
+       AT_LEN = 64, AT_FIRST = 72, AT_POSITION = 80, AT_OWNER = 88, AT_BY = 96, AT_SURE = 104, AT_HEADER = 128 };
 
 static void put_u32(uint8_t *p, uint32_t v)
 {
@@ -69,6 +69,7 @@ void object_build(const struct replica *rep, const struct segment *s, const char
 	put_u64(p + AT_FIRST, at);
 	put_u64(p + AT_POSITION, position);
 	put_u64(p + AT_OWNER, rep->owner);
+	put_u64(p + AT_SURE, rep->sure);
 	seg_header_write(&s->h, p + AT_HEADER);
 }
 
@@ -79,11 +80,12 @@ void object_number(struct buf *object, uint64_t number, uint64_t low)
 	put_u32(object->data + AT_CRC, head_crc(object->data));
 }
 
-void wal_object_seal(struct buf *out, const char *log, uint64_t number, uint64_t epoch, const char *by, bool done)
+void wal_object_seal(struct buf *out, const char *log, uint64_t number, uint64_t end, uint64_t epoch, const char *by, bool done)
 {
 	uint8_t *p = begin_head(out, WAL_OBJECT_SEAL, log, epoch);
 	put_u64(p + AT_NUMBER, number);
 	put_u64(p + AT_LOW, done ? number : 0);
+	put_u64(p + AT_POSITION, end);
 	memcpy(p + AT_BY, by, WAL_ID_LEN);
 	put_u32(p + AT_CRC, head_crc(p));
 }
@@ -100,7 +102,7 @@ rc_t wal_object_parse(struct slice object, struct wal_object *ret, struct err *r
 	if (get_u32(p + AT_VERSION) != OBJECT_VERSION || (kind != WAL_OBJECT_BYTES && kind != WAL_OBJECT_SEAL))
 		return err_set(reterr, RC_UNSUPPORTED, "a newer hydrant wrote it: use that one");
 	struct wal_object o = { .kind = (enum wal_object_kind)kind, .number = get_u64(p + AT_NUMBER), .epoch = get_u64(p + AT_EPOCH),
-				.low = get_u64(p + AT_LOW), .owner = get_u64(p + AT_OWNER), .offset = get_u64(p + AT_OFFSET),
+				.low = get_u64(p + AT_LOW), .owner = get_u64(p + AT_OWNER), .sure = get_u64(p + AT_SURE), .offset = get_u64(p + AT_OFFSET),
 				.first_record = get_u64(p + AT_FIRST), .position = get_u64(p + AT_POSITION),
 				.header = slice_of(p + AT_HEADER, SEG_HEADER),
 				.bytes = slice_of(p + WAL_OBJECT_HEAD, object.len - WAL_OBJECT_HEAD) };
@@ -109,13 +111,15 @@ rc_t wal_object_parse(struct slice object, struct wal_object *ret, struct err *r
 	if (o.bytes.len != get_u64(p + AT_LEN) || crc32c(0, o.bytes.data, o.bytes.len) != get_u32(p + AT_BYTES_CRC))
 		return err_set(reterr, RC_CORRUPT, "its bytes are not what was written");
 	if (kind == WAL_OBJECT_SEAL) {
+		if (!o.position || o.position > o.number || o.low > o.number)
+			return err_set(reterr, RC_CORRUPT, "its head contradicts itself");
 		*ret = o;
 		return RC_OK;
 	}
 	TRY(seg_header_parse(o.header.data, &h));
 	o.segment = h.seq;
 	uint64_t end = o.offset + o.bytes.len;
-	if (memcmp(h.id, o.log, WAL_ID_LEN) != 0 || o.offset < SEG_DATA || o.offset % 8 || end > (uint64_t)UINT32_MAX * 8 || o.low > o.number ||
+	if (memcmp(h.id, o.log, WAL_ID_LEN) != 0 || o.offset < SEG_DATA || o.offset % 8 || end > (uint64_t)UINT32_MAX * 8 || o.low > o.number || o.sure >= o.number ||
 	    o.position == 0 || (o.first_record && (o.first_record < o.offset || o.first_record >= end || o.first_record % 8)))
 		return err_set(reterr, RC_CORRUPT, "its head contradicts itself");
 	*ret = o;

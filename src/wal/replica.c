@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "os/random.h"
 
+#define FAILURES_TRIED 3
 #define NUMBERS_TRIED 64 /* that were taken by earlier attempts of ours */
 #define PLACES_MAX ((size_t)1 << 20) /* objects that are needed; 24 MiB */
 #define REST_BEAT_US ((int64_t)86400 * 1000000)
@@ -65,7 +66,7 @@ static void taken_locked(struct wal *w, const struct segment *s, uint64_t end, u
 	memmove(rep->places, rep->places + gone, rep->place_count * sizeof *rep->places);
 	rep->low_said = low;
 	rep->rest = empty && low == rep->next;
-	rep->next++;
+	rep->sure = rep->next++;
 	rep->last_put = clock_mono_us();
 }
 
@@ -80,7 +81,7 @@ static rc_t fenced(struct wal *w, const char *by, struct err *reterr)
 		       "started again", w->id, by);
 }
 
-/* Something stands at our number. RC_OK: it is what we put. RC_AGAIN: it is an earlier attempt of ours. RC_CONFLICT: the log is not ours any more. */
+/* Something may stand at our number. RC_AGAIN: what we put, now or in an earlier attempt. RC_CONFLICT: the log is not ours any more. */
 static rc_t look(struct wal *w, struct err *reterr)
 {
 	struct replica *rep = &w->rep;
@@ -90,8 +91,6 @@ static rc_t look(struct wal *w, struct err *reterr)
 	rc_t rc = w->opt.replica->get(w->opt.replica_ctx, w->id, rep->next, &found, reterr);
 	if (rc != RC_OK)
 		return rc;
-	if (slice_eq(buf_slice(&found), buf_slice(&rep->object)))
-		return RC_OK;
 	rc = wal_object_parse(buf_slice(&found), &o, reterr);
 	if (rc != RC_OK)
 		return rc;
@@ -108,6 +107,7 @@ static rc_t put_object(struct wal *w, const struct segment *s, uint64_t end, str
 	struct replica *rep = &w->rep;
 	const struct wal_replica_ops *ops = w->opt.replica;
 	rc_t rc = RC_AGAIN;
+	int failed = 0;
 	int64_t start = clock_mono_us();
 	for (int i = 0; i < NUMBERS_TRIED && rc == RC_AGAIN; i++) {
 		struct err error;
@@ -123,12 +123,13 @@ static rc_t put_object(struct wal *w, const struct segment *s, uint64_t end, str
 		if (rc != RC_OK) {
 			struct err seen;
 			rc_t there = look(w, &seen);
-			if (there == RC_NOT_FOUND)
+			bool tired = there == RC_AGAIN && rc != RC_CONFLICT && ++failed == FAILURES_TRIED;
+			if (tired || there == RC_NOT_FOUND)
 				rc = rc == RC_CONFLICT ? RC_IO : rc;
 			else
 				rc = there;
-			if (rc != RC_OK && rc != RC_AGAIN && reterr)
-				*reterr = there == RC_NOT_FOUND ? error : seen;
+			if (rc != RC_AGAIN && reterr)
+				*reterr = tired || there == RC_NOT_FOUND ? error : seen;
 		}
 		fault_point("replica.put_done");
 		pthread_mutex_lock(&w->lock);
@@ -188,7 +189,7 @@ static rc_t put_segment(struct wal *w, struct segment *s, uint64_t upto, struct 
 
 rc_t replica_put(struct wal *w, struct segment *s, uint64_t upto, struct err *reterr)
 {
-	if (!w->opt.replica)
+	if (!w->rep.begun)
 		return RC_OK;
 	for (;;) { /* one before it that was made when the store failed; the chain of headers wants it */
 		struct segment *before = NULL;
@@ -279,11 +280,12 @@ static rc_t find_end(struct wal *w, uint64_t clean_next, struct err *reterr)
 	struct replica *rep = &w->rep;
 	AUTO_BUF struct buf b;
 	struct wal_object o;
-	uint64_t first, last;
+	uint64_t first, whole, last;
 	buf_init(&b, WAL_OBJECT_HEAD + WAL_OBJECT_CHUNK);
-	rc_t rc = w->opt.replica->range(w->opt.replica_ctx, w->id, &first, &last, reterr);
+	rc_t rc = w->opt.replica->range(w->opt.replica_ctx, w->id, &first, &whole, &last, reterr);
 	if (rc == RC_NOT_FOUND) {
 		rep->next = rep->exists_from = rep->low_said = clean_next ? clean_next : 1;
+		rep->sure = rep->next - 1;
 		begin_anew(w);
 		return RC_OK;
 	}
@@ -292,9 +294,19 @@ static rc_t find_end(struct wal *w, uint64_t clean_next, struct err *reterr)
 	TRY(wal_object_parse(buf_slice(&b), &o, reterr));
 	if (o.kind == WAL_OBJECT_SEAL)
 		return not_ours(w, "another server took it over", reterr);
+	if (last < clean_next) { /* removed at the last end, and there again: a folder's names may come back after a power cut */
+		rep->next = rep->low_said = clean_next;
+		rep->sure = rep->next - 1;
+		rep->exists_from = first;
+		begin_anew(w);
+		return RC_OK;
+	}
+	if (whole > o.low)
+		return not_ours(w, "some of its objects in the store are missing", reterr);
 	TRY(compare(w, &o, reterr));
 	rep->owner_before = o.owner;
 	rep->next = last + 1;
+	rep->sure = o.sure; /* the others are seen, and durable with our first */
 	rep->exists_from = first;
 	rep->low_said = o.low;
 	ARRAY_ROOM(rep->places, rep->place_count, rep->place_cap);
@@ -322,6 +334,7 @@ rc_t replica_begin(struct wal *w, struct err *reterr)
 	rep->stats.on = true;
 	TRY(find_end(w, clean_next, reterr));
 	TRY(state_write(w, 0, reterr));
+	rep->begun = true;
 	/* A late put of the process before us ends where this segment begins. Its header is the first object: what the disk alone has goes before it. */
 	if (!w->rec.made)
 		TRY(recover_new_segment(w, reterr));
@@ -333,10 +346,12 @@ rc_t replica_begin(struct wal *w, struct err *reterr)
 
 /* ---- the end, and what is not needed ---- */
 
-static rc_t remove_below(struct wal *w, uint64_t number, struct err *reterr)
+static rc_t remove_below(struct wal *w, uint64_t number, int64_t until, struct err *reterr)
 {
 	struct replica *rep = &w->rep;
 	while (rep->exists_from < number) {
+		if (clock_mono_us() >= until)
+			return RC_AGAIN;
 		TRY(w->opt.replica->remove(w->opt.replica_ctx, w->id, rep->exists_from, reterr));
 		fault_point("replica.removed");
 		pthread_mutex_lock(&w->lock);
@@ -352,7 +367,7 @@ rc_t replica_end(struct wal *w, struct err *reterr)
 	if (!w->opt.replica || w->readonly || w->failed || low_locked(w) < w->rep.next)
 		return RC_OK; /* what no table holds stays */
 	TRY(state_write(w, w->rep.next, reterr));
-	return remove_below(w, w->rep.next, reterr);
+	return remove_below(w, w->rep.next, INT64_MAX, reterr);
 }
 
 static bool has_to_speak(const struct wal *w, uint64_t low, int64_t beat_us)
@@ -391,6 +406,7 @@ rc_t wal_replica_tick(struct wal *w, int64_t beat_us, struct err *reterr)
 {
 	struct replica *rep = &w->rep;
 	rc_t rc = RC_OK;
+	int64_t start = clock_mono_us();
 	if (!w->opt.replica)
 		return RC_OK;
 	pthread_mutex_lock(&w->lock);
@@ -404,7 +420,7 @@ rc_t wal_replica_tick(struct wal *w, int64_t beat_us, struct err *reterr)
 	if (lost)
 		return fenced(w, "another server", reterr);
 	TRY(rc);
-	return remove_below(w, low, reterr);
+	return remove_below(w, low, start + beat_us / 2, reterr);
 }
 
 void wal_replica_stats(struct wal *w, struct wal_replica_stats *ret)

@@ -125,7 +125,9 @@ struct place {
 	uint64_t number, segment, end; /* an object, and where its bytes end */
 };
 struct replica {
+	bool begun;         /* before, in recovery, there is only the disk */
 	uint64_t next;      /* number of the next object */
+	uint64_t sure;      /* the last one whose put succeeded */
 	uint64_t owner, owner_before; /* of our objects; of those of the process before us, 0: none known */
 	struct buf object;
 	struct place *places; /* under the lock: of the objects from low_said on */

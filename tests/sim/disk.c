@@ -205,6 +205,21 @@ void disk_power_cut(const char *prefix)
 			set(&seen, kept.list[i].path, kept.list[i].ino);
 }
 
+void disk_wipe(const char *prefix)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < op_count; i++)
+		if (!starts(ops[i].add ? ops[i].add : ops[i].del, prefix))
+			ops[n++] = ops[i];
+	op_count = n;
+	for (size_t i = seen.count; i-- > 0;)
+		if (starts(seen.list[i].path, prefix))
+			seen.list[i] = seen.list[--seen.count];
+	for (size_t i = kept.count; i-- > 0;)
+		if (starts(kept.list[i].path, prefix))
+			kept.list[i] = kept.list[--kept.count];
+}
+
 const uint8_t *disk_bytes(const char *path, size_t *ret_len)
 {
 	const struct name *have = find(&seen, path);
@@ -504,6 +519,32 @@ int MAKE(unlink)(const char *path)
 	return 0;
 }
 
+static char *moved(char *path, const char *from, const char *to)
+{
+	size_t n = strlen(from);
+	return path && starts(path, from) && (path[n] == '/' || !path[n]) ? mem_printf("%s%s", to, path + n) : path;
+}
+
+static void move_names(struct names *n, const char *from, const char *to)
+{
+	for (size_t i = 0; i < n->count; i++) {
+		char *path = n->list[i].path = moved(n->list[i].path, from, to);
+		n->list[i].hash = hash64((struct slice){ (const uint8_t *)path, strlen(path) });
+	}
+}
+
+/* A folder with all that is in it; durable at once. */
+static void move_folder(const char *from, const char *to)
+{
+	move_names(&seen, from, to);
+	move_names(&kept, from, to);
+	for (size_t i = 0; i < op_count; i++) {
+		ops[i].dir = moved(ops[i].dir, from, to);
+		ops[i].add = moved(ops[i].add, from, to);
+		ops[i].del = moved(ops[i].del, from, to);
+	}
+}
+
 int MAKE(rename)(const char *from, const char *to)
 {
 	door("rename", to, 0);
@@ -511,6 +552,10 @@ int MAKE(rename)(const char *from, const char *to)
 	AUTO_MEM char *dir = parent(to);
 	if (!have || !is_dir(&seen, dir))
 		return fail(ENOENT);
+	if (have->ino->is_dir) {
+		move_folder(from, to);
+		return 0;
+	}
 	change(to, from, have->ino);
 	door("renamed", to, 0);
 	return 0;

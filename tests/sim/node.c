@@ -16,6 +16,7 @@ size_t sim_sent_count;
 uint64_t sim_faults_met, sim_crashes, sim_asides;
 unsigned sim_power_cuts;
 static uint64_t next_number;
+static bool closing;
 
 const char *const fault_names[] = { "syncs fail", "writes fail", "the disk is full", "reads fail", "syncs of folders fail, three in a row", "no file handle is left", "the place of beta refuses", "the store says 503",
 					   "the store's answers are lost", "the store denies access", "the store is slow" };
@@ -38,6 +39,7 @@ bool fault_now(enum fault f)
 /* ---- life ---- */
 
 static void *life(void *arg);
+static void *drain(void *arg);
 
 void node_start(int n)
 {
@@ -58,6 +60,15 @@ static bool end_process(int n)
 	return self;
 }
 
+static void lose_disk(int n)
+{
+	char prefix[8];
+	snprintf(prefix, sizeof prefix, "/n%d/", n);
+	story("node %d: its disk is gone", n);
+	disk_wipe(prefix);
+	rot_wiped(n);
+}
+
 void node_crash(int n, bool power)
 {
 	bool self = false;
@@ -74,6 +85,8 @@ void node_crash(int n, bool power)
 	for (int i = 0; i < NODES; i++) {
 		if (i != n && !(power && sim_folder))
 			continue;
+		if (power && sim_settings.ack_store && chance_of(CHANCE_PLAN, 50))
+			lose_disk(i);
 		nodes[i].crash_after = nodes[i].nested ? 1 + (unsigned)chance_below(CHANCE_PLAN, 150) : 0;
 		nodes[i].power = chance_of(CHANCE_PLAN, 60);
 		nodes[i].nested -= nodes[i].nested > 0;
@@ -218,6 +231,17 @@ static void *flusher(void *arg)
 	return NULL;
 }
 
+/* Another node took its log over: the process ends, and is started again. */
+static void on_fenced(void *ctx, const struct err *why)
+{
+	int n = (int)((struct node *)ctx - nodes);
+	story("node %d: %s", n, why->text);
+	bool self = end_process(n);
+	node_start(n);
+	if (self)
+		task_leave_for_good();
+}
+
 static void *life(void *arg)
 {
 	struct node *node = arg;
@@ -237,6 +261,10 @@ static void *life(void *arg)
 	o.log_bytes = sim_settings.log_bytes;
 	o.key_window_us = sim_settings.key_window_us;
 	o.commit_idle_us = o.commit_busy_us = 1500000;
+	o.ack_store = sim_settings.ack_store;
+	o.adopt_after_us = 2000000;
+	o.fenced = on_fenced;
+	o.fenced_ctx = node;
 	rc_t rc = pipeline_open(&o, &p, &err);
 	if (rc == RC_OK)
 		rc = pipeline_start(p, &err);
@@ -254,6 +282,10 @@ static void *life(void *arg)
 	story("node %d: up, next position %llu", n, (unsigned long long)wal_next_position(pipeline_wal(p)));
 	node->p = p;
 	node->up = true;
+	if (closing) { /* its log was taken over at the very end */
+		task_start(n, drain, node);
+		return NULL;
+	}
 	node->users = CLIENTS + 1;
 	for (int i = 0; i < CLIENTS; i++)
 		task_start(n, client, node);
@@ -283,6 +315,8 @@ static void *drain(void *arg)
 	struct node *node = arg;
 	struct pipeline *p = node->p;
 	unsigned tries = 0;
+	if (sim_settings.ack_store) /* for logs of earlier lives */
+		task_sleep(60000000);
 	for (uint64_t left = 1; left;) {
 		struct err err = { 0 };
 		left = 0;
@@ -321,6 +355,7 @@ bool nodes_closed(void)
 
 void nodes_drain(void)
 {
+	closing = true;
 	for (int i = 0; i < NODES; i++)
 		task_start(i, drain, &nodes[i]);
 }

@@ -42,7 +42,7 @@ static struct log {
 	char id[16];
 	uint64_t max;
 	uint8_t seen[POSITIONS_MAX];
-} *logs[16];
+} *logs[64];
 static uint16_t sender[NUMBERS_MAX]; /* index of sim_sent, + 1 */
 
 struct reading {
@@ -223,7 +223,8 @@ static void check_sent(const struct sent *s)
 			violated("event %llu is there %u times (%sacked, %s)", (unsigned long long)n, got, s->acked ? "" : "not ",
 				 s->keyed ? "with a key" : "without a key");
 		if (s->acked && !got && !is_excused(s))
-			violated("event %llu was acked by node %d and is lost", (unsigned long long)n, s->node);
+			violated("event %llu was acked by node %d and is lost; the request ended at position %llu of log %s", (unsigned long long)n, s->node,
+				 (unsigned long long)s->position, s->log);
 		here += got;
 	}
 	if (here && here != s->count && !may_be_twice(s))

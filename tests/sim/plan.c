@@ -62,6 +62,7 @@ static void make_settings(void)
 		.index_max = chance_of(CHANCE_PLAN, 50) ? 64 : 0,
 		.big = chance_of(CHANCE_PLAN, 20) && !small,
 		.aside = aside,
+		.ack_store = sim_seed / 2 % 4 == 1,
 	};
 }
 

@@ -87,7 +87,8 @@ static void find_cut(void *ctx, const char *path)
 	struct rec_head r;
 	if (c->there || !strstr(path, ".wal") || !segment_bytes(path, &b))
 		return;
-	b.data = disk_platter(path, &b.len);
+	if (!sim_settings.ack_store) /* else what is durable is in the store */
+		b.data = disk_platter(path, &b.len);
 	for (uint64_t at = SEG_DATA; b.data && record_at(&b, at, &r); at += r.size) {
 		bool ours = r.type == WAL_CUT && slice_eq_str(slice_of(r.name, r.name_len), c->collection);
 		c->there |= ours && get_u64(b.data + r.body) <= c->after && c->after < get_u64(b.data + r.body + 8);
@@ -101,7 +102,7 @@ void rot_check_cut(int node, const char *key)
 	if (node < 0 || was_rotten(node) || !stem || !strstr(key, "/data/") || !strstr(key, ".parquet"))
 		return;
 	snprintf(collection, sizeof collection, "%.*s", (int)strcspn(key, "/_"), key); /* a quarantine's cut is its collection's */
-	snprintf(prefix, sizeof prefix, "/n%d/data/log/", node);
+	snprintf(prefix, sizeof prefix, "/n%d/data/", node); /* its own log's, or one that it took over */
 	struct cut c = { collection, strtoull(stem + 1, NULL, 16), false };
 	disk_each(prefix, find_cut, &c);
 	if (!c.there)
@@ -116,6 +117,14 @@ struct choice {
 	struct rec_head r;
 	unsigned seen;
 };
+
+void rot_wiped(int node)
+{
+	for (unsigned i = 0; i < rot_count; i++)
+		if (rots[i].node == node)
+			rots[i].node = WORLD;
+	nodes[node].rotten = false;
+}
 
 static void choose(void *ctx, const char *path)
 {
@@ -200,6 +209,7 @@ static void hear(int node, const struct wal *w)
 {
 	const struct wal_recovery *r = wal_recovery(w);
 	const char *log = wal_id(w);
+	nodes[node].forgot |= sim_settings.ack_store && r->made; /* perhaps there was one before it, with keys */
 	for (size_t i = 0; i < r->damage_count; i++) {
 		const struct wal_damage *d = &r->damages[i];
 		uint64_t pos = d->first;

@@ -66,12 +66,14 @@ extern struct sim_settings { /* of a seed */
 	size_t write_buffer, index_max; /* 0: the log's default */
 	bool big;                       /* now and then an event that is larger than a segment */
 	bool aside;                     /* places refuse one collection for long, and it is called stuck now and then without reason */
+	bool ack_store;                 /* a 200 is worth an object in the store, and disks vanish with their nodes */
 	bool jumped;                    /* wall clocks were set, so that receive times say nothing */
 } sim_settings;
 extern int64_t sim_latency; /* µs: requests and syncs take up to about so long; a constant of the seed */
 
 /* ---- disk.c ---- */
 void disk_power_cut(const char *prefix); /* of every path that begins so */
+void disk_wipe(const char *prefix);      /* they were never there */
 void disk_close_all(int node);
 const uint8_t *disk_bytes(const char *path, size_t *ret_len); /* as programs see them; NULL: no such file */
 const uint8_t *disk_platter(const char *path, size_t *ret_len); /* as a power cut would leave them at the least */
@@ -130,6 +132,7 @@ void rot_log(int node);
 void rot_check_cut(int node, const char *key);
 bool rot_excuses(const char *log, uint64_t position, int64_t acked_at);
 extern unsigned rot_count;
+void rot_wiped(int node); /* its disk is another one */
 
 /* ---- plan.c ---- */
 void *sim_main(void *unused);
