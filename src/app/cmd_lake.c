@@ -12,6 +12,11 @@
 
 /* ---- policy ---- */
 
+static bool acks_by_store(void)
+{
+	return settings.ack && !strcmp(settings.ack, "store");
+}
+
 static int policy_notes(const struct policy_request *r, enum policy_format format)
 {
 	static const char *const where[] = {
@@ -21,7 +26,8 @@ static int policy_notes(const struct policy_request *r, enum policy_format forma
 	};
 	fprintf(stderr, "hydrant: %s\n", where[format]);
 	if (format != POLICY_KMS && !r->maintenance && !r->read_only)
-		fprintf(stderr, "hydrant: nothing may be deleted with it; --maintenance adds s3:DeleteObject, with which old table metadata is expired\n");
+		fprintf(stderr, "hydrant: nothing%s may be deleted with it; --maintenance adds s3:DeleteObject, with which old table metadata is expired\n",
+			r->ack_store ? " but the log's objects" : "");
 	if (format == POLICY_BUCKET && r->kms_key)
 		fprintf(stderr, "hydrant: the key has a policy of its own: --format kms prints the statement that it needs\n");
 	return EXIT_DONE;
@@ -54,6 +60,7 @@ int cmd_policy(int argc, char **argv)
 		{ "--kms-key", OPTION_TEXT, &r.kms_key, "the bucket's objects are encrypted with this key", "ARN" },
 		{ "--read-only", OPTION_FLAG, &r.read_only, "only query, search, replay", NULL },
 		{ "--maintenance", OPTION_FLAG, &r.maintenance, "delete, too: old table metadata, purged collections", NULL },
+		{ "--ack", OPTION_TEXT, &settings.ack, "as the server's: with `store` its log's objects are deleted, too", "disk|store" },
 		{ "--owner-full-control", OPTION_FLAG, &r.owner_full_control, "writes must give the bucket's owner control of the object (ACLs)", NULL },
 		{ 0 },
 	};
@@ -64,6 +71,7 @@ int cmd_policy(int argc, char **argv)
 		return usage_error("policy", "--format is iam, bucket or kms, not '%s'", name);
 	if (r.read_only && r.maintenance)
 		return usage_error("policy", "--read-only and --maintenance exclude each other");
+	r.ack_store = acks_by_store();
 	struct err err;
 	char *text = NULL;
 	rc_t rc = policy_text(&r, format, &text, &err);
@@ -89,13 +97,14 @@ static const char *const right_words[STORE_RIGHTS] = {
 /* What the command was asked to judge by. */
 struct needs {
 	bool read_only, maintenance;
+	bool log; /* this is the lake where the log's objects are */
 };
 
 static bool is_needed(enum store_right right, const struct needs *n)
 {
 	if (right == STORE_RIGHT_WRITE || right == STORE_RIGHT_CREATE || right == STORE_RIGHT_ABORT)
 		return !n->read_only;
-	return right != STORE_RIGHT_DELETE || n->maintenance;
+	return right != STORE_RIGHT_DELETE || n->maintenance || n->log;
 }
 
 static char *remedy_of(const char *lake, enum store_right right, const struct err *why)
@@ -163,6 +172,8 @@ static int examine(const char *url, const struct store_options *options, const s
 		return fail(&err);
 	printf("%s\n", store_url(s));
 	rc_t rc = store_probe(s, &p, &err);
+	if (rc == RC_OK && needs->log && !needs->maintenance)
+		store_probe_delete(s, ACK_FOLDER, &p);
 	const char *lake = strstr(url, "://") ? store_url(s) : url;
 	int lacking = p.found[STORE_RIGHT_LIST] == STORE_UNKNOWN ? 0 : print_findings(lake, &p, needs);
 	print_notes(lake, &p);
@@ -198,10 +209,12 @@ static int examine_all(const struct config *c, const struct needs *needs)
 	AUTO_MEM struct seen *seen = mem_zalloc(1 + c->lake_count + c->rule_count, sizeof *seen);
 	size_t count = 0;
 	int worst = examine_once(seen, &count, settings.lake, settings_store(settings.lake), needs);
+	struct needs others = *needs;
+	others.log = false;
 	for (size_t i = 0; i < c->lake_count + c->rule_count; i++) {
 		const struct collection_rule *r = i < c->lake_count ? NULL : &c->rules[i - c->lake_count];
 		const char *url = r ? r->url : c->lakes[i].place.url;
-		int code = url ? examine_once(seen, &count, url, r ? r->store : &c->lakes[i].place.store, needs) : EXIT_DONE;
+		int code = url ? examine_once(seen, &count, url, r ? r->store : &c->lakes[i].place.store, &others) : EXIT_DONE;
 		worst = code > worst ? code : worst;
 	}
 	return worst;
@@ -216,10 +229,12 @@ int cmd_doctor(int argc, char **argv)
 	const struct option_def defs[] = {
 		{ "--read-only", OPTION_FLAG, &needs.read_only, "judge by what query, search and replay need", NULL },
 		{ "--maintenance", OPTION_FLAG, &needs.maintenance, "the right to delete is needed, too", NULL },
+		{ "--ack", OPTION_TEXT, &settings.ack, "as the server's: with `store` its log's objects have to be deleted", "disk|store" },
 		{ 0 },
 	};
 	if (!options_parse(&c, &argc, argv, defs, 0, 0, &code))
 		return code;
+	needs.log = acks_by_store() && !needs.read_only;
 	bool named = !settings.file || (settings.file->flat.lake && settings.lake != settings.file->flat.lake);
 	return named ? examine(settings.lake, settings_store(settings.lake), &needs) : examine_all(settings.file, &needs);
 }

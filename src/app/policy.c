@@ -4,12 +4,15 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "pipeline/pipeline.h"
+
 #define BUCKET_MIN 3
 #define BUCKET_MAX 63
 
 struct place {
 	char *bucket;    /* arn:aws:s3:::bucket */
 	char *objects;   /* arn:aws:s3:::bucket/prefix/… */
+	char *log;       /* …/_hydrant/log/… of it */
 	char *listed;    /* the prefixes that may be listed: "prefix/…"; "*" for a whole bucket */
 };
 
@@ -17,6 +20,7 @@ static void place_free(struct place *p)
 {
 	free(p->bucket);
 	free(p->objects);
+	free(p->log);
 	free(p->listed);
 }
 
@@ -65,6 +69,7 @@ static rc_t place_parse(const char *lake, const char *principal, struct place *r
 	struct slice partition = partition_of(principal);
 	ret->bucket = mem_printf("arn:%.*s:s3:::%.*s", SLICE_ARG(partition), SLICE_ARG(bucket));
 	ret->objects = mem_printf("%s/%s", ret->bucket, (const char *)below.data);
+	ret->log = mem_printf("%.*s" ACK_FOLDER "/*", (int)strlen(ret->objects) - 1, ret->objects);
 	ret->listed = mem_strdup((const char *)below.data);
 	return RC_OK;
 }
@@ -97,6 +102,8 @@ static json_t *s3_statements(const struct policy_request *r, enum policy_format 
 	json_array_append_new(all, statement("HydrantAbort", r, format, json_pack("[s]", "s3:AbortMultipartUpload"), p->objects));
 	if (r->maintenance)
 		json_array_append_new(all, statement("HydrantDelete", r, format, json_pack("[s]", "s3:DeleteObject"), p->objects));
+	else if (r->ack_store)
+		json_array_append_new(all, statement("HydrantLog", r, format, json_pack("[s]", "s3:DeleteObject"), p->log));
 	return all;
 }
 
@@ -172,7 +179,11 @@ char *policy_remedy(const char *lake, enum store_right right, const struct err *
 				  "for, until a lifecycle rule of the bucket removes them", p.objects);
 		break;
 	case STORE_RIGHT_DELETE:
-		text = mem_printf("no policy allows s3:DeleteObject on %s (HydrantDelete): without it old table metadata stays and `collections delete "
+		if (why && strstr(why->text, ACK_FOLDER))
+			text = mem_printf("no policy allows s3:DeleteObject on %s (HydrantLog): without it the objects of `ack: store` stay, and are paid for, when "
+					  "tables hold their events", p.log);
+		else
+			text = mem_printf("no policy allows s3:DeleteObject on %s (HydrantDelete): without it old table metadata stays and `collections delete "
 				  "--purge` cannot work", p.objects);
 		break;
 	case STORE_RIGHTS:

@@ -23,6 +23,7 @@ struct policy_request {
 	const char *principal; /* ARN or what the store calls a user; needed by bucket and KMS policies */
 	const char *kms_key;   /* ARN; NULL: none */
 	bool read_only, maintenance, owner_full_control;
+	bool ack_store;        /* the log's objects are written there, and removed */
 };
 
 rc_t policy_text(const struct policy_request *r, enum policy_format format, char **ret, struct err *reterr);

@@ -54,6 +54,24 @@ TEST(a_writer_may_not_delete_unless_asked)
 	json_decref(o);
 }
 
+TEST(with_ack_store_the_logs_objects_alone_may_be_deleted)
+{
+	struct policy_request r = { .lake = "s3://bucket/a/b", .ack_store = true };
+	json_t *o = policy(&r, POLICY_IAM);
+	AUTO_MEM char *all = actions(o);
+	CHECK_STR(all, "s3:ListBucket s3:GetObject s3:PutObject s3:AbortMultipartUpload s3:DeleteObject");
+	CHECK_STR(text_of(o, 4, "Resource"), "arn:aws:s3:::bucket/a/b/_hydrant/log/*");
+	json_decref(o);
+	r.lake = "s3://bucket";
+	o = policy(&r, POLICY_IAM);
+	CHECK_STR(text_of(o, 4, "Resource"), "arn:aws:s3:::bucket/_hydrant/log/*");
+	json_decref(o);
+	struct err why;
+	err_set(&why, RC_IO, "s3://bucket/_hydrant/log/probe: s3:DeleteObject is denied");
+	AUTO_MEM char *text = policy_remedy("s3://bucket/a/b", STORE_RIGHT_DELETE, &why);
+	CHECK(strstr(text, "bucket/a/b/_hydrant/log/* (HydrantLog)"));
+}
+
 TEST(a_reader_may_only_read)
 {
 	struct policy_request r = { .lake = "s3://bucket/a/b", .read_only = true, .kms_key = "arn:aws:kms:eu-west-1:1:key/k" };

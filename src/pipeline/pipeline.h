@@ -64,6 +64,8 @@ struct pipeline_options {
 	size_t rule_count;
 };
 
+#define ACK_FOLDER "_hydrant/log" /* of the lake: the log's objects, with `ack: store` */
+
 struct pipeline;
 void pipeline_options_default(struct pipeline_options *ret);
 /* RC_CONFLICT: the data folder is in use, the text is the holder's. RC_UNSUPPORTED: a newer hydrant's lake. */

@@ -90,7 +90,6 @@ struct declared {
 };
 
 /* ackstore.c, with `ack: store` only. */
-#define ACK_FOLDER "_hydrant/log"
 struct seen; /* adopt.c */
 struct ack {
 	struct store *store; /* of the lake, a handle of its own: it waits for seconds only */

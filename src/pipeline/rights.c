@@ -109,6 +109,12 @@ static char *remedy(const struct pipeline *p, const struct place *pl, enum store
 	return more;
 }
 
+/* The log's objects are removed when tables hold their events. */
+static bool needs_delete(const struct pipeline *p, const struct place *pl)
+{
+	return p->opts.ack_store && pl == p->places;
+}
+
 /* Each change is told once. Under look_lock. True if commits may go better now. */
 static bool take_findings(struct pipeline *p, struct place *pl, const struct store_probe *probe)
 {
@@ -116,7 +122,7 @@ static bool take_findings(struct pipeline *p, struct place *pl, const struct sto
 	for (int i = 0; i < STORE_RIGHTS; i++) {
 		enum store_right right = (enum store_right)i;
 		bool lacking = probe->found[i] == STORE_LACKS, told = pl->missing[i] != NULL;
-		if (lacking && right == STORE_RIGHT_DELETE) { /* asked for by who wants upkeep */
+		if (lacking && right == STORE_RIGHT_DELETE && !needs_delete(p, pl)) { /* asked for by who wants upkeep */
 			AUTO_MEM char *text = remedy(p, pl, right, probe);
 			if (first)
 				log_info("%s: %s", pl->url, text);
@@ -130,7 +136,7 @@ static bool take_findings(struct pipeline *p, struct place *pl, const struct sto
 		if (probe->found[i] != STORE_UNKNOWN)
 			pl->found[i] = probe->found[i];
 		lacks |= pl->missing[i] != NULL;
-		minor &= !pl->missing[i] || right == STORE_RIGHT_ABORT;
+		minor &= !pl->missing[i] || right == STORE_RIGHT_ABORT || right == STORE_RIGHT_DELETE;
 	}
 	pl->looked = true;
 	pl->away_looks = 0;
@@ -177,6 +183,8 @@ static void look(struct pipeline *p, struct place *pl)
 	place_patience(p, pl, true);
 	if (rc == RC_OK)
 		rc = store_probe(store, probe, &err);
+	if (rc == RC_OK && needs_delete(p, pl))
+		store_probe_delete(store, ACK_FOLDER, probe);
 	bool away = rc != RC_OK && no_answer(rc, &err) && probe->found[STORE_RIGHT_LIST] == STORE_UNKNOWN;
 	place_patience(p, pl, away);
 	pthread_mutex_lock(&p->look_lock);

@@ -126,6 +126,16 @@ static void try_delete(struct store *s, struct store_probe *p)
 	p->left_behind = rc != RC_OK && p->found[STORE_RIGHT_WRITE] == STORE_HAS;
 }
 
+void store_probe_delete(struct store *s, const char *folder, struct store_probe *p)
+{
+	struct err e = { 0 };
+	if (p->found[STORE_RIGHT_DELETE] != STORE_LACKS)
+		return;
+	AUTO_MEM char *key = mem_printf("%s/probe", folder);
+	rc_t rc = store_delete(s, key, &e);
+	judge(p, STORE_RIGHT_DELETE, rc, &e);
+}
+
 rc_t store_probe(struct store *s, struct store_probe *ret, struct err *reterr)
 {
 	*ret = (struct store_probe){ 0 };

@@ -39,6 +39,8 @@ struct store_probe {
 /* RC_OK if every right could be judged or depends on one that is lacking; otherwise what kept the store from answering (network, no such
  * bucket, credentials). *ret is filled in both cases. */
 rc_t store_probe(struct store *s, struct store_probe *ret, struct err *reterr);
+/* If the right to delete is lacking: is it there below this folder, where it is needed? Deletes a key there that does not exist. */
+void store_probe_delete(struct store *s, const char *folder, struct store_probe *p);
 /* The store refused it for want of a right, and trying again is of no use. */
 bool store_refused(const struct err *e);
 

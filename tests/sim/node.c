@@ -60,13 +60,30 @@ static bool end_process(int n)
 	return self;
 }
 
+static void newest_segment(void *ctx, const char *path)
+{
+	char *newest = ctx;
+	if (strstr(path, ".wal") && strcmp(path, newest) > 0)
+		snprintf(newest, 128, "%s", path);
+}
+
+/* With `ack: store` a disk may vanish, or lie: what was synced last is not there. */
 static void lose_disk(int n)
 {
-	char prefix[8];
-	snprintf(prefix, sizeof prefix, "/n%d/", n);
-	story("node %d: its disk is gone", n);
-	disk_wipe(prefix);
-	rot_wiped(n);
+	char prefix[32], newest[128] = "";
+	if (chance_of(CHANCE_PLAN, 30)) {
+		snprintf(prefix, sizeof prefix, "/n%d/data/log/", n);
+		disk_each(prefix, newest_segment, newest);
+		story("node %d: its disk has lost %s", n, newest);
+		if (newest[0])
+			disk_wipe(newest);
+		nodes[n].forgot = true; /* the keys in it; if its records were committed nobody begins a new log */
+	} else {
+		snprintf(prefix, sizeof prefix, "/n%d/", n);
+		story("node %d: its disk is gone", n);
+		disk_wipe(prefix);
+		rot_wiped(n);
+	}
 }
 
 void node_crash(int n, bool power)
@@ -262,7 +279,7 @@ static void *life(void *arg)
 	o.key_window_us = sim_settings.key_window_us;
 	o.commit_idle_us = o.commit_busy_us = 1500000;
 	o.ack_store = sim_settings.ack_store;
-	o.adopt_after_us = 2000000;
+	o.adopt_after_us = sim_seed / 8 % 2 ? 800000 : 2000000; /* so short that the living are taken for dead */
 	o.fenced = on_fenced;
 	o.fenced_ctx = node;
 	rc_t rc = pipeline_open(&o, &p, &err);

@@ -209,7 +209,9 @@ static void hear(int node, const struct wal *w)
 {
 	const struct wal_recovery *r = wal_recovery(w);
 	const char *log = wal_id(w);
-	nodes[node].forgot |= sim_settings.ack_store && r->made; /* perhaps there was one before it, with keys */
+	static char known[NODES][WAL_ID_LEN + 1];
+	nodes[node].forgot |= known[node][0] && strcmp(known[node], log) != 0; /* (ack_store) the one before it had keys */
+	snprintf(known[node], sizeof known[node], "%s", log);
 	for (size_t i = 0; i < r->damage_count; i++) {
 		const struct wal_damage *d = &r->damages[i];
 		uint64_t pos = d->first;
@@ -321,7 +323,8 @@ rc_t __wrap_wal_open(const struct wal_options *options, struct wal **ret, struct
 	rc_t rc = __real_wal_open(&o, ret, reterr);
 	if (rc == RC_OK) {
 		check_tail(&t, wal_recovery(*ret));
-		hear(task_node(), *ret);
+		if (o.replica || !sim_settings.ack_store) /* else another node's log */
+			hear(task_node(), *ret);
 	}
 	free(t.copy);
 	return rc;
