@@ -157,6 +157,10 @@ TEST(wal_stuck_collection_alone_is_refused_when_its_share_or_the_side_files_are_
 		CHECK(log_bytes(w) <= 400 << 10);
 		CHECK_RC(append_n(w, "stuck", next_stuck, 1, 300, NULL, NULL, NULL, &err), RC_LIMIT);
 		CHECK_INT(read_stuck(w, &err), (long)next_stuck);
+		wal_free(w); /* what said that there are side files has left with its segment many times */
+		w = NULL;
+		CHECK_OK(wal_open(&o, &w, &err), err);
+		CHECK_INT(read_stuck(w, &err), (long)next_stuck);
 		struct wal_pending p;
 		wal_pending(w, STUCK, &p);
 		wal_committed(w, STUCK, p.last, &err);
