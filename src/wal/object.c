@@ -170,6 +170,7 @@ static rc_t restore_first(struct wal_restore *r, const struct wal_object *o, str
 	if (o->offset > SEG_DATA)
 		h->first = o->position;
 	r->filled = true;
+	r->first = o->segment;
 	TRY(write_header(h, fd, path, reterr));
 	return o->offset > SEG_DATA ? fill(h, fd, path, o->first_record, reterr) : RC_OK;
 }
@@ -177,8 +178,9 @@ static rc_t restore_first(struct wal_restore *r, const struct wal_object *o, str
 static rc_t restore_bytes(struct wal_restore *r, const struct wal_object *o, struct seg_header *h, int fd, const char *path, struct err *reterr)
 {
 	struct slice bytes = o->bytes;
-	uint64_t at = o->offset;
-	if (!r->begun || (r->segment == o->segment && !r->filled)) {
+	uint64_t at = o->offset, size;
+	TRY(file_size(fd, path, &size, reterr));
+	if (!r->filled) {
 		bool middle = at > SEG_DATA;
 		TRY(restore_first(r, o, h, fd, path, reterr));
 		if (!r->filled)
@@ -187,11 +189,38 @@ static rc_t restore_bytes(struct wal_restore *r, const struct wal_object *o, str
 			bytes = slice_skip(bytes, o->first_record - at);
 			at = o->first_record;
 		}
-	} else if (r->segment != o->segment) {
-		r->filled = true;
+	} else if (!size) {
 		TRY(write_header(h, fd, path, reterr));
 	}
 	return bytes.len ? file_pwrite(fd, path, bytes.data, bytes.len, at, reterr) : RC_OK;
+}
+
+struct leftovers {
+	const char *dir;
+	uint64_t above;
+};
+
+static rc_t drop_leftover(void *ctx, const char *name, bool is_dir)
+{
+	struct leftovers *l = ctx;
+	(void)is_dir;
+	if (strtoull(name, NULL, 16) > l->above) {
+		AUTO_MEM char *path = mem_printf("%s/%s", l->dir, name);
+		file_remove(path, NULL);
+	}
+	return RC_OK;
+}
+
+/* Segments ascend with the numbers, each behind the one that its header names, but for those that were given up when their first put failed, and that
+ * came through all the same, perhaps late. */
+static rc_t drop_given_up(struct wal_restore *r, const struct seg_header *h, bool fresh, struct err *reterr)
+{
+	struct leftovers l = { r->dir, fresh ? h->prev_seq : h->seq };
+	if (r->segment > l.above)
+		TRY(dir_list(r->dir, drop_leftover, &l, reterr));
+	if (r->first > l.above)
+		r->filled = false; /* nothing is left */
+	return RC_OK;
 }
 
 rc_t wal_restore_object(struct wal_restore *r, const struct wal_object *o, struct err *reterr)
@@ -202,12 +231,11 @@ rc_t wal_restore_object(struct wal_restore *r, const struct wal_object *o, struc
 		return RC_OK;
 	TRY(seg_header_parse(o->header.data, &h));
 	AUTO_MEM char *path = mem_printf("%s/%016llx.wal", r->dir, (unsigned long long)o->segment);
+	TRY(drop_given_up(r, &h, file_stat(path, NULL, NULL, NULL, NULL) != RC_OK, reterr));
 	TRY(file_open(path, FILE_CREATE, &fd, reterr));
 	rc_t rc = restore_bytes(r, o, &h, fd, path, reterr);
 	file_close(fd);
-	if (rc == RC_OK) {
-		r->begun = true;
+	if (rc == RC_OK)
 		r->segment = o->segment;
-	}
 	return rc;
 }

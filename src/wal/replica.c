@@ -350,14 +350,14 @@ static rc_t remove_below(struct wal *w, uint64_t number, int64_t until, struct e
 {
 	struct replica *rep = &w->rep;
 	while (rep->exists_from < number) {
-		if (clock_mono_us() >= until)
-			return RC_AGAIN;
 		TRY(w->opt.replica->remove(w->opt.replica_ctx, w->id, rep->exists_from, reterr));
 		fault_point("replica.removed");
 		pthread_mutex_lock(&w->lock);
 		rep->exists_from++;
 		rep->stats.removed++;
 		pthread_mutex_unlock(&w->lock);
+		if (rep->exists_from < number && clock_mono_us() >= until)
+			return RC_AGAIN;
 	}
 	return RC_OK;
 }

@@ -78,8 +78,8 @@ void wal_object_seal(struct buf *out, const char *log, uint64_t number, uint64_t
 /* Puts objects, in the order of their numbers from `low` on, into an empty folder that wal_open then opens. */
 struct wal_restore {
 	const char *dir;
-	uint64_t segment; /* being restored; 0: none yet */
-	bool begun, filled; /* internal: an object was taken; the segment has its header */
+	uint64_t segment, first; /* of the last object; the first one with something in it; 0: none yet */
+	bool filled;      /* something is there: the first segment has its header */
 };
 rc_t wal_restore_object(struct wal_restore *r, const struct wal_object *o, struct err *reterr);
 
