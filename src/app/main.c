@@ -9,7 +9,7 @@
 #include "sql/sql.h"
 
 const struct command commands[] = {
-	{ "serve", "[--config FILE] [--lake DIR] [--data DIR] [--listen HOST:PORT]", "take events over HTTP and keep the lake", NULL, cmd_serve },
+	{ "serve", "[--config FILE] [--lake DIR] [--data DIR] [--ack disk|store] [--listen HOST:PORT]", "take events over HTTP and keep the lake", NULL, cmd_serve },
 	{ "ingest", "COLLECTION [FILE...|-]", "put files into the lake, without a server", NULL, cmd_ingest },
 	{ "convert", "IN OUT.parquet", "one file in, one Parquet file out; - is standard input or output", NULL, cmd_convert },
 	{ "restore", "FILE.parquet...", "the original bytes of converted files, on stdout or -o PATH", NULL, cmd_restore },
