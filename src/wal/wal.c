@@ -100,8 +100,10 @@ static void stop_aside(struct wal *w)
 
 static rc_t start_threads(struct wal *w, struct err *reterr)
 {
+	pthread_mutex_lock(&w->lock);
 	w->has_thread = pthread_create(&w->thread, NULL, sync_thread, w) == 0;
 	w->has_aside_thread = w->has_thread && pthread_create(&w->aside_tid, NULL, aside_thread, w) == 0;
+	pthread_mutex_unlock(&w->lock);
 	if (w->has_aside_thread)
 		return RC_OK;
 	stop_threads(w);
