@@ -343,6 +343,8 @@ static rc_t commit_all(struct pipeline *p, struct adoption *a, struct err *reter
 static rc_t remove_objects(struct pipeline *p, const char *id, uint64_t first, uint64_t end, struct err *reterr)
 {
 	for (uint64_t n = first; n < end; n++) {
+		if (pipeline_stopping(p))
+			return err_set(reterr, RC_CANCELLED, "the server ends");
 		TRY(ack_ops.remove(p, id, n, reterr));
 		fault_point("adopt.removed");
 	}

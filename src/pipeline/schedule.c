@@ -236,7 +236,6 @@ void pipeline_stop(struct pipeline *p)
 {
 	if (!p->running)
 		return;
-	ack_end(p);
 	pthread_mutex_lock(&p->lock);
 	__atomic_store_n(&p->stopping, true, __ATOMIC_RELAXED);
 	pthread_cond_signal(&p->wake);
@@ -246,6 +245,7 @@ void pipeline_stop(struct pipeline *p)
 	lakes_hurry(p);
 	rights_end(p);
 	upkeep_end(p);
+	ack_end(p);
 	pthread_join(p->scheduler, NULL);
 	while (p->worker_count)
 		pthread_join(p->workers[--p->worker_count], NULL);

@@ -33,8 +33,11 @@ static const char *const points[] = {
 	"wal.trim", "wal.trimmed", "wal.recover", "hydrate.cut", "hydrate.built", "hydrate.stored", "store.before_name", "store.before_name", "store.before_name", "store.after_name",
 	"table.manifest", "table.manifest_list", "table.before_commit", "table.before_commit", "table.before_commit", "table.after_commit", "table.after_hint", "table.after_ddl",
 	"hydrate.committed", "hydrate.before_trim", "wal.aside_written", "wal.aside_synced", "wal.aside_said", "wal.aside_said", "wal.aside_remove", "wal.aside_removed",
+	/* with ack_store */
+	"replica.put", "replica.put", "replica.put_done", "replica.put_done", "replica.removed", "adopt.seal", "adopt.sealed", "adopt.committed", "adopt.removed",
 };
-#define POINTS (sizeof points / sizeof *points)
+#define ACK_POINTS 9
+#define POINTS (sizeof points / sizeof *points - (sim_settings.ack_store ? 0 : ACK_POINTS))
 
 static enum step_kind draw_kind(void)
 {
