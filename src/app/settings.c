@@ -143,7 +143,7 @@ int settings_take(int *argc, char **argv)
 	if (!settings.lake || !*settings.lake)
 		settings.lake = LAKE_DEFAULT;
 	struct err err;
-	rc_t rc = code == EXIT_DONE ? settings_data_dir(&err) : RC_OK;
+	rc_t rc = code == EXIT_DONE && !is_check(*argc, argv) ? settings_data_dir(&err) : RC_OK; /* --check tells all problems */
 	return rc == RC_OK ? code : rc == RC_INVALID ? usage_error(NULL, "%s", err.text) : fail(&err);
 }
 

@@ -4,6 +4,7 @@
 #include "os/file.h"
 
 #define OBJECT_VERSION 1
+#define SEGMENT_MAX ((uint64_t)1 << 30) /* (wal_options) */
 #define FILLER_BYTES ((uint64_t)1 << 20)
 enum { AT_VERSION = 8, AT_CRC = 12, AT_LOG = 16, AT_NUMBER = 24, AT_EPOCH = 32, AT_LOW = 40, AT_KIND = 48, AT_BYTES_CRC = 52, AT_OFFSET = 56,
        AT_LEN = 64, AT_FIRST = 72, AT_POSITION = 80, AT_OWNER = 88, AT_BY = 96, AT_SURE = 104, AT_HEADER = 128 };
@@ -119,7 +120,7 @@ rc_t wal_object_parse(struct slice object, struct wal_object *ret, struct err *r
 	TRY(seg_header_parse(o.header.data, &h));
 	o.segment = h.seq;
 	uint64_t end = o.offset + o.bytes.len;
-	if (memcmp(h.id, o.log, WAL_ID_LEN) != 0 || o.offset < SEG_DATA || o.offset % 8 || end > (uint64_t)UINT32_MAX * 8 || o.low > o.number || o.sure >= o.number ||
+	if (memcmp(h.id, o.log, WAL_ID_LEN) != 0 || o.offset < SEG_DATA || o.offset % 8 || end > SEGMENT_MAX || o.low > o.number || o.sure >= o.number ||
 	    o.position == 0 || (o.first_record && (o.first_record < o.offset || o.first_record >= end || o.first_record % 8)))
 		return err_set(reterr, RC_CORRUPT, "its head contradicts itself");
 	*ret = o;

@@ -1,4 +1,6 @@
 /* What a replicated log promises, against a store in memory that fails, loses replies and lets puts come through late. */
+#include <pthread.h>
+
 #include "wal/replica.h"
 #include "wal/wal_fixture.h"
 
@@ -12,6 +14,8 @@ struct store_in_memory {
 	enum mishap next; /* of the next put */
 	int mishaps;      /* … and of so many behind it */
 	unsigned puts;
+	int64_t takes;    /* µs, of a put */
+	pthread_mutex_t lock;
 };
 
 static void mem_create(struct store_in_memory *s, uint64_t number, struct slice bytes)
@@ -22,13 +26,9 @@ static void mem_create(struct store_in_memory *s, uint64_t number, struct slice 
 	buf_append_slice(&s->objects[number], bytes);
 }
 
-static rc_t mem_put(void *ctx, const char *log, uint64_t number, struct slice object, struct err *reterr)
+static rc_t put_locked(struct store_in_memory *s, uint64_t number, struct slice object, struct err *reterr)
 {
-	struct store_in_memory *s = ctx;
-	(void)log;
 	s->puts++;
-	if (number >= STORE_MAX)
-		abort();
 	enum mishap now = s->next;
 	if (now && --s->mishaps <= 0)
 		s->next = NO_MISHAP;
@@ -50,6 +50,20 @@ static rc_t mem_put(void *ctx, const char *log, uint64_t number, struct slice ob
 	return now == REPLY_LOST ? err_set(reterr, RC_IO, "the reply was lost") : RC_OK;
 }
 
+static rc_t mem_put(void *ctx, const char *log, uint64_t number, struct slice object, struct err *reterr)
+{
+	struct store_in_memory *s = ctx;
+	(void)log;
+	if (number >= STORE_MAX)
+		abort();
+	if (s->takes)
+		clock_sleep_us(s->takes);
+	pthread_mutex_lock(&s->lock);
+	rc_t rc = put_locked(s, number, object, reterr);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
 static rc_t mem_get(void *ctx, const char *log, uint64_t number, struct buf *ret, struct err *reterr)
 {
 	struct store_in_memory *s = ctx;
@@ -64,8 +78,10 @@ static rc_t mem_remove(void *ctx, const char *log, uint64_t number, struct err *
 {
 	struct store_in_memory *s = ctx;
 	(void)log, (void)reterr;
+	pthread_mutex_lock(&s->lock);
 	buf_free(&s->objects[number]);
 	s->objects[number].data = NULL;
+	pthread_mutex_unlock(&s->lock);
 	return RC_OK;
 }
 
@@ -93,7 +109,9 @@ static const struct wal_replica_ops mem_ops = { mem_put, mem_get, mem_remove, me
 
 static struct store_in_memory *store_new(void)
 {
-	return NEW(struct store_in_memory);
+	struct store_in_memory *s = NEW(struct store_in_memory);
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
 }
 
 static void store_free(struct store_in_memory *s)
@@ -368,6 +386,63 @@ TEST(replica_keeps_what_no_table_holds_and_removes_the_rest)
 	CHECK_OK(wal_open(&o, &w, &err), err);
 	CHECK(last_of(s) > last); /* numbers are never given again */
 	wal_free(w);
+	store_free(s);
+}
+
+#define SENDERS 16
+#define SENDS 40
+struct sender {
+	struct wal *w;
+	unsigned failed;
+	bool stop;
+};
+
+static void *send_many(void *arg)
+{
+	struct sender *s = arg;
+	uint64_t ticket;
+	for (uint64_t i = 0; i < SENDS; i++)
+		if (append_n(s->w, "a", i, 1, 50, NULL, NULL, &ticket, NULL) != RC_OK || wal_wait(s->w, ticket, NULL) != RC_OK)
+			__atomic_add_fetch(&s->failed, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void *keep(void *arg)
+{
+	struct sender *s = arg;
+	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+		wal_committed(s->w, SLICE_LIT("a"), wal_durable_position(s->w) / 2, NULL);
+		wal_replica_tick(s->w, 1000, NULL);
+	}
+	return NULL;
+}
+
+TEST(replica_needs_an_object_a_group_not_a_sender)
+{
+	struct err err = { 0 };
+	struct store_in_memory *s = store_new();
+	struct wal_options o = replicated(fresh_dir(), s);
+	struct sender sender = { 0 };
+	struct wal_replica_stats stats;
+	pthread_t threads[SENDERS], keeper;
+	o.manual_sync = false;
+	s->takes = 3000;
+	CHECK_OK(wal_open(&o, &sender.w, &err), err);
+	for (int i = 0; i < SENDERS; i++)
+		CHECK_INT(pthread_create(&threads[i], NULL, send_many, &sender), 0);
+	CHECK_INT(pthread_create(&keeper, NULL, keep, &sender), 0);
+	for (int i = 0; i < SENDERS; i++)
+		pthread_join(threads[i], NULL);
+	__atomic_store_n(&sender.stop, true, __ATOMIC_RELAXED);
+	pthread_join(keeper, NULL);
+	CHECK_INT(sender.failed, 0);
+	CHECK_INT(wal_durable_position(sender.w), SENDERS * SENDS);
+	wal_replica_stats(sender.w, &stats);
+	CHECK(stats.objects < SENDERS * SENDS);
+	CHECK(stats.removed > 0);
+	CHECK_OK(wal_committed(sender.w, SLICE_LIT("a"), SENDERS * SENDS, &err), err);
+	CHECK_OK(wal_close(sender.w, &err), err);
+	CHECK_INT(last_of(s), 0);
 	store_free(s);
 }
 
