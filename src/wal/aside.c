@@ -63,6 +63,12 @@ static bool gone_unread(const struct wal *w)
 	return false;
 }
 
+/* There is nobody else that segments could be kept for, and room. */
+static bool copy_is_for_nothing(const struct wal *w)
+{
+	return w->collections.count == w->stuck_count && segments_bytes_locked(w) <= w->opt.max_bytes / 2;
+}
+
 /* A cheap look, behind every group: is there something to do? */
 static bool wanted_locked(struct wal *w)
 {
@@ -76,7 +82,7 @@ static bool wanted_locked(struct wal *w)
 	if (!s->live)
 		return !s->pins && aside_holds_locked(w, s);
 	bool looked = w->looked_seq == s->h.seq && w->looked_live == s->live;
-	return w->stuck_count && !looked && !keys_hold(w, s);
+	return w->stuck_count && !looked && !keys_hold(w, s) && !copy_is_for_nothing(w);
 }
 
 void aside_wake_locked(struct wal *w)
@@ -353,10 +359,20 @@ static rc_t copy_out(struct wal *w, const struct segment *s, struct move *m, str
 		rc = file_sync(m->to->fd, m->to->path, reterr);
 	file_close(m->to->fd);
 	m->to->fd = -1;
-	if (rc == RC_OK && m->fresh)
-		rc = dir_sync(w->opt.dir, reterr);
-	fault_point("wal.aside_synced");
 	return rc;
+}
+
+static rc_t copy_all_out(struct wal *w, const struct segment *s, struct move *moves, size_t count, struct err *reterr)
+{
+	bool fresh = false;
+	for (size_t i = 0; i < count; i++) {
+		TRY(copy_out(w, s, &moves[i], reterr));
+		fresh |= moves[i].fresh;
+	}
+	if (fresh)
+		TRY(dir_sync(w->opt.dir, reterr));
+	fault_point("wal.aside_synced");
+	return RC_OK;
 }
 
 /* Where in the index the collection's extents of the segment are. */
@@ -441,14 +457,10 @@ static void begin_move_locked(struct wal *w, struct collection *c, const struct 
 	w->side_files++;
 }
 
-/* It may be over in a moment; with a log that fills nobody waits for that. While there is nobody else, a copy is for nothing, unless many of them
- * fill the log. */
+/* It may be over in a moment; with a log that fills nobody waits for that. */
 static bool is_firm(const struct wal *w, const struct collection *c)
 {
-	uint64_t bytes = segments_bytes_locked(w);
-	if (w->collections.count == w->stuck_count)
-		return bytes > w->opt.max_bytes / 2;
-	return clock_mono_us() - c->stuck_at >= w->opt.aside_after_us || bytes > w->opt.max_bytes / 4;
+	return clock_mono_us() - c->stuck_at >= w->opt.aside_after_us || segments_bytes_locked(w) > w->opt.max_bytes / 4;
 }
 
 /* The stuck collections that alone keep the front segment; none if others keep it, too. */
@@ -490,9 +502,7 @@ static rc_t move_out_locked(struct wal *w, bool *ret_any, struct err *reterr)
 		begin_move_locked(w, who[i], s, &moves[i]);
 	s->pins++;
 	pthread_mutex_unlock(&w->lock);
-	rc_t rc = RC_OK;
-	for (size_t i = 0; i < count && rc == RC_OK; i++)
-		rc = copy_out(w, s, &moves[i], reterr);
+	rc_t rc = copy_all_out(w, s, moves, count, reterr);
 	pthread_mutex_lock(&w->lock);
 	if (rc == RC_OK)
 		rc = say_locked(w, moves, count, reterr);
