@@ -1,6 +1,7 @@
 /* Start, of side files (aside.c): which there are says the newest ASIDE record; one that it does not name was never finished and is void, one that
- * it names and that is not there is damage. What the segments still have is not taken from a side file. If segments lost records, an ASIDE
- * record may have been among them: then every file counts as far as it can be read, and a new record is due before anything is trimmed. */
+ * it names and that is not there is damage. Segments that are still needed have every position from their first on: of these, nothing is taken from
+ * a side file, which an unfinished move may have left torn. If segments lost records, an ASIDE record may have been among them: then every file
+ * counts as far as it can be read, and a new record is due before anything is trimmed. */
 #include "wal/wal_internal.h"
 
 #include "os/file.h"
@@ -17,7 +18,6 @@ struct stash {
 	struct collection *c;
 	struct extent *ext;
 	size_t head, n;
-	uint64_t until; /* the first of them; UINT64_MAX none */
 };
 
 struct reading {
@@ -27,7 +27,8 @@ struct reading {
 	struct stash *stashes;
 	size_t stash_count, stash_cap;
 	bool damaged;
-	uint64_t trim; /* segments below are not needed: what side files have of them counts */
+	uint64_t trim;  /* segments below are not needed: what side files have of them counts */
+	uint64_t until; /* from this position on the others have everything */
 };
 
 static bool parse_said(struct slice body, size_t *pos, struct said *ret)
@@ -80,21 +81,19 @@ bool aside_is_file(const struct wal *w, uint64_t seq)
 	return false;
 }
 
-static struct stash *stash_of(struct reading *r, struct collection *c)
+static void stash(struct reading *r, struct collection *c)
 {
 	for (size_t i = 0; i < r->stash_count; i++)
 		if (r->stashes[i].c == c)
-			return &r->stashes[i];
+			return;
 	size_t gone = 0;
 	while (c->head + gone < c->n && c->ext[c->head + gone].seg->h.seq < r->trim)
 		gone++;
 	index_replace_locked(r->w, c, c->head, gone, NULL, 0);
 	ARRAY_ROOM(r->stashes, r->stash_count, r->stash_cap);
-	struct stash *st = &r->stashes[r->stash_count++];
-	*st = (struct stash){ c, c->ext, c->head, c->n, c->head < c->n ? c->ext[c->head].first : UINT64_MAX };
+	r->stashes[r->stash_count++] = (struct stash){ c, c->ext, c->head, c->n };
 	c->ext = NULL;
 	c->head = c->n = c->cap = 0;
-	return st;
 }
 
 static void unstash(struct stash *st)
@@ -135,13 +134,13 @@ static rc_t find_end(struct segment *s, int fd, uint64_t *ret_end, struct err *r
 }
 
 /* Reads the file's records into the index. They go to `end`, or, if an ASIDE record may be lost, as far as they can be read. */
-static rc_t read_records(struct reading *r, struct segment *s, struct collection *c, uint64_t until, uint64_t end, struct err *reterr)
+static rc_t read_records(struct reading *r, struct segment *s, struct collection *c, uint64_t end, struct err *reterr)
 {
 	struct wal *w = r->w;
 	int fd;
 	TRY(file_open(s->path, FILE_READ, &fd, reterr));
 	rc_t rc = r->damaged ? find_end(s, fd, &end, reterr) : RC_OK;
-	struct scan sc = { .w = w, .s = s, .visit = true, .limit = end, .expected = 1, .end = SEG_DATA, .until = until };
+	struct scan sc = { .w = w, .s = s, .visit = true, .limit = end, .expected = 1, .end = SEG_DATA, .until = r->until };
 	window_init(&sc.win, fd, s->path);
 	if (rc == RC_OK)
 		rc = scan_segment(&sc, true, reterr);
@@ -204,7 +203,8 @@ static rc_t read_unnamed(struct reading *r, struct found *f, struct err *reterr)
 	}
 	struct collection *c = index_collection(r->w, slice_of(f->h.name, f->h.name_len), true);
 	struct segment *s = side_segment(r->w, f, NULL);
-	rc_t rc = read_records(r, s, c, stash_of(r, c)->until, SEG_DATA, reterr);
+	stash(r, c);
+	rc_t rc = read_records(r, s, c, SEG_DATA, reterr);
 	keep_file(r->w, c, s);
 	return rc;
 }
@@ -213,18 +213,19 @@ static rc_t read_named(struct reading *r, const struct said *said, struct found 
 {
 	struct wal *w = r->w;
 	struct collection *c = index_collection(w, said->name, true);
-	uint64_t until = stash_of(r, c)->until, last = said->last_first + said->last_count - 1;
-	bool needed = last > c->committed && said->first < until;
+	uint64_t last = said->last_first + said->last_count - 1;
+	bool needed = last > c->committed && said->first < r->until;
+	stash(r, c);
 	if (!is_ours(w, f)) {
 		uint64_t first = said->first > c->committed ? said->first : c->committed + 1;
 		w->aside_stale = true;
 		if (needed)
-			damage_push(w, (struct wal_damage){ said->seq, 0, f ? f->size : 0, first, last < until ? last : until - 1 });
+			damage_push(w, (struct wal_damage){ said->seq, 0, f ? f->size : 0, first, last < r->until ? last : r->until - 1 });
 		return RC_OK;
 	}
 	struct segment *s = side_segment(w, f, said);
 	s->append_end = s->durable_end = said->end;
-	rc_t rc = needed ? read_records(r, s, c, until, said->end, reterr) : RC_OK;
+	rc_t rc = needed ? read_records(r, s, c, said->end, reterr) : RC_OK;
 	keep_file(w, c, s);
 	return rc;
 }
@@ -270,7 +271,9 @@ static rc_t read_files(struct reading *r, struct found *files, size_t count, str
 
 rc_t aside_recover(struct wal *w, struct found *files, size_t count, uint64_t trim, bool damaged, struct err *reterr)
 {
-	struct reading r = { .w = w, .damaged = damaged, .trim = trim };
+	struct reading r = { .w = w, .damaged = damaged, .trim = trim, .until = UINT64_MAX };
+	for (size_t i = w->seg_count; i-- > 0 && w->segs[i]->h.seq >= trim;)
+		r.until = w->segs[i]->lost ? r.until : w->segs[i]->h.first;
 	r.said = read_said(w, &r.said_count);
 	if (r.said_count)
 		qsort(r.said, r.said_count, sizeof *r.said, by_number);

@@ -215,6 +215,8 @@ static void hear(int node, const struct wal *w)
 	for (size_t i = 0; i < r->damage_count; i++) {
 		const struct wal_damage *d = &r->damages[i];
 		uint64_t pos = d->first;
+		story("node %d: gave up positions %llu to %llu at %llu to %llu of %llx", node, (unsigned long long)d->first, (unsigned long long)d->last,
+		      (unsigned long long)d->offset, (unsigned long long)d->end, (unsigned long long)d->segment);
 		AUTO_MEM char *side = mem_printf("/n%d/data/log/%016llx.aside", node, (unsigned long long)d->segment);
 		size_t len;
 		unsigned hits = 0;
@@ -234,7 +236,6 @@ static void hear(int node, const struct wal *w)
 		for (unsigned k = 0; k < rot_count; k++)
 			if (rots[k].node == node && rots[k].first <= d->last && rots[k].last >= d->first)
 				note_lost(log, rots[k].first, rots[k].last);
-		story("node %d: gave up positions %llu to %llu", node, (unsigned long long)d->first, (unsigned long long)d->last);
 	}
 	/* The end of the log was hit: that record, and what was synced with it. */
 	for (unsigned k = 0; nodes[node].rotten && k < rot_count; k++)
