@@ -27,6 +27,9 @@ void config_problem(struct config *c, size_t line, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
+	for (char *p = text; *p; p++) /* what it repeats may be anything, and a problem is a line */
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
 	c->problems = config_grow(c->problems, c->problem_count, sizeof *c->problems);
 	c->problems[c->problem_count++] = line ? arena_printf(&c->arena, "%s, line %zu: %s", c->path, line, text)
 					       : arena_printf(&c->arena, "%s: %s", c->path, text);

@@ -163,22 +163,40 @@ static void fuzz_chunked(const uint8_t *data, size_t size)
 	must(status[0] == status[1] && sums[0] == sums[1] && ends[0] == ends[1]);
 }
 
-static void fuzz_inflate(const uint8_t *data, size_t size, enum http_coding coding)
+/* In pieces of `in_step` into pieces of `room`; false: refused. *ret_sum of what came out, *ret_ended: and it was whole. */
+static bool inflate_all(struct slice in, enum http_coding coding, size_t in_step, size_t room, uint64_t *ret_sum, bool *ret_ended)
 {
 	uint8_t out[1024];
 	struct http_refusal refusal = { 0 };
 	struct http_inflater *f = http_inflater_new(coding);
-	struct slice in = slice_of(data, size);
-	for (int i = 0; i < 1000; i++) {
-		size_t used, made;
-		if (!http_inflate(f, in, out, sizeof(out), &used, &made, &refusal))
+	bool fine = true;
+	*ret_sum = 0;
+	for (size_t all = 0; all < 1 << 17;) {
+		size_t used, made, n = in.len < in_step ? in.len : in_step;
+		fine = http_inflate(f, slice_of(in.data, n), out, room, &used, &made, &refusal);
+		if (!fine)
 			break;
-		must(used <= in.len && made <= sizeof(out));
+		must(used <= n && made <= room);
+		for (size_t i = 0; i < made && all + i < 1 << 17; i++)
+			*ret_sum = *ret_sum * 31 + out[i];
+		all += made;
 		in = slice_skip(in, used);
-		if (!in.len && made < sizeof(out))
+		if (!in.len && made < room)
 			break;
 	}
+	*ret_ended = http_inflate_finished(f);
+	must(http_inflater_memory(f) < 10 << 20); /* a window of 8 MiB, and what is around it */
 	http_inflater_free(f);
+	return fine;
+}
+
+static void fuzz_inflate(const uint8_t *data, size_t size, size_t step, enum http_coding coding)
+{
+	uint64_t sums[2];
+	bool ended[2];
+	bool whole = inflate_all(slice_of(data, size), coding, size, 1024, &sums[0], &ended[0]);
+	bool cut = inflate_all(slice_of(data, size), coding, step, 1024 - step, &sums[1], &ended[1]);
+	must(whole == cut && (!whole || (sums[0] == sums[1] && ended[0] == ended[1])));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -192,7 +210,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (kind == 0) {
 		fuzz_chunked(data, size);
 	} else if (kind <= 2) {
-		fuzz_inflate(data, size, kind == 1 ? HTTP_CODING_GZIP : HTTP_CODING_ZSTD);
+		fuzz_inflate(data, size, step, kind == 1 ? HTTP_CODING_GZIP : HTTP_CODING_ZSTD);
 	} else {
 		struct run whole, cut;
 		run_connection(data, size, size ? size : 1, &whole);
