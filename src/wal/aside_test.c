@@ -68,6 +68,16 @@ static unsigned side_files(const char *dir)
 	return n;
 }
 
+static char side_path[200];
+
+static rc_t find_side(void *ctx, const char *name, bool is_dir)
+{
+	(void)is_dir;
+	if (strstr(name, ".aside"))
+		snprintf(side_path, sizeof side_path, "%s/%s", (const char *)ctx, name);
+	return RC_OK;
+}
+
 static uint64_t log_bytes(struct wal *w)
 {
 	struct wal_stats s;
@@ -388,52 +398,90 @@ TEST(wal_killed_between_any_two_steps_keeps_what_was_moved_aside_once)
 	}
 }
 
-/* A segment that may go may still stand there after a crash. Its records count no more, whatever they look like. */
-TEST(wal_segment_that_may_go_does_not_stand_in_for_a_side_file)
+/* Runs until the fault point kills it: how many numbers are acked; -1: it was not killed. *ret_front: the log's oldest file, its bytes in `seg`. */
+static int64_t leave_behind(const struct wal_options *o, const char *fault, char **ret_front, struct buf *seg)
 {
-	struct err err = { 0 };
-	struct wal_options o = begin();
 	int status = 0, fds[2];
 	uint64_t v, acked = 0, front = 1;
-	CHECK(pipe(fds) == 0);
+	if (pipe(fds) != 0)
+		return -1;
 	pid_t pid = fork();
 	if (pid == 0)
-		work_until_killed(&o, fds[1], "wal.trim:3");
+		work_until_killed(o, fds[1], fault);
 	close(fds[1]);
 	while (read(fds[0], &v, 8) == 8)
 		acked = v + 1;
 	close(fds[0]);
 	waitpid(pid, &status, 0);
-	CHECK(WIFSIGNALED(status) && acked > 50);
-	AUTO_MEM char *path = NULL;
-	for (;; front++) {
-		free(path);
-		path = mem_printf("%s/%016llx.wal", o.dir, (unsigned long long)front);
-		if (file_stat(path, NULL, NULL, NULL, NULL) == RC_OK)
-			break;
+	for (*ret_front = NULL; !*ret_front || file_read_all(*ret_front, seg, NULL) != RC_OK; front++) {
+		free(*ret_front);
+		*ret_front = mem_printf("%s/%016llx.wal", o->dir, (unsigned long long)front);
 	}
-	AUTO_BUF struct buf seg;
+	return WIFSIGNALED(status) ? (int64_t)acked : -1;
+}
+
+/* Flips a bit in the head of the collection's n-th record there; false: there is none. */
+static bool flip_record(const char *path, const struct buf *seg, size_t name_len, unsigned n)
+{
 	struct seg_header h;
 	struct rec_head r;
-	unsigned met = 0;
-	int fd;
-	buf_init(&seg, 16 << 20);
-	CHECK_OK(file_read_all(path, &seg, &err), err);
-	CHECK_INT(seg_header_parse(seg.data, &h), RC_OK);
 	uint64_t off = SEG_DATA;
-	while (rec_head_parse(&h, seg.data + off, seg.len - off, off, seg.len, &r) == REC_VALID && (r.name_len != 5 || ++met < 4))
+	int fd;
+	if (seg_header_parse(seg->data, &h) != RC_OK || file_open(path, FILE_WRITE, &fd, NULL) != RC_OK)
+		return false;
+	bool there;
+	while ((there = rec_head_parse(&h, seg->data + off, seg->len - off, off, seg->len, &r) == REC_VALID) && (r.name_len != name_len || --n))
 		off += r.size;
-	CHECK_INT(met, 4);
-	seg.data[off + 9] ^= 1; /* one of the stuck one's, others before and behind it */
-	CHECK_OK(file_open(path, FILE_WRITE, &fd, &err), err);
-	CHECK_OK(__real_file_pwrite(fd, path, seg.data + off, 16, off, &err), err);
+	uint8_t byte = seg->data[off + 9] ^ 1;
+	there = there && __real_file_pwrite(fd, path, &byte, 1, off + 9, NULL) == RC_OK;
 	file_close(fd);
+	return there;
+}
+
+/* A segment that may go may still stand there after a crash. Its records count no more, whatever they look like. */
+TEST(wal_segment_that_may_go_does_not_stand_in_for_a_side_file)
+{
+	struct err err = { 0 };
+	struct wal_options o = begin();
+	AUTO_MEM char *path = NULL;
+	AUTO_BUF struct buf seg;
+	buf_init(&seg, 16 << 20);
+	int64_t acked = leave_behind(&o, "wal.trim:3", &path, &seg);
+	CHECK(acked > 50);
+	CHECK(flip_record(path, &seg, 5, 4)); /* of the stuck one's, others before and behind it */
 	struct wal *w = NULL;
 	CHECK_OK(wal_open(&o, &w, &err), err);
 	CHECK_INT(wal_recovery(w)->damage_count, 0);
 	read_stuck(w, &err);
-	for (uint64_t i = 0; i < acked; i++)
+	for (int64_t i = 0; i < acked; i++)
 		CHECK(seen[i] == 1);
+	wal_free(w);
+}
+
+/* And the other way round: what an unfinished move has left, torn by a power cut, is no damage, not even when there is some in the segments. */
+TEST(wal_torn_side_file_of_an_unfinished_move_is_no_damage)
+{
+	struct err err = { 0 };
+	struct wal_options o = begin();
+	AUTO_MEM char *path = NULL;
+	AUTO_BUF struct buf seg, left;
+	buf_init(&seg, 16 << 20);
+	buf_init(&left, 16 << 20);
+	int64_t acked = leave_behind(&o, "wal.aside_written:1", &path, &seg);
+	CHECK(acked > 10);
+	side_path[0] = 0;
+	dir_list(o.dir, find_side, (void *)(uintptr_t)o.dir, NULL);
+	CHECK_OK(file_read_all(side_path, &left, &err), err);
+	CHECK(flip_record(side_path, &left, 5, 2) && flip_record(side_path, &left, 5, 4));
+	CHECK(flip_record(path, &seg, 5, 4));
+	struct wal *w = NULL;
+	CHECK_RC(wal_open(&o, &w, &err), RC_CORRUPT);
+	o.salvage = true;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_INT(wal_recovery(w)->damage_count, 1);
+	read_stuck(w, &err);
+	for (int64_t i = 0; i < acked; i++)
+		CHECK(seen[i] == (i != 3));
 	wal_free(w);
 }
 
@@ -448,16 +496,6 @@ static void must(rc_t rc, const struct err *err)
 	fprintf(stderr, "  %s\n", err->text);
 	abort();
 }
-static char side_path[200];
-
-static rc_t find_side(void *ctx, const char *name, bool is_dir)
-{
-	(void)is_dir;
-	if (strstr(name, ".aside"))
-		snprintf(side_path, sizeof side_path, "%s/%s", (const char *)ctx, name);
-	return RC_OK;
-}
-
 static void put_side(size_t len, size_t flip, uint8_t bit)
 {
 	int fd;
