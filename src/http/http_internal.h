@@ -168,7 +168,7 @@ struct conn {
 	int64_t deadline; /* 0 = none; the timer may fire earlier and looks here */
 	struct http_request *first, *last, *reading;
 	unsigned count;   /* of requests */
-	_Atomic(uint64_t) answers; /* bytes of those that are not out yet, with what their requests take */
+	_Atomic(uint64_t) answers; /* bytes of those that are not out yet */
 	struct buf in;    /* bytes read but not consumed */
 	size_t in_charged;
 	size_t scanned;   /* of them, searched for the head's end */
@@ -230,7 +230,7 @@ struct http_server {
 	struct http_loop *loops;
 	unsigned loop_count;
 	_Atomic(uint64_t) body_memory, accepted, refused;
-	_Atomic(uint64_t) answers;         /* bytes of all connections */
+	_Atomic(uint64_t) answers;         /* bytes of all connections, with what their requests take */
 	_Atomic(int64_t) pressure_looked;  /* clock_mono_us */
 	atomic_bool draining, stopped;
 	pthread_mutex_t drain_lock;

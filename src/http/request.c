@@ -101,8 +101,10 @@ void request_free(struct http_request *r)
 	stream_free(atomic_load(&r->stream));
 	buf_free(&r->out_body);
 	body_release(l->server, r->charged);
-	atomic_fetch_sub_explicit(&r->conn->answers, r->answer_bytes, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&l->server->answers, r->answer_bytes, memory_order_relaxed);
+	if (r->answer_bytes) {
+		atomic_fetch_sub_explicit(&r->conn->answers, r->answer_bytes, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&l->server->answers, sizeof(*r) + r->answer_bytes, memory_order_relaxed);
+	}
 	if (l->pool_count >= POOL_MAX) {
 		request_destroy(r);
 		return;

@@ -151,9 +151,9 @@ static void push(struct http_request *r)
 {
 	struct http_loop *l = r->conn->l;
 	if (!atomic_load(&r->stream)) { /* a stream has a bound of its own */
-		r->answer_bytes = sizeof(*r) + r->out.len + r->out_body.len;
+		r->answer_bytes = r->out.len + r->out_body.len;
 		atomic_fetch_add_explicit(&r->conn->answers, r->answer_bytes, memory_order_relaxed);
-		atomic_fetch_add_explicit(&l->server->answers, r->answer_bytes, memory_order_relaxed);
+		atomic_fetch_add_explicit(&l->server->answers, sizeof(*r) + r->answer_bytes, memory_order_relaxed);
 	}
 	struct http_request *head = atomic_load_explicit(&l->completed, memory_order_relaxed);
 	do
