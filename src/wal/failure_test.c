@@ -230,6 +230,55 @@ TEST(wal_full_disk_refuses_keeps_the_acked_and_goes_on_when_there_is_space)
 	wal_free(w);
 }
 
+/* What waits for its first commit fills the disk, and the commit begins with a record: the reserve takes it, and no events. */
+TEST(wal_full_disk_of_events_has_room_for_the_cut_and_the_commit_that_free_it)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	uint64_t n = 0, ticket = 0, acked = 0;
+	uint8_t seen[1100] = { 0 };
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (int round = 0; round < 3; round++) {
+		uint64_t before = acked;
+		atomic_store(&space_left, 300 << 10);
+		for (int misses = 0; misses < 3; n++) {
+			rc_t rc = append_n(w, "a", n, 1, 3000, NULL, NULL, &ticket, &err);
+			if (rc == RC_OK)
+				rc = wal_wait(w, ticket, &err);
+			acked += rc == RC_OK;
+			if (rc == RC_OK)
+				continue;
+			CHECK_INT(rc, RC_LIMIT);
+			CHECK_INT(err.status, 507);
+			misses++;
+		}
+		CHECK(acked > before + 50);
+		atomic_store(&space_left, 0);
+		struct wal_pending pending;
+		wal_pending(w, SLICE_LIT("a"), &pending);
+		CHECK_INT(pending.events, acked - before);
+		CHECK_OK(wal_cut(w, SLICE_LIT("a"), pending.first - 1, pending.last, (struct slice){ 0 }, &err), err);
+		CHECK_OK(wal_committed(w, SLICE_LIT("a"), pending.last, &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		for (int i = 0; i < 10; i++, n++) { /* the trimmed segments serve again, although the disk stays full */
+			CHECK_OK(append_n(w, "b", n, 1, 3000, NULL, NULL, &ticket, &err), err);
+			CHECK_OK(wal_wait(w, ticket, &err), err);
+		}
+		wal_pending(w, SLICE_LIT("b"), &pending);
+		CHECK_INT(pending.events, 10);
+		CHECK_OK(wal_committed(w, SLICE_LIT("b"), pending.last, &err), err);
+		if (round != 1)
+			continue;
+		wal_free(w);
+		w = NULL;
+		CHECK_OK(wal_open(&o, &w, &err), err);
+	}
+	atomic_store(&space_left, -1);
+	CHECK_INT(read_all_numbers(w, "a", seen, sizeof(seen), &err), 0);
+	wal_free(w);
+}
+
 /* In the child: the disk is full, a table has taken most, and the new segment is made of a trimmed one; that fails, or the process dies. */
 static void reuse_and_die(const struct wal_options *o, int failing, const char *fault, int out)
 {
@@ -241,6 +290,9 @@ static void reuse_and_die(const struct wal_options *o, int failing, const char *
 	atomic_store(&space_left, 300 << 10);
 	while (append_n(w, "a", n, 1, 3000, NULL, NULL, &ticket, &err) == RC_OK && wal_wait(w, ticket, &err) == RC_OK)
 		n++;
+	static const uint8_t plan[80 << 10]; /* more than the reserve has room for */
+	if (wal_cut(w, SLICE_LIT("a"), 0, n, slice_of(plan, sizeof(plan)), NULL) != RC_LIMIT)
+		_exit(5);
 	if (wal_committed(w, SLICE_LIT("a"), n - 30, &err) != RC_OK || write(out, &n, 8) != 8)
 		_exit(4);
 	atomic_store(&fail_syncs, failing);

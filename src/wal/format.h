@@ -4,6 +4,7 @@
  *   id                      text: "hydrant-wal 1\n<log id>\n<epoch>\n"; a convenience, segments carry both, too
  *   <sequence, 16 hex>.wal  segments, in order; the numbers ascend, and may skip
  *   <sequence>.spare        a trimmed segment waiting for reuse; its content means nothing
+ *   reserve                 a spare that never was a segment: what a full disk leaves to cuts and commits
  *   <sequence>.tmp          a segment that was being made; removed on start
  *   torn-<sequence>-<offset>.bin   a dropped tail, kept for people
  *   <sequence>.aside        a side file: records of one collection that were moved out of segments (aside.c)

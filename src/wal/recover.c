@@ -59,6 +59,8 @@ static rc_t each_name(void *ctx, const char *name, bool is_dir)
 		f->sides[f->side_count++] = (struct found){ .seq = seq, .bad_copy = -1 };
 	} else if (parse_name(name, "spare", &seq) && !w->readonly) {
 		spare_push(w, seq, 0);
+	} else if (strcmp(name, RESERVE_NAME) == 0 && !w->readonly) {
+		spare_push(w, RESERVE_SEQ, 0);
 	} else if (parse_name(name, "tmp", &seq) && !w->readonly) {
 		AUTO_MEM char *path = segment_path(w, seq, "tmp");
 		file_remove(path, NULL);
@@ -80,8 +82,8 @@ static void count_spares(struct wal *w)
 	w->spare_total = 0;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t seq = w->spares[i], size = 0;
-		AUTO_MEM char *path = segment_path(w, seq, "spare");
-		if (seq > w->last_seq)
+		AUTO_MEM char *path = spare_path(w, seq);
+		if (seq > w->last_seq && seq != RESERVE_SEQ)
 			w->last_seq = seq;
 		if (file_stat(path, &size, NULL, NULL, NULL) != RC_OK)
 			continue;
@@ -413,7 +415,7 @@ rc_t recover_new_segment(struct wal *w, struct err *reterr)
 	s->h.prev_end = last ? last->durable_end : 0;
 	s->h.oldest = last ? w->oldest : s->h.seq;
 	s->h.flags = last && last->lost ? SEG_FLAG_SKIPPED : 0;
-	rc_t rc = segment_create(w, s, reterr);
+	rc_t rc = segment_create(w, s, true, reterr);
 	if (rc != RC_OK) {
 		segment_free(s);
 		return rc;

@@ -40,6 +40,11 @@ char *segment_path(const struct wal *w, uint64_t seq, const char *suffix)
 	return mem_printf("%s/%016llx.%s", w->opt.dir, (unsigned long long)seq, suffix);
 }
 
+char *spare_path(const struct wal *w, uint64_t seq)
+{
+	return seq == RESERVE_SEQ ? mem_printf("%s/" RESERVE_NAME, w->opt.dir) : segment_path(w, seq, "spare");
+}
+
 rc_t segment_write_out(struct segment *s, uint64_t upto, struct err *reterr)
 {
 	static const uint8_t zeros[64 << 10];
@@ -60,15 +65,15 @@ rc_t segment_write_header(struct segment *s, struct err *reterr)
 	return file_pwrite(s->fd, s->path, two, sizeof(two), 0, reterr);
 }
 
-/* The newest spare file, out of the pool; its path in *ret_path. */
-static bool spare_take(struct wal *w, char **ret_path)
+/* The newest spare file, out of the pool, of which so many stay; its path in *ret_path. */
+static bool spare_take(struct wal *w, size_t stay, char **ret_path)
 {
 	pthread_mutex_lock(&w->lock);
-	bool any = w->spare_count > 0;
+	bool any = w->spare_count > stay;
 	uint64_t seq = any ? w->spares[--w->spare_count] : 0;
 	pthread_mutex_unlock(&w->lock);
 	if (any)
-		*ret_path = segment_path(w, seq, "spare");
+		*ret_path = spare_path(w, seq);
 	return any;
 }
 
@@ -103,11 +108,10 @@ static rc_t file_of_trimmed(struct wal *w, struct segment *s, char **ret_path, s
 	return rc;
 }
 
-/* Opens a file for s: a spare, a new one, or a trimmed segment (*ret_trimmed). *ret_path: its name so far, caller frees. */
-static rc_t file_for(struct wal *w, struct segment *s, char **ret_path, struct segment **ret_trimmed, struct err *reterr)
+static bool file_of_spare(struct wal *w, struct segment *s, size_t stay, char **ret_path)
 {
 	char *path;
-	while (spare_take(w, &path)) { /* one that does not open stays where it is for the next start */
+	while (spare_take(w, stay, &path)) { /* one that does not open stays where it is for the next start */
 		rc_t rc = file_open(path, FILE_WRITE, &s->fd, NULL);
 		if (rc == RC_OK)
 			rc = file_size(s->fd, path, &s->written_out, NULL);
@@ -118,17 +122,67 @@ static rc_t file_for(struct wal *w, struct segment *s, char **ret_path, struct s
 		pthread_mutex_unlock(&w->lock);
 		if (rc == RC_OK) {
 			*ret_path = path;
-			return RC_OK;
+			return true;
 		}
 		file_close(s->fd);
 		s->fd = -1;
 		free(path);
 	}
-	path = segment_path(w, s->h.seq, "tmp");
-	s->written_out = 0;
-	rc_t rc = file_open(path, FILE_CREATE, &s->fd, reterr);
+	return false;
+}
+
+void reserve_make(struct wal *w)
+{
+	pthread_mutex_lock(&w->lock);
+	bool there = w->spare_count > 0;
+	w->reserve_at = clock_mono_us();
+	pthread_mutex_unlock(&w->lock);
+	if (there)
+		return;
+	struct segment *s = segment_new(w, RESERVE_SEQ);
+	AUTO_MEM char *temp = mem_printf("%s/" RESERVE_NAME ".tmp", w->opt.dir);
+	AUTO_MEM char *spare = spare_path(w, RESERVE_SEQ);
+	rc_t rc = file_open(temp, FILE_CREATE, &s->fd, NULL);
 	if (rc == RC_OK)
-		rc = segment_write_out(s, s->h.step, reterr);
+		rc = segment_write_out(s, s->h.step, NULL);
+	if (rc == RC_OK)
+		rc = file_sync(s->fd, temp, NULL);
+	if (rc == RC_OK)
+		rc = file_rename(temp, spare, NULL);
+	if (rc == RC_OK) {
+		pthread_mutex_lock(&w->lock);
+		spare_push(w, RESERVE_SEQ, s->written_out);
+		pthread_mutex_unlock(&w->lock);
+	} else {
+		file_remove(temp, NULL);
+	}
+	segment_free(s);
+}
+
+static bool file_of_reserve(struct wal *w, struct segment *s, char **ret_path, const struct err *full)
+{
+	if (!file_of_spare(w, s, 0, ret_path))
+		return false;
+	pthread_mutex_lock(&w->lock);
+	w->scarce = true;
+	w->scarce_error = *full;
+	w->scarce_error.status = 507;
+	w->scarce_error.retryable = true;
+	pthread_mutex_unlock(&w->lock);
+	return true;
+}
+
+/* Opens a file for s: a spare, a new one, a trimmed segment (*ret_trimmed), or the reserve. *ret_path: its name so far, caller frees. */
+static rc_t file_for(struct wal *w, struct segment *s, bool last_resort, char **ret_path, struct segment **ret_trimmed, struct err *reterr)
+{
+	if (file_of_spare(w, s, 1, ret_path))
+		return RC_OK;
+	struct err full = { 0 };
+	char *path = segment_path(w, s->h.seq, "tmp");
+	s->written_out = 0;
+	rc_t rc = file_open(path, FILE_CREATE, &s->fd, &full);
+	if (rc == RC_OK)
+		rc = segment_write_out(s, s->h.step, &full);
 	if (rc == RC_OK) {
 		*ret_path = path;
 		return RC_OK;
@@ -137,15 +191,20 @@ static rc_t file_for(struct wal *w, struct segment *s, char **ret_path, struct s
 	s->fd = -1;
 	file_remove(path, NULL);
 	free(path);
-	return rc == RC_LIMIT ? file_of_trimmed(w, s, ret_path, ret_trimmed, reterr) : rc;
+	if (reterr)
+		*reterr = full;
+	if (rc != RC_LIMIT)
+		return rc;
+	rc = file_of_trimmed(w, s, ret_path, ret_trimmed, reterr);
+	return rc == RC_LIMIT && last_resort && file_of_reserve(w, s, ret_path, &full) ? RC_OK : rc;
 }
 
-rc_t segment_create(struct wal *w, struct segment *s, struct err *reterr)
+rc_t segment_create(struct wal *w, struct segment *s, bool last_resort, struct err *reterr)
 {
 	AUTO_MEM char *temp = NULL;
 	struct segment *trimmed = NULL;
 	fault_point("wal.rotate");
-	TRY(file_for(w, s, &temp, &trimmed, reterr));
+	TRY(file_for(w, s, last_resort, &temp, &trimmed, reterr));
 	uint64_t upto = s->written_out > s->h.step ? s->written_out : s->h.step; /* a torn size is evened out */
 	rc_t rc = segment_write_out(s, upto, reterr);
 	if (rc == RC_OK)

@@ -77,7 +77,7 @@ static rc_t advance(struct wal *w, struct group *g, struct err *reterr)
 		if (w->segs[i - 1] == s)
 			next = w->segs[i];
 	pthread_mutex_unlock(&w->lock);
-	TRY(segment_create(w, next, reterr));
+	TRY(segment_create(w, next, false, reterr));
 	pthread_mutex_lock(&w->lock);
 	file_close(s->fd);
 	s->fd = -1;
@@ -231,6 +231,11 @@ rc_t flush_once_locked(struct wal *w)
 	if (!w->failed) {
 		trim_locked(w);
 		trim_settled_locked(w);
+		if (!w->spare_count && clock_mono_us() - w->reserve_at >= REOPEN_EVERY_US) { /* the disk was full at the start */
+			pthread_mutex_unlock(&w->lock);
+			reserve_make(w);
+			pthread_mutex_lock(&w->lock);
+		}
 	}
 	resign_flusher_locked(w);
 	return rc;
@@ -380,7 +385,7 @@ rc_t reopen_locked(struct wal *w, struct err *reterr)
 	s->h.oldest = w->oldest;
 	pthread_mutex_unlock(&w->lock);
 	struct err error = { 0 };
-	rc_t rc = segment_create(w, s, &error);
+	rc_t rc = segment_create(w, s, true, &error);
 	if (rc == RC_OK)
 		rc = replica_put(w, s, SEG_DATA, &error); /* as long as the store is away there shall not be more and more segments */
 	if (rc != RC_OK && w->opt.replica)

@@ -115,6 +115,8 @@ rc_t wal_open(const struct wal_options *options, struct wal **ret, struct err *r
 	struct wal *w = wal_new(options);
 	rc_t rc = recover(w, reterr);
 	if (rc == RC_OK)
+		reserve_make(w);
+	if (rc == RC_OK)
 		rc = replica_begin(w, reterr);
 	if (rc == RC_OK && !w->opt.manual_sync)
 		rc = start_threads(w, reterr);

@@ -12,7 +12,7 @@
  *   - A failed sync is never repeated: every waiting ticket fails, the segment is sealed at its last good sync, appends get
  *     RC_IO / 503 until a new segment is begun: by the first append a second later, or by wal_reopen. A full disk or a full log is
  *     RC_LIMIT with status 507 or 503, a full share of a collection RC_LIMIT with 429; what was acked before is not touched by either, and appends go on as soon as
- *     there is space.
+ *     there is space. A full disk leaves room for cuts, commits and trims: a file of 1 MiB that is kept in reserve.
  *   - A crash between any two steps of rotation, trimming, recycling and moving aside is harmless.
  *   - A collection that is called stuck (wal_aside) keeps no segment: its events are moved to side files of its own, which count against its
  *     share, not against max_bytes. Reading, cuts, commits and recovery are as ever; what is moved when is nobody's business.

@@ -180,6 +180,9 @@ struct wal {
 	uint64_t *spares;      /* sequence numbers in the names of spare files */
 	size_t spare_count, spare_cap;
 	uint64_t spare_total;  /* bytes */
+	bool scarce;           /* the disk is full, and the last segment is the reserve: no events */
+	struct err scarce_error;
+	int64_t reserve_at;    /* when one was tried to be made */
 
 	uint64_t next_position, durable_next; /* position of the next appended / next durable event */
 	uint64_t last_ticket, settled;
@@ -247,7 +250,13 @@ struct segment *segment_new(const struct wal *w, uint64_t seq); /* not created; 
 void segment_free(struct segment *s);                           /* closes; NULL is fine */
 char *segment_path(const struct wal *w, uint64_t seq, const char *suffix);
 /* Makes the file under its final name, from a spare if there is one; durable. Not locked. */
-rc_t segment_create(struct wal *w, struct segment *s, struct err *reterr);
+rc_t segment_create(struct wal *w, struct segment *s, bool last_resort, struct err *reterr);
+/* The last spare file is a reserve: a full disk leaves it to cuts, commits and trims, so that tables can take what the log holds. Makes one
+ * if there is none and the disk has room. Not locked, and by the flusher only (or before there is one). */
+void reserve_make(struct wal *w);
+#define RESERVE_NAME "reserve"
+#define RESERVE_SEQ UINT64_MAX /* stands for it among the spares: it takes no sequence number */
+char *spare_path(const struct wal *w, uint64_t seq);
 /* Writes zeros from written_out so that at least `upto` bytes, in whole steps, are written out. */
 rc_t segment_write_out(struct segment *s, uint64_t upto, struct err *reterr);
 rc_t segment_write_header(struct segment *s, struct err *reterr);
