@@ -69,6 +69,20 @@ static void make_settings(void)
 	};
 }
 
+/* A node that is taken for dead, wakes up, is heard of for a moment, and dies with its disk. */
+static void sleep_and_die(struct step *s, const struct step *before)
+{
+	if (before && before->kind == STEP_PAUSE && s->detail % 4) {
+		s->kind = STEP_POWER;
+		s->node = before->node;
+		s->wait += before->length;
+		s->after = 1 + s->detail % 200;
+	} else if (s->detail % 6 == 0) {
+		s->kind = STEP_PAUSE;
+		s->length = 1500000 + s->length / 4;
+	}
+}
+
 static void make_plan(void)
 {
 	static const unsigned percents[] = { 2, 5, 10, 30, 60, 100 };
@@ -101,6 +115,8 @@ static void make_plan(void)
 			s->wait += 900000;
 			s->node = plan[i - 1].node;
 		}
+		if (sim_settings.ack_store)
+			sleep_and_die(s, i ? &plan[i - 1] : NULL);
 		if (s->kind == STEP_POINT)
 			s->after = 1 + s->after % (s->detail % 3 ? 4 : 60);
 	}
