@@ -15,6 +15,11 @@ for seed in 1 2 3 4; do
 	law sim_seed_${seed}_is_the_same_run_twice
 done
 
+for mutant in tests/sim/mutants/*.patch; do # a mutant that does not apply any more tests nothing
+	git apply --check "$mutant" 2>/dev/null || patch -s -p1 --dry-run <"$mutant" >/dev/null || { false; break; }
+done
+law sim_mutants_apply
+
 story=$($sim --seeds 1 --from 7 --most-crashes 0)
 told=$?
 steps=$(echo "$story" | grep -c ' step [0-9]')
