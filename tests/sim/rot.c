@@ -147,7 +147,7 @@ static struct rot describe(int node, const struct choice *c)
 	struct rot rot = { node, c->r.first, c->r.first + c->r.count - 1, b.h.seq, c->at, 0, false };
 	for (uint64_t at = c->at; !is_side_file(c->path) && record_at(&b, at, &r); at += r.size) {
 		rot.tail = r.first + r.count - 1;
-		nodes[node].forgot_trim |= r.type == WAL_TRIM; /* it may go with a torn tail */
+		nodes[node].forgot_trim |= r.type == WAL_TRIM || r.type == WAL_ASIDE; /* it may go with a torn tail */
 		nodes[node].forgot |= r.type == WAL_KEYS || (r.flags & REC_FLAG_KEY);
 	}
 	b.data = disk_platter(c->path, &b.len);
@@ -229,7 +229,7 @@ static void hear(int node, const struct wal *w)
 				pos = rots[k].last + 1;
 				k = UINT_MAX; /* begins anew */
 			}
-		/* Without the record that says that a segment is not needed, it is missed. */
+		/* Without the record that says that a segment or a side file is not needed, it is missed. */
 		if (pos <= d->last && !nodes[node].forgot_trim)
 			violated("node %d gave up positions %llu to %llu, which nobody has damaged", node, (unsigned long long)d->first,
 				 (unsigned long long)d->last);
