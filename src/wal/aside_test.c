@@ -290,6 +290,28 @@ TEST(wal_reader_sees_each_event_once_while_its_records_move)
 	wal_free(w);
 }
 
+TEST(wal_reader_that_ends_inside_a_record_is_at_its_end_when_that_has_moved)
+{
+	struct err err = { 0 };
+	struct wal_options o = begin();
+	struct wal *w = NULL;
+	AUTO(wal_cursor) *c = NULL;
+	struct wal_record r;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "stuck", next_stuck, 4, 100, NULL, NULL, NULL, &err), err);
+	next_stuck += 4;
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(wal_cursor_open(w, STUCK, 0, 2, &c, &err), err);
+	CHECK_OK(wal_cursor_next(c, &r, &err), err);
+	CHECK_INT(r.count, 2);
+	CHECK_OK(load(w, 200, &err), err);
+	for (int i = 0; i < 3; i++)
+		CHECK_RC(wal_cursor_next(c, &r, &err), RC_EOF);
+	wal_cursor_close(c);
+	c = NULL;
+	wal_free(w);
+}
+
 TEST(wal_failed_sync_of_a_side_file_moves_nothing_and_is_not_repeated)
 {
 	for (int at = 1; at < 12; at++) {

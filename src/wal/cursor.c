@@ -103,7 +103,7 @@ static struct segment *range_of_all(struct wal_cursor *c, uint64_t *ret_from, ui
 static struct segment *range_of_collection(struct wal_cursor *c, uint64_t *ret_from, uint64_t *ret_end)
 {
 	struct collection *k = index_collection(c->w, slice_str(c->name), false);
-	if (!k)
+	if (!k || c->after >= c->upto) /* the record that `upto` cuts may stand elsewhere by now, where it was not passed */
 		return NULL;
 	size_t lo = k->head, hi = k->n;
 	while (lo < hi) {
