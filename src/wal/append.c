@@ -179,6 +179,8 @@ rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, bool control, s
 	uint64_t capacity = least > w->opt.segment_bytes ? least : w->opt.segment_bytes;
 	uint64_t cap = w->opt.max_bytes + (control ? 2 * capacity : 0);
 	if (segments_bytes_locked(w) + capacity > cap) {
+		if (!control)
+			trim_for_room_locked(w);
 		err_set(reterr, RC_LIMIT, "the log in %s is full (%llu bytes): wait until tables have taken its events, or raise its cap",
 			w->opt.dir, (unsigned long long)w->opt.max_bytes);
 		return limit_error(reterr, 503, true);

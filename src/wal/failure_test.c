@@ -339,6 +339,57 @@ TEST(wal_trimmed_segment_whose_reuse_failed_or_was_cut_short_is_not_missed)
 	}
 }
 
+/* In the child: keyed events fill the log, and it dies when tables have them all, but nothing is trimmed yet. */
+static void fill_and_die(const struct wal_options *o)
+{
+	struct wal *w = NULL;
+	struct err err = { 0 };
+	char key[16] = "";
+	uint64_t n = 0, ticket;
+	if (wal_open(o, &w, &err) != RC_OK)
+		_exit(3);
+	for (rc_t rc = RC_OK; rc == RC_OK; n++) {
+		snprintf(key, sizeof key, "%llu", (unsigned long long)n);
+		rc = append_n(w, "a", n, 1, 3000, key, NULL, &ticket, &err);
+		if (rc == RC_OK && (rc = wal_wait(w, ticket, &err)) != RC_OK)
+			_exit(4);
+	}
+	setenv("HYDRANT_FAULT", "wal.after_sync:1", 1);
+	fault_init();
+	wal_committed(w, SLICE_LIT("a"), wal_durable_position(w), &err);
+	wal_flush(w, &err);
+	_exit(0);
+}
+
+TEST(wal_full_of_what_only_young_keys_hold_makes_room_also_when_nothing_else_happens)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	int status;
+	uint64_t ticket;
+	o.max_bytes = o.collection_max_bytes = 512 << 10;
+	o.manual_sync = false;
+	pid_t pid = fork();
+	if (pid == 0)
+		fill_and_die(&o);
+	waitpid(pid, &status, 0);
+	CHECK(WIFSIGNALED(status));
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	struct wal_pending pending;
+	wal_pending(w, SLICE_LIT("a"), &pending);
+	CHECK_INT(pending.events, 0);
+	rc_t rc = RC_LIMIT;
+	for (int64_t until = clock_mono_us() + 20000000; rc == RC_LIMIT && clock_mono_us() < until; usleep(20000))
+		rc = append_n(w, "b", 0, 1, 60000, NULL, NULL, &ticket, &err);
+	CHECK_RC(rc, RC_OK);
+	CHECK_OK(wal_wait(w, ticket, &err), err);
+	struct wal_key_found found = { 0 };
+	CHECK_OK(wal_key_lookup(w, SLICE_LIT("a"), SLICE_LIT("5"), &found, &err), err);
+	buf_free(&found.reply);
+	wal_free(w);
+}
+
 /* --- killed at every step --- */
 
 static const char *const points[] = { "wal.append", "wal.before_sync", "wal.after_sync", "wal.before_rotate", "wal.rotate", "wal.rotate_synced",

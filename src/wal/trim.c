@@ -47,6 +47,16 @@ void trim_locked(struct wal *w)
 	}
 }
 
+void trim_for_room_locked(struct wal *w)
+{
+	bool could = w->trimmed_count || (w->seg_count > 1 && !w->segs[0]->live && !w->segs[0]->pins);
+	if (!could || cur_group(w)->work || clock_mono_us() - w->trim_asked < REOPEN_EVERY_US)
+		return;
+	w->trim_asked = clock_mono_us();
+	cur_group(w)->work = true;
+	kick_locked(w);
+}
+
 void trim_unpinned_locked(struct wal *w, const struct segment *s)
 {
 	if (w->readonly || s->pins)

@@ -183,6 +183,7 @@ struct wal {
 	bool scarce;           /* the disk is full, and the last segment is the reserve: no events */
 	struct err scarce_error;
 	int64_t reserve_at;    /* when one was tried to be made */
+	int64_t trim_asked;    /* by who found the log full */
 
 	uint64_t next_position, durable_next; /* position of the next appended / next durable event */
 	uint64_t last_ticket, settled;
@@ -336,6 +337,7 @@ void keys_free(struct wal *w);
 /* Both are the flusher's. */
 void trim_locked(struct wal *w);         /* decide what is not needed; logs it */
 void trim_settled_locked(struct wal *w); /* recycle what is durably known not to be needed; drops the lock */
+void trim_for_room_locked(struct wal *w); /* the log is full: has the flusher look, at most once a second, whether something can go */
 void trim_unpinned_locked(struct wal *w, const struct segment *s); /* a reader has left it */
 
 /* aside.c */
