@@ -103,7 +103,7 @@ class Chores:
         if point:
             env["HYDRANT_FAULT"] = point + ":1"
         lake = self.lake
-        done = subprocess.run([HYDRANT, *on_store(["expire", collection, "--config", lake.config, "--lake", lake.lake])], stdin=subprocess.DEVNULL,
+        done = subprocess.run([HYDRANT, *on_store(["expire", collection, *lake.where()])], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, timeout=60)
         if point:
             lake.deaths += 1

@@ -290,5 +290,9 @@ class Load:
             self.state[i] = (p.n, p.rng, getattr(p, "pending", None))
         self.producers = []
 
+    def forget_keys(self):
+        """The next server has never heard of them: what was not answered is not said again."""
+        self.state = {i: (n, rng, None) for i, (n, rng, _) in self.state.items()}
+
     def acked(self):
         return sum(len(b.acked) for b in self.books.values())
