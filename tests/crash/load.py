@@ -164,14 +164,12 @@ class Keyed(Producer):
             events, keys = self.take(4)
             self.pending = ("%d-%d" % (self.p, self.n), "\n".join(events).encode(), keys)
         key, body, keys = self.pending
-        try:
-            status, answer = self.post(body, {"Idempotency-Key": key})
-        except (OSError, http.client.HTTPException):
-            self.books.note("maybe", keys)
-            raise
+        with self.books.lock:  # what a check has not found may come now, whether or not there is an answer
+            self.books.never.difference_update(keys)
+            self.books.maybe.update(keys)
+        status, answer = self.post(body, {"Idempotency-Key": key})
         with self.books.lock:
-            for s in (self.books.maybe, self.books.never):
-                s.difference_update(keys)
+            self.books.maybe.difference_update(keys)
         self.settle(status, answer, keys)
         if status == 200:
             self.pending = None
