@@ -37,6 +37,14 @@ class Books:
             getattr(self, fate).update(events)
             getattr(self, "bad_" + fate).update(bad)
 
+    def reopen(self, events, bad=()):
+        """These may come yet, although a check has not found them."""
+        with self.lock:
+            self.maybe.update(set(events) - self.acked)
+            self.bad_maybe.update(set(bad) - self.bad_acked)
+            self.never.difference_update(events)
+            self.bad_never.difference_update(bad)
+
     def check(self, rows, bad=False):
         """Problems as a list of sentences. What is there now must stay, what is not must not come."""
         acked, maybe, never = (self.bad_acked, self.bad_maybe, self.bad_never) if bad else (self.acked, self.maybe, self.never)
@@ -164,9 +172,7 @@ class Keyed(Producer):
             events, keys = self.take(4)
             self.pending = ("%d-%d" % (self.p, self.n), "\n".join(events).encode(), keys)
         key, body, keys = self.pending
-        with self.books.lock:  # what a check has not found may come now, whether or not there is an answer
-            self.books.never.difference_update(keys)
-            self.books.maybe.update(keys)
+        self.books.reopen(keys)  # it may come now, whether or not there is an answer
         status, answer = self.post(body, {"Idempotency-Key": key})
         with self.books.lock:
             self.books.maybe.difference_update(keys)

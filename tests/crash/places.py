@@ -74,13 +74,19 @@ class Store(Lake):
     def __init__(self, folder, seed, shim, say, interval, settings=""):
         super().__init__(folder, seed, shim, say, interval, settings + "ack: store\nadopt_after: 4s\n")
         self.data = os.path.join(self.disk, "a")
+        self.asleep = {}  # of a server that still has its disk: what it has not acked, per collection
 
     def move(self):
-        """The other's turn. The dead one has lost its disk, or will find its log taken over."""
+        """The other's turn. The dead one has lost its disk, or will find its log taken over; or, if nothing of it was in the lake that no table
+        had, goes on with it, and so with what it has not acked."""
         wiped = self.rng.random() < 0.6
         if wiped:
             shutil.rmtree(self.data)
+        else:
+            self.asleep[self.data] = {name: (set(b.maybe), set(b.bad_maybe)) for name, b in self.load.books.items()}
         self.data = os.path.join(self.disk, "b" if self.data.endswith("a") else "a")
+        for name, unacked in self.asleep.pop(self.data, {}).items():
+            self.load.books[name].reopen(*unacked)
         self.load.forget_keys()  # are not shared
         return "wiped" if wiped else "left"
 
