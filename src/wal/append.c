@@ -177,7 +177,8 @@ rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, bool control, s
 {
 	uint64_t least = SEG_DATA + need + CONTROL_ROOM; /* a TRIM record may get in before the record that the room is for */
 	uint64_t capacity = least > w->opt.segment_bytes ? least : w->opt.segment_bytes;
-	uint64_t cap = w->opt.max_bytes + (control ? 2 * capacity : 0);
+	/* Control records have room in any case, also when starts over a full log have made segments beyond it: commits and trims free the rest. */
+	uint64_t cap = !control ? w->opt.max_bytes : (w->opt.max_bytes > w->start_bytes ? w->opt.max_bytes : w->start_bytes) + 2 * capacity;
 	if (segments_bytes_locked(w) + capacity > cap) {
 		if (!control)
 			trim_for_room_locked(w);

@@ -390,6 +390,32 @@ TEST(wal_full_of_what_only_young_keys_hold_makes_room_also_when_nothing_else_hap
 	wal_free(w);
 }
 
+TEST(wal_that_holds_more_than_its_cap_drains_all_the_same)
+{
+	static const uint8_t plan[60 << 10]; /* wants a segment of its own */
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	uint64_t n = 0, ticket;
+	o.max_bytes = o.collection_max_bytes = 1 << 20;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	while (append_n(w, "a", n, 1, 3000, NULL, NULL, &ticket, &err) == RC_OK)
+		n++;
+	CHECK(n > 200);
+	CHECK_OK(wal_flush(w, &err), err);
+	wal_free(w);
+	o.max_bytes = o.collection_max_bytes = 256 << 10; /* lowered; starts over a full log can bring it there, too */
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_RC(append_n(w, "b", 0, 1, 60000, NULL, NULL, &ticket, &err), RC_LIMIT);
+	CHECK_OK(wal_cut(w, SLICE_LIT("a"), 0, n, slice_of(plan, sizeof(plan)), &err), err);
+	CHECK_OK(wal_committed(w, SLICE_LIT("a"), n, &err), err);
+	for (int i = 0; i < 3; i++)
+		CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(append_n(w, "b", 0, 1, 60000, NULL, NULL, &ticket, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	wal_free(w);
+}
+
 /* --- killed at every step --- */
 
 static const char *const points[] = { "wal.append", "wal.before_sync", "wal.after_sync", "wal.before_rotate", "wal.rotate", "wal.rotate_synced",

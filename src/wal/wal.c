@@ -118,6 +118,7 @@ rc_t wal_open(const struct wal_options *options, struct wal **ret, struct err *r
 		reserve_make(w);
 	if (rc == RC_OK)
 		rc = replica_begin(w, reterr);
+	w->start_bytes = segments_bytes_locked(w);
 	if (rc == RC_OK && !w->opt.manual_sync)
 		rc = start_threads(w, reterr);
 	if (rc != RC_OK) {

@@ -184,6 +184,7 @@ struct wal {
 	struct err scarce_error;
 	int64_t reserve_at;    /* when one was tried to be made */
 	int64_t trim_asked;    /* by who found the log full */
+	uint64_t start_bytes;  /* what the segments had at the start */
 
 	uint64_t next_position, durable_next; /* position of the next appended / next durable event */
 	uint64_t last_ticket, settled;
