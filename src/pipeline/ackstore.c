@@ -144,7 +144,7 @@ rc_t ack_open(struct pipeline *p, const struct wal_options *wo, struct err *rete
 
 /* ---- the threads ---- */
 
-static int64_t adopt_after(const struct pipeline *p)
+int64_t ack_adopt_after(const struct pipeline *p)
 {
 	return p->opts.adopt_after_us ? p->opts.adopt_after_us : ADOPT_AFTER_US;
 }
@@ -165,7 +165,7 @@ static void *keeper_thread(void *arg)
 {
 	struct pipeline *p = arg;
 	bool warned = false;
-	int64_t beat = adopt_after(p) / 4, pause = beat / 2 < SECOND_US ? beat / 2 : SECOND_US;
+	int64_t beat = ack_adopt_after(p) / 4, pause = beat / 2 < SECOND_US ? beat / 2 : SECOND_US;
 	rc_t rc = RC_OK;
 	while (pause_until(p, clock_mono_us() + (rc == RC_AGAIN ? 0 : pause))) {
 		struct err err;
@@ -189,7 +189,7 @@ static void *keeper_thread(void *arg)
 static int64_t look_pause(const struct pipeline *p)
 {
 	uint64_t random;
-	int64_t pause = adopt_after(p) / 4 < LOOK_MAX_US ? adopt_after(p) / 4 : LOOK_MAX_US;
+	int64_t pause = ack_adopt_after(p) / 4 < LOOK_MAX_US ? ack_adopt_after(p) / 4 : LOOK_MAX_US;
 	random_bytes(&random, sizeof random);
 	return pause * 3 / 4 + (int64_t)(random % (uint64_t)(pause / 2 + 1));
 }

@@ -23,7 +23,6 @@
 #define SEAL_TRIES 1000 /* of our own earlier log: numbers that late puts took */
 #define FORGET_US ((int64_t)30 * 86400 * 1000000)
 #define DAMAGED_AGAIN_US ((int64_t)3600 * 1000000)
-#define ADOPT_AFTER_US ((int64_t)120 * 1000000)
 
 /* A log in the lake, as a look found it. */
 struct found {
@@ -402,7 +401,7 @@ static rc_t judge(struct pipeline *p, const struct found *f, int64_t age, struct
 
 static void look_at(struct pipeline *p, const struct found *f)
 {
-	int64_t after = p->opts.adopt_after_us ? p->opts.adopt_after_us : ADOPT_AFTER_US, now = clock_mono_us();
+	int64_t after = ack_adopt_after(p), now = clock_mono_us();
 	int64_t age = store_now(p->ack.store) - f->newest;
 	bool forced = !strcmp(f->id, p->ack.forced);
 	struct seen *s = seen_of(p, f);

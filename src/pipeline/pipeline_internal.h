@@ -227,6 +227,7 @@ rc_t hydrate_collection(struct pipeline *p, struct collection *c, struct err *re
 rc_t hydrate_cuts(struct pipeline *p, struct wal *wal, uint64_t epoch, struct collection *c, struct err *reterr);
 /* ackstore.c: the log's objects in the lake. open: ours, in place of wal_open. begin, end: its threads. */
 rc_t ack_open(struct pipeline *p, const struct wal_options *wo, struct err *reterr);
+int64_t ack_adopt_after(const struct pipeline *p); /* the setting, or what it is without one, µs */
 void ack_begin(struct pipeline *p);
 void ack_end(struct pipeline *p);
 void ack_free(struct pipeline *p);
