@@ -224,6 +224,20 @@ static rc_t drop_given_up(struct wal_restore *r, const struct seg_header *h, boo
 	return RC_OK;
 }
 
+/* Is this making of the segment there? A process that died may have put the header of one that its disk then lost, and the next one has made a segment
+ * of the same number. */
+static bool is_there(const char *path, const struct seg_header *h)
+{
+	uint8_t bytes[SEG_HEADER];
+	struct seg_header have;
+	int fd;
+	if (file_open(path, FILE_READ, &fd, NULL) != RC_OK)
+		return false;
+	bool same = file_pread(fd, path, bytes, sizeof bytes, 0, NULL, NULL) == RC_OK && seg_header_parse(bytes, &have) == RC_OK && have.salt == h->salt;
+	file_close(fd);
+	return same;
+}
+
 rc_t wal_restore_object(struct wal_restore *r, const struct wal_object *o, struct err *reterr)
 {
 	struct seg_header h;
@@ -232,7 +246,7 @@ rc_t wal_restore_object(struct wal_restore *r, const struct wal_object *o, struc
 		return RC_OK;
 	TRY(seg_header_parse(o->header.data, &h));
 	AUTO_MEM char *path = mem_printf("%s/%016llx.wal", r->dir, (unsigned long long)o->segment);
-	TRY(drop_given_up(r, &h, file_stat(path, NULL, NULL, NULL, NULL) != RC_OK, reterr));
+	TRY(drop_given_up(r, &h, !is_there(path, &h), reterr));
 	TRY(file_open(path, FILE_CREATE, &fd, reterr));
 	rc_t rc = restore_bytes(r, o, &h, fd, path, reterr);
 	file_close(fd);
