@@ -199,24 +199,24 @@ static rc_t restore_bytes(struct wal_restore *r, const struct wal_object *o, str
 struct leftovers {
 	const char *dir;
 	uint64_t above;
+	struct err *err;
 };
 
 static rc_t drop_leftover(void *ctx, const char *name, bool is_dir)
 {
 	struct leftovers *l = ctx;
 	(void)is_dir;
-	if (strtoull(name, NULL, 16) > l->above) {
-		AUTO_MEM char *path = mem_printf("%s/%s", l->dir, name);
-		file_remove(path, NULL);
-	}
-	return RC_OK;
+	if (strtoull(name, NULL, 16) <= l->above)
+		return RC_OK;
+	AUTO_MEM char *path = mem_printf("%s/%s", l->dir, name);
+	return file_remove(path, l->err);
 }
 
 /* Segments ascend with the numbers, each behind the one that its header names, but for those that were given up when their first put failed, and that
  * came through all the same, perhaps late. */
 static rc_t drop_given_up(struct wal_restore *r, const struct seg_header *h, bool fresh, struct err *reterr)
 {
-	struct leftovers l = { r->dir, fresh ? h->prev_seq : h->seq };
+	struct leftovers l = { r->dir, fresh ? h->prev_seq : h->seq, reterr };
 	if (r->segment > l.above)
 		TRY(dir_list(r->dir, drop_leftover, &l, reterr));
 	if (r->first > l.above)
@@ -225,28 +225,37 @@ static rc_t drop_given_up(struct wal_restore *r, const struct seg_header *h, boo
 }
 
 /* Is this making of the segment there? A process that died may have put the header of one that its disk then lost, and the next one has made a segment
- * of the same number. */
-static bool is_there(const char *path, const struct seg_header *h)
+ * of the same number. What cannot be read is no "no": its bytes would be dropped. */
+static rc_t is_there(const char *path, const struct seg_header *h, bool *ret, struct err *reterr)
 {
 	uint8_t bytes[SEG_HEADER];
 	struct seg_header have;
 	int fd;
-	if (file_open(path, FILE_READ, &fd, NULL) != RC_OK)
-		return false;
-	bool same = file_pread(fd, path, bytes, sizeof bytes, 0, NULL, NULL) == RC_OK && seg_header_parse(bytes, &have) == RC_OK && have.salt == h->salt;
+	*ret = false;
+	rc_t rc = file_open(path, FILE_READ, &fd, reterr);
+	if (rc == RC_NOT_FOUND)
+		return RC_OK;
+	TRY(rc);
+	rc = file_pread(fd, path, bytes, sizeof bytes, 0, NULL, reterr);
 	file_close(fd);
-	return same;
+	TRY(rc);
+	if (seg_header_parse(bytes, &have) != RC_OK)
+		return err_set(reterr, RC_IO, "%s does not hold what was written there just now", path);
+	*ret = have.salt == h->salt;
+	return RC_OK;
 }
 
 rc_t wal_restore_object(struct wal_restore *r, const struct wal_object *o, struct err *reterr)
 {
 	struct seg_header h;
+	bool there;
 	int fd;
 	if (o->kind != WAL_OBJECT_BYTES)
 		return RC_OK;
 	TRY(seg_header_parse(o->header.data, &h));
 	AUTO_MEM char *path = mem_printf("%s/%016llx.wal", r->dir, (unsigned long long)o->segment);
-	TRY(drop_given_up(r, &h, !is_there(path, &h), reterr));
+	TRY(is_there(path, &h, &there, reterr));
+	TRY(drop_given_up(r, &h, !there, reterr));
 	TRY(file_open(path, FILE_CREATE, &fd, reterr));
 	rc_t rc = restore_bytes(r, o, &h, fd, path, reterr);
 	file_close(fd);

@@ -1,5 +1,6 @@
 /* What a replicated log promises, against a store in memory that fails, loses replies and lets puts come through late. */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "wal/replica.h"
 #include "wal/wal_fixture.h"
@@ -276,6 +277,81 @@ TEST(replica_segment_of_a_dead_process_that_comes_late_hides_nothing)
 	CHECK_OK(wal_wait(w, ticket, &err), err);
 	CHECK(restored(s, last_of(s), "a", seen, sizeof seen, &err) >= 2);
 	CHECK(seen[0] && seen[2]);
+	wal_free(w);
+	store_free(s);
+}
+
+/* Segment of the object; which making of it. */
+static struct slice header_of(struct store_in_memory *s, uint64_t number, uint64_t *ret_segment)
+{
+	struct wal_object o = { 0 };
+	if (wal_object_parse(buf_slice(&s->objects[number]), &o, NULL) != RC_OK)
+		abort();
+	*ret_segment = o.segment;
+	return o.header;
+}
+
+TEST(replica_segment_that_its_disk_lost_gives_way_to_the_one_made_anew)
+{
+	struct err err = { 0 };
+	struct store_in_memory *s = store_new();
+	struct wal_options o = replicated(fresh_dir(), s);
+	struct wal *w = NULL;
+	uint64_t ticket, lost, anew;
+	uint8_t seen[16];
+	char path[200];
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "a", 0, 1, 40000, NULL, NULL, &ticket, &err), err);
+	CHECK_OK(wal_wait(w, ticket, &err), err);
+	uint64_t before = last_of(s);
+	s->next = SENT_AND_LATE;
+	s->mishaps = 1;
+	CHECK_OK(append_n(w, "a", 1, 1, 40000, NULL, NULL, &ticket, &err), err); /* does not fit: segment 2 */
+	CHECK_RC(wal_wait(w, ticket, &err), RC_IO);
+	wal_free(w);
+	snprintf(path, sizeof path, "%s/%016x.wal", fixture_dir, 2);
+	CHECK_INT(remove(path), 0);
+	CHECK_OK(wal_open(&o, &w, &err), err); /* its first put finds the late one at its number */
+	CHECK_OK(append_n(w, "a", 2, 1, 100, NULL, NULL, &ticket, &err), err);
+	CHECK_OK(wal_wait(w, ticket, &err), err);
+	struct slice one = header_of(s, before + 1, &lost), other = header_of(s, before + 2, &anew);
+	CHECK_INT(lost, 2);
+	CHECK_INT(anew, 2);
+	CHECK(memcmp(one.data, other.data, one.len) != 0);
+	CHECK(restored(s, last_of(s), "a", seen, sizeof seen, &err) >= 2);
+	CHECK(seen[0] && seen[2]);
+	wal_free(w);
+	store_free(s);
+}
+
+TEST(replica_restored_segment_that_cannot_be_read_back_is_an_error_and_drops_nothing)
+{
+	struct err err = { 0 };
+	struct store_in_memory *s = store_new();
+	struct wal_options o = replicated(fresh_dir(), s);
+	struct wal *w = NULL;
+	struct wal_object object;
+	uint64_t ticket, size = 0;
+	char dir[160], path[200];
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (uint64_t n = 0; n < 2; n++) {
+		CHECK_OK(append_n(w, "a", n, 1, 100, NULL, NULL, &ticket, &err), err);
+		CHECK_OK(wal_wait(w, ticket, &err), err);
+	}
+	snprintf(dir, sizeof dir, "%s.restored", fixture_dir);
+	snprintf(path, sizeof path, "%s/%016x.wal", dir, 1);
+	CHECK_OK(dir_make(dir, &err), err);
+	struct wal_restore r = { .dir = dir };
+	for (uint64_t n = 1; n < last_of(s); n++) {
+		CHECK_OK(wal_object_parse(buf_slice(&s->objects[n]), &object, &err), err);
+		CHECK_OK(wal_restore_object(&r, &object, &err), err);
+	}
+	CHECK_INT(truncate(path, 100), 0); /* as good as a disk that does not answer */
+	CHECK_OK(wal_object_parse(buf_slice(&s->objects[last_of(s)]), &object, &err), err);
+	CHECK(wal_restore_object(&r, &object, &err) != RC_OK);
+	CHECK_OK(file_stat(path, &size, NULL, NULL, &err), err);
+	CHECK_INT(size, 100);
+	dir_remove_tree(dir, NULL);
 	wal_free(w);
 	store_free(s);
 }
