@@ -20,6 +20,7 @@
 #define SECTOR 512
 #define FDS 512
 #define FD_FIRST 1000
+#define JUST_ONE 101u
 
 struct inode {
 	uint8_t *cur, *dur, *dirty;
@@ -141,19 +142,32 @@ static void touch(struct inode *f, size_t from, size_t to)
 	f->mtime = sim_now();
 }
 
-/* percent of the unsynced sectors reach the platter; all: everything, size and all. */
+static size_t one_dirty(const struct inode *f)
+{
+	size_t dirty = 0, s = rot_torn_head(f->cur, f->size, f->dirty, SECTOR);
+	if (s)
+		return s;
+	for (size_t i = 0; i < f->cap / SECTOR; i++)
+		dirty += f->dirty[i];
+	for (uint64_t skip = dirty ? chance_below(CHANCE_DISK, dirty) + 1 : 0; skip; s++)
+		skip -= f->dirty[s];
+	return s - 1;
+}
+
+/* percent of the unsynced sectors reach the platter (JUST_ONE: a single one); all: everything, size and all. */
 static void settle(struct inode *f, unsigned percent)
 {
 	bool any_lost = false;
+	size_t one = percent == JUST_ONE ? one_dirty(f) : 0;
 	for (size_t s = 0; s * SECTOR < f->cap; s++)
 		if (f->dirty[s]) {
-			if (percent >= 100 || chance_of(CHANCE_DISK, percent))
+			if (percent == JUST_ONE ? s == one : percent == 100 || chance_of(CHANCE_DISK, percent))
 				memcpy(f->dur + s * SECTOR, f->cur + s * SECTOR, SECTOR);
 			else
 				any_lost = true;
 			f->dirty[s] = 0;
 		}
-	if (percent >= 100 || chance_of(CHANCE_DISK, any_lost ? 50 : 80))
+	if (percent == 100 || chance_of(CHANCE_DISK, any_lost ? 50 : 80))
 		f->dsize = f->size;
 	else if (f->size > f->dsize && chance_of(CHANCE_DISK, 50))
 		f->dsize += chance_below(CHANCE_DISK, f->size - f->dsize + 1) / SECTOR * SECTOR;
@@ -167,7 +181,7 @@ static bool starts(const char *s, const char *prefix)
 
 static void lose_inode(struct inode *f)
 {
-	static const unsigned fates[] = { 0, 0, 20, 50, 80, 99 };
+	static const unsigned fates[] = { 0, JUST_ONE, 20, 50, 80, 99 };
 	if (f->changed)
 		settle(f, fates[chance_below(CHANCE_DISK, 6)]);
 	if (f->size > f->dsize)

@@ -63,6 +63,22 @@ static uint64_t records_end(const struct bytes *b)
 	return at;
 }
 
+size_t rot_torn_head(const uint8_t *data, size_t len, const uint8_t *dirty, size_t sector)
+{
+	struct seg_header h;
+	size_t found = 0, seen = 0;
+	if (len <= SEG_DATA || seg_header_parse(data, &h) != RC_OK)
+		return 0;
+	for (size_t i = SEG_DATA / sector; (i + 1) * sector < len; i++) {
+		size_t at = i * sector, end = at + sector;
+		while (dirty[i] && at < end && get_u32(data + at) != rec_magic(&h))
+			at += 8;
+		if (dirty[i] && at < end && at + REC_HEAD > end && chance_below(CHANCE_DISK, ++seen) == 0)
+			found = i;
+	}
+	return found;
+}
+
 /* A hole that is known may stand before what is looked for. */
 static bool was_rotten(int node)
 {

@@ -129,6 +129,8 @@ void other_check(struct store *store); /* their files are as they were */
 /* ---- rot.c ---- */
 void rot_log(int node);
 /* A node puts a data file: the cut that it is of must be in its log, and durable. */
+/* A sector of a segment that was not synced, whose only head begins in it and ends in the next: the worst to be left alone. 0: there is none. */
+size_t rot_torn_head(const uint8_t *data, size_t len, const uint8_t *dirty, size_t sector);
 void rot_check_cut(int node, const char *key);
 bool rot_excuses(const char *log, uint64_t position, int64_t acked_at);
 extern unsigned rot_count;
