@@ -87,8 +87,8 @@ void convert_stats_print(const struct convert_result *r);
 
 /* Opens the lake for a command. If a server holds it, *ret stays NULL and *ret_server is its URL (caller frees). */
 rc_t lake_open(bool read_only, struct pipeline **ret, char **ret_server, struct err *reterr);
-/* Writes a running server's URL where commands find it, and takes it away again. */
-rc_t server_note(const char *data_dir, const char *url, const char *pin, struct err *reterr); /* pin: with TLS, http_tls_pin; url NULL: away */
+/* Writes a running server's URL where commands find it, or logs why not, and takes it away again. */
+void server_note(const char *data_dir, const char *url, const char *pin); /* pin: with TLS, http_tls_pin; url NULL: away */
 /* One call to the server; a 2xx body goes to stdout (or to *ret if given). Errors are the server's words. */
 rc_t remote_call(const char *server, const char *method, const char *path, struct slice body, struct buf *ret, struct err *reterr);
 

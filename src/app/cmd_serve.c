@@ -117,14 +117,14 @@ static rc_t serve(struct pipeline *p, const char *listen, int signals, const str
 	TRY(server_start(&so, &server, reterr));
 	tls = NULL;
 	AUTO_MEM char *url = mem_printf("%s://%s", pin[0] ? "https" : "http", server_address(server));
-	TRY(server_note(pipeline_data_dir(p), url, pin, reterr));
+	server_note(pipeline_data_dir(p), url, pin);
 	log_info("hydrant %s ready on %s lake=%s", HYDRANT_VERSION, url, settings.lake);
 	notify_ready(url);
 	while (wait_for_signal(signals) == SIGHUP)
 		serve_reload(server, p, listen, url);
 	notify_stopping();
 	log_info("draining: running requests are answered, new connections refused; a second signal ends at once");
-	server_note(pipeline_data_dir(p), NULL, NULL, NULL);
+	server_note(pipeline_data_dir(p), NULL, NULL);
 	server_drain(server, clock_mono_us() + DRAIN_US);
 	if (fenced->rc == RC_OK)
 		drain(p);

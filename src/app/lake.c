@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "base/log.h"
 #include "net/client.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -22,13 +23,14 @@ static char *note_path(const char *data_dir)
 
 static char *server_pin; /* of the server that was found through its note; NULL: none, or without TLS */
 
-rc_t server_note(const char *data_dir, const char *url, const char *pin, struct err *reterr)
+void server_note(const char *data_dir, const char *url, const char *pin)
 {
 	AUTO_MEM char *path = note_path(data_dir);
-	if (!url)
-		return file_remove(path, reterr);
-	AUTO_MEM char *text = mem_printf("{\"url\": \"%s\", \"pid\": %d, \"key\": \"%s\"}\n", url, (int)getpid(), pin ? pin : "");
-	return file_replace_atomic(path, slice_str(text), reterr);
+	AUTO_MEM char *text = mem_printf("{\"url\": \"%s\", \"pid\": %d, \"key\": \"%s\"}\n", url ? url : "", (int)getpid(), pin ? pin : "");
+	struct err err;
+	rc_t rc = url ? file_replace_atomic(path, slice_str(text), &err) : file_remove(path, &err);
+	if (rc != RC_OK && url) /* on a full disk a server has to start all the same: it makes room */
+		log_warn("commands do not find this server by themselves: give them --server %s (%s)", url, err.text);
 }
 
 /* The URL in the note, or NULL. Caller frees. *ret_alive: the process that wrote it runs (false, too, if it is in another container). */

@@ -122,7 +122,7 @@ static rc_t reload(struct server *s, struct pipeline *p, const char *listen, con
 		http_tls_pin(tls, pin);
 		server_renew_tls(s, tls);
 		tls = NULL;
-		TRY(server_note(pipeline_data_dir(p), url, pin, reterr));
+		server_note(pipeline_data_dir(p), url, pin);
 	}
 	warn_of_rest(fresh);
 	return RC_OK;

@@ -143,9 +143,13 @@ rc_t check_open_locked(struct wal *w, struct err *reterr)
 	return RC_OK;
 }
 
-/* The reserve is not for events. It is over when there is another: trimmed segments, or space for a new one. */
-static rc_t check_scarce_locked(struct wal *w, struct err *reterr)
+/* The reserve is not for events. It is over when there is another: trimmed segments, or space for a new one. What the last segment has beyond it is
+ * theirs, too. */
+static rc_t check_scarce_locked(struct wal *w, uint64_t size, struct err *reterr)
 {
+	const struct segment *s = active(w);
+	if (w->scarce && !w->failed && s->append_end + size + s->h.step <= s->disk_bytes)
+		return RC_OK;
 	for (int i = 0; i < 2 && w->scarce && !w->spare_count; i++) /* a commit, and then the trim that it allows, may be on their way */
 		wait_settled_locked(w, w->last_ticket, NULL);
 	if (w->scarce && !w->spare_count && !w->flushing && clock_mono_us() - w->reserve_at >= REOPEN_EVERY_US) {
@@ -344,7 +348,7 @@ static rc_t prepare_locked(struct wal *w, const struct wal_events *e, const stru
 {
 	for (;;) {
 		TRY(check_open_locked(w, reterr));
-		TRY(check_scarce_locked(w, reterr));
+		TRY(check_scarce_locked(w, size, reterr));
 		TRY(check_share_locked(w, e->collection, size, reterr));
 		if (key_count)
 			keys_expire_locked(w, e->received);
@@ -486,7 +490,7 @@ rc_t wal_check(struct wal *w, struct slice collection, uint64_t bytes, struct er
 	pthread_mutex_lock(&w->lock);
 	rc_t rc = check_open_locked(w, reterr);
 	if (rc == RC_OK)
-		rc = check_scarce_locked(w, reterr);
+		rc = check_scarce_locked(w, bytes, reterr);
 	if (rc == RC_OK)
 		rc = check_share_locked(w, collection, bytes, reterr);
 	pthread_mutex_unlock(&w->lock);

@@ -131,6 +131,14 @@ static bool file_of_spare(struct wal *w, struct segment *s, size_t stay, char **
 	return false;
 }
 
+static void scarce_locked(struct wal *w, const struct err *full)
+{
+	w->scarce = true;
+	w->scarce_error = *full;
+	w->scarce_error.status = 507;
+	w->scarce_error.retryable = true;
+}
+
 void reserve_make(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
@@ -139,23 +147,25 @@ void reserve_make(struct wal *w)
 	pthread_mutex_unlock(&w->lock);
 	if (there)
 		return;
+	struct err err = { 0 };
 	struct segment *s = segment_new(w, RESERVE_SEQ);
 	AUTO_MEM char *temp = mem_printf("%s/" RESERVE_NAME ".tmp", w->opt.dir);
 	AUTO_MEM char *spare = spare_path(w, RESERVE_SEQ);
-	rc_t rc = file_open(temp, FILE_CREATE, &s->fd, NULL);
+	rc_t rc = file_open(temp, FILE_CREATE, &s->fd, &err);
 	if (rc == RC_OK)
-		rc = segment_write_out(s, s->h.step, NULL);
+		rc = segment_write_out(s, s->h.step, &err);
 	if (rc == RC_OK)
-		rc = file_sync(s->fd, temp, NULL);
+		rc = file_sync(s->fd, temp, &err);
 	if (rc == RC_OK)
-		rc = file_rename(temp, spare, NULL);
-	if (rc == RC_OK) {
-		pthread_mutex_lock(&w->lock);
-		spare_push(w, RESERVE_SEQ, s->written_out);
-		pthread_mutex_unlock(&w->lock);
-	} else {
+		rc = file_rename(temp, spare, &err);
+	if (rc != RC_OK)
 		file_remove(temp, NULL);
-	}
+	pthread_mutex_lock(&w->lock);
+	if (rc == RC_OK)
+		spare_push(w, RESERVE_SEQ, s->written_out);
+	else if (rc == RC_LIMIT)
+		scarce_locked(w, &err); /* also in a new process, whose last segment may be what was the reserve */
+	pthread_mutex_unlock(&w->lock);
 	segment_free(s);
 }
 
@@ -164,10 +174,7 @@ static bool file_of_reserve(struct wal *w, struct segment *s, char **ret_path, c
 	if (!file_of_spare(w, s, 0, ret_path))
 		return false;
 	pthread_mutex_lock(&w->lock);
-	w->scarce = true;
-	w->scarce_error = *full;
-	w->scarce_error.status = 507;
-	w->scarce_error.retryable = true;
+	scarce_locked(w, full);
 	pthread_mutex_unlock(&w->lock);
 	return true;
 }

@@ -180,7 +180,7 @@ struct wal {
 	uint64_t *spares;      /* sequence numbers in the names of spare files */
 	size_t spare_count, spare_cap;
 	uint64_t spare_total;  /* bytes */
-	bool scarce;           /* the disk is full, and the last segment is the reserve: no events */
+	bool scarce;           /* the disk is full, and there is no reserve beyond the last segment: no events */
 	struct err scarce_error;
 	int64_t reserve_at;    /* when one was tried to be made */
 	int64_t trim_asked;    /* by who found the log full */
