@@ -175,6 +175,19 @@ def query(sql, lake, *args):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def replayed(collection, lake="lake"):
+    """Payloads in the order of sending."""
+    done = hydrant("replay", collection, "--to", "stdout", "--framing", "length", "--lake", lake)
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode())
+    out, at = [], 0
+    while at < len(done.stdout):
+        n = int.from_bytes(done.stdout[at:at + 4], "big")
+        out.append(done.stdout[at + 4:at + 4 + n])
+        at += 4 + n
+    return out
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -1,9 +1,7 @@
 /* Laws of the pure parts: a head, a chunked body, a compressed body read the same however the bytes are cut. */
-#include <zlib.h>
-#include <zstd.h>
-
 #include "base/test.h"
 #include "http/http_internal.h"
+#include "http/packed_fixture.h"
 
 static struct http_limits limits(void)
 {
@@ -148,35 +146,13 @@ static bool inflate_all(enum http_coding coding, struct slice in, size_t first, 
 	return ok;
 }
 
-static void gzip(struct buf *out, struct slice in)
-{
-	z_stream z = { 0 };
-	deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-	size_t bound = deflateBound(&z, in.len);
-	buf_reserve(out, bound);
-	z.next_in = (Bytef *)in.data;
-	z.avail_in = (uInt)in.len;
-	z.next_out = out->data + out->len;
-	z.avail_out = (uInt)bound;
-	deflate(&z, Z_FINISH);
-	out->len += z.total_out;
-	deflateEnd(&z);
-}
-
-static void zstd(struct buf *out, struct slice in)
-{
-	size_t bound = ZSTD_compressBound(in.len);
-	buf_reserve(out, bound);
-	out->len += ZSTD_compress(out->data + out->len, bound, in.data, in.len, 1);
-}
-
 static void two_members(enum http_coding coding, struct buf *packed, struct buf *plain)
 {
 	buf_init(packed, 1 << 20);
 	buf_init(plain, 1 << 20);
 	for (int i = 0; i < 60; i++)
 		buf_printf(plain, "{\"n\":%d,\"text\":\"value %d\"}\n", i, i * 7919);
-	void (*pack)(struct buf *, struct slice) = coding == HTTP_CODING_GZIP ? gzip : zstd;
+	void (*pack)(struct buf *, struct slice) = coding == HTTP_CODING_GZIP ? pack_gzip : pack_zstd;
 	pack(packed, slice_of(plain->data, 500));
 	pack(packed, slice_of(NULL, 0));
 	pack(packed, slice_skip(buf_slice(plain), 500));
@@ -205,7 +181,7 @@ TEST(inflate_refuses_what_is_cut_off_or_has_garbage_behind)
 		AUTO_BUF struct buf one;
 		two_members(coding, &packed, &plain);
 		buf_init(&one, 1 << 20);
-		(coding == HTTP_CODING_GZIP ? gzip : zstd)(&one, buf_slice(&plain));
+		(coding == HTTP_CODING_GZIP ? pack_gzip : pack_zstd)(&one, buf_slice(&plain));
 		for (size_t len = 1; len < one.len; len++) {
 			AUTO_BUF struct buf out;
 			buf_init(&out, 1 << 20);

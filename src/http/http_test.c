@@ -1,8 +1,7 @@
 #include <sys/resource.h>
-#include <zlib.h>
-#include <zstd.h>
 
 #include "http/http_fixture.h"
+#include "http/packed_fixture.h"
 
 #define HOST "Host: localhost\r\n"
 
@@ -364,23 +363,7 @@ TEST(http_expect_100_is_answered_only_when_the_body_will_be_read)
 
 static size_t pack(bool with_zstd, struct buf *out, struct slice in)
 {
-	if (with_zstd) {
-		size_t bound = ZSTD_compressBound(in.len);
-		buf_reserve(out, bound);
-		out->len += ZSTD_compress(out->data + out->len, bound, in.data, in.len, 3);
-	} else {
-		z_stream z = { 0 };
-		deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY);
-		size_t bound = deflateBound(&z, in.len);
-		buf_reserve(out, bound);
-		z.next_in = (Bytef *)in.data;
-		z.avail_in = (uInt)in.len;
-		z.next_out = out->data + out->len;
-		z.avail_out = (uInt)bound;
-		deflate(&z, Z_FINISH);
-		out->len += z.total_out;
-		deflateEnd(&z);
-	}
+	(with_zstd ? pack_zstd : pack_gzip)(out, in);
 	return out->len;
 }
 

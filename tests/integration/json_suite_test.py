@@ -53,19 +53,6 @@ def load(path):
         return f.read()
 
 
-def stored(lake, collection):
-    """Payloads in the order of sending, by replay through the server."""
-    done = hydrant("replay", collection, "--to", "stdout", "--framing", "length", "--lake", lake)
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode())
-    out, at = [], 0
-    while at < len(done.stdout):
-        n = int.from_bytes(done.stdout[at:at + 4], "big")
-        out.append(done.stdout[at + 4:at + 4 + n])
-        at += 4 + n
-    return out
-
-
 def name_of(path):
     return os.path.basename(path)[:-5]
 
@@ -145,9 +132,9 @@ def nothing_kept_when_rejecting(server):
 
 def compare(stage, kept, rows, bad):
     equal_sets = lambda name, got, want: check("%s: %s" % (stage, name), not differences(got, want), differences(got, want))
-    equal_sets("every accepted case comes back byte for byte", stored("lake", "alone"), kept)
-    equal_sets("every row among bad ones comes back", [p.strip(b" \t") for p in stored("lake", "among")], rows)
-    equal_sets("every bad line lies in quarantine with its bytes", [p.strip(b" \t") for p in stored("lake", "among__quarantine")], bad)
+    equal_sets("every accepted case comes back byte for byte", replayed("alone"), kept)
+    equal_sets("every row among bad ones comes back", [p.strip(b" \t") for p in replayed("among")], rows)
+    equal_sets("every bad line lies in quarantine with its bytes", [p.strip(b" \t") for p in replayed("among__quarantine")], bad)
     count = query("select count(*) as n from alone", "lake")[0]["n"]
     equal("%s: SQL counts them" % stage, count, len(kept))
 

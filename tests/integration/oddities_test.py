@@ -62,18 +62,6 @@ QUERIES = [
 ]
 
 
-def replayed(collection):
-    done = hydrant("replay", collection, "--to", "stdout", "--framing", "length", "--lake", "lake")
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode())
-    out, at = [], 0
-    while at < len(done.stdout):
-        n = int.from_bytes(done.stdout[at:at + 4], "big")
-        out.append(done.stdout[at + 4:at + 4 + n])
-        at += 4 + n
-    return out
-
-
 def compare(stage, queries=True):
     for collection, want in EVENTS.items():
         name = "%s: %s" % (stage, collection)

@@ -2,6 +2,8 @@
 #ifndef TABLE_DDL_INTERNAL_H
 #define TABLE_DDL_INTERNAL_H
 
+#include <jansson.h>
+
 #include "table/table_internal.h"
 
 #define HIVE_NAME_MAX 255     /* bytes of a column name that Athena and Glue take */
@@ -17,6 +19,7 @@ void ddl_athena(const struct table *t, const struct ddl_place *p, struct buf *re
 rc_t ddl_glue(const struct table *t, const struct ddl_place *p, struct buf *ret, struct err *reterr);
 void ddl_parquet(const struct table *t, struct buf *ret);
 rc_t ddl_json(const struct table *t, struct buf *ret, struct err *reterr);
+rc_t ddl_print(const struct table *t, json_t *j, struct buf *ret, struct err *reterr); /* takes j; NULL: it could not be made */
 
 /* A Hive type ("struct<a:bigint>"); quoted: reserved names in back quotes. False: nested too deep, or a name within is too long. */
 bool hive_type(const struct field *f, bool quoted, struct buf *ret);

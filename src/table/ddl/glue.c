@@ -48,12 +48,5 @@ rc_t ddl_glue(const struct table *t, const struct ddl_place *p, struct buf *ret,
 	json_t *j = json_pack("{s:s, s:s, s:o, s:[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}], s:o}", "Name", t->collection, "TableType", "EXTERNAL_TABLE",
 			      "Parameters", parameters(p), "PartitionKeys", "Name", "year", "Type", "int", "Name", "month", "Type", "int", "Name",
 			      "day", "Type", "int", "StorageDescriptor", storage);
-	char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
-	json_decref(j);
-	if (!text)
-		return err_set(reterr, RC_INVALID, "table %s: a name or its place is not UTF-8", t->collection);
-	buf_append_str(ret, text);
-	buf_byte(ret, '\n');
-	free(text);
-	return RC_OK;
+	return ddl_print(t, j, ret, reterr);
 }

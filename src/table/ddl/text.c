@@ -126,13 +126,8 @@ static json_t *json_columns(const struct field *parent, unsigned depth)
 	return all;
 }
 
-rc_t ddl_json(const struct table *t, struct buf *ret, struct err *reterr)
+rc_t ddl_print(const struct table *t, json_t *j, struct buf *ret, struct err *reterr)
 {
-	json_t *j = json_pack("{s:s, s:s, s:I, s:s, s:i, s:o}", "collection", t->collection, "location", table_location(t), "version",
-			      (json_int_t)t->state.version, "partition", "day(__time)", "schema_id", (int)t->state.schema->schema_id, "columns",
-			      json_columns(t->state.schema->root, 0));
-	if (j && table_snapshot_id(t) >= 0)
-		json_object_set_new(j, "snapshot", json_integer(table_snapshot_id(t)));
 	char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
 	json_decref(j);
 	if (!text)
@@ -141,4 +136,14 @@ rc_t ddl_json(const struct table *t, struct buf *ret, struct err *reterr)
 	buf_byte(ret, '\n');
 	free(text);
 	return RC_OK;
+}
+
+rc_t ddl_json(const struct table *t, struct buf *ret, struct err *reterr)
+{
+	json_t *j = json_pack("{s:s, s:s, s:I, s:s, s:i, s:o}", "collection", t->collection, "location", table_location(t), "version",
+			      (json_int_t)t->state.version, "partition", "day(__time)", "schema_id", (int)t->state.schema->schema_id, "columns",
+			      json_columns(t->state.schema->root, 0));
+	if (j && table_snapshot_id(t) >= 0)
+		json_object_set_new(j, "snapshot", json_integer(table_snapshot_id(t)));
+	return ddl_print(t, j, ret, reterr);
 }
