@@ -164,8 +164,6 @@ static rc_t write_header(const struct seg_header *h, int fd, const char *path, s
 /* The first segment: what was before it is not needed; it may begin in its middle. */
 static rc_t restore_first(struct wal_restore *r, const struct wal_object *o, struct seg_header *h, int fd, const char *path, struct err *reterr)
 {
-	if (o->offset > SEG_DATA && !o->first_record)
-		return RC_OK; /* the end of a record whose beginning is gone: not needed */
 	h->prev_seq = h->prev_end = 0;
 	h->oldest = h->seq;
 	if (o->offset > SEG_DATA)
@@ -184,8 +182,6 @@ static rc_t restore_bytes(struct wal_restore *r, const struct wal_object *o, str
 	if (!r->filled) {
 		bool middle = at > SEG_DATA;
 		TRY(restore_first(r, o, h, fd, path, reterr));
-		if (!r->filled)
-			return RC_OK;
 		if (middle) {
 			bytes = slice_skip(bytes, o->first_record - at);
 			at = o->first_record;
@@ -256,6 +252,8 @@ rc_t wal_restore_object(struct wal_restore *r, const struct wal_object *o, struc
 	AUTO_MEM char *path = mem_printf("%s/%016llx.wal", r->dir, (unsigned long long)o->segment);
 	TRY(is_there(path, &h, &there, reterr));
 	TRY(drop_given_up(r, &h, !there, reterr));
+	if (!r->filled && o->offset > SEG_DATA && !o->first_record)
+		return RC_OK; /* a sign of life, or the end of a record whose beginning is gone: not needed, and no file for it */
 	TRY(file_open(path, FILE_CREATE, &fd, reterr));
 	rc_t rc = restore_bytes(r, o, &h, fd, path, reterr);
 	file_close(fd);

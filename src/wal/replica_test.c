@@ -324,6 +324,35 @@ TEST(replica_segment_that_its_disk_lost_gives_way_to_the_one_made_anew)
 	store_free(s);
 }
 
+TEST(replica_restore_may_begin_with_objects_that_hold_nothing)
+{
+	struct err err = { 0 };
+	struct store_in_memory *s = store_new();
+	struct wal_options o = replicated(fresh_dir(), s);
+	struct wal *w = NULL;
+	struct wal_object last;
+	uint64_t ticket;
+	uint8_t seen[16];
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "a", 0, 1, 100, NULL, NULL, &ticket, &err), err);
+	CHECK_OK(wal_wait(w, ticket, &err), err);
+	CHECK_OK(wal_committed(w, SLICE_LIT("a"), 1, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	uint64_t before = last_of(s);
+	s->next = REPLY_LOST; /* a sign of life that is there, for all that anybody knows of it */
+	s->mishaps = 3;
+	CHECK_RC(wal_replica_tick(w, 1, &err), RC_IO);
+	CHECK_INT(last_of(s), before + 3);
+	CHECK_OK(append_n(w, "a", 1, 1, 100, NULL, NULL, &ticket, &err), err);
+	CHECK_OK(wal_wait(w, ticket, &err), err);
+	CHECK_OK(wal_object_parse(buf_slice(&s->objects[last_of(s)]), &last, &err), err);
+	CHECK_INT(last.low, before + 1);
+	CHECK_INT(restored(s, last_of(s), "a", seen, sizeof seen, &err), 1);
+	CHECK(seen[1]);
+	wal_free(w);
+	store_free(s);
+}
+
 TEST(replica_restored_segment_that_cannot_be_read_back_is_an_error_and_drops_nothing)
 {
 	struct err err = { 0 };
