@@ -183,6 +183,8 @@ static const char *advice(const struct s3_call *c, const struct s3_answer *a)
 	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
 		if (!strcmp(a->code, known[i].code))
 			return known[i].text;
+	if (a->status == 404 && !a->code[0] && c->kind == S3_GET)
+		return ": that is no answer of S3; is it a proxy's, before a store that is away?";
 	if (a->status != 403)
 		return a->status == 301 || a->status == 307 ? ": the bucket is in another region; name it" : "";
 	switch (c->kind) {
@@ -203,8 +205,10 @@ static const char *advice(const struct s3_call *c, const struct s3_answer *a)
 
 static rc_t code_of(const struct s3_call *c, const struct s3_answer *a)
 {
-	if (a->status == 404) /* an object that is not there; a bucket that is not is no absence of objects */
-		return (c->kind == S3_GET || c->kind == S3_HEAD) && strcmp(a->code, "NoSuchBucket") ? RC_NOT_FOUND : RC_IO;
+	if (a->status == 404 && c->kind == S3_GET) /* only the store's own word is an absence: what stands before it answers 404, too, while it is away */
+		return a->code[0] && strcmp(a->code, "NoSuchBucket") ? RC_NOT_FOUND : RC_IO;
+	if (a->status == 404)
+		return c->kind == S3_HEAD ? RC_NOT_FOUND : RC_IO;
 	if (a->status == 412)
 		return RC_CONFLICT;
 	if (a->status == 416)

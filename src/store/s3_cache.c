@@ -301,7 +301,7 @@ static rc_t get_range(struct batch *b, struct file *f, unsigned range, struct er
 	pthread_mutex_lock(&b->lock);
 	bool same = !f->etag[0] || !strcmp(f->etag, a.etag);
 	memcpy(f->etag, a.etag, sizeof f->etag);
-	bool last = --f->left == 0;
+	bool last = same && --f->left == 0;
 	pthread_mutex_unlock(&b->lock);
 	if (!same)
 		return err_set(reterr, RC_CORRUPT, "%s changed while it was read; objects of a lake never do", f->want->key);

@@ -19,6 +19,7 @@ struct page {
 	struct item now;       /* being read */
 	char *etag;
 	bool encoded, truncated;
+	bool is_listing;       /* and no other document, which would list nothing */
 	struct buf token;
 };
 
@@ -29,7 +30,7 @@ static void page_reset(struct page *p)
 	free(p->now.key);
 	p->count = 0;
 	p->now = (struct item){ 0 };
-	p->encoded = p->truncated = false;
+	p->encoded = p->truncated = p->is_listing = false;
 	buf_reset(&p->token);
 }
 
@@ -59,6 +60,7 @@ static rc_t page_each(void *ctx, const char *path, struct slice text, struct err
 {
 	struct page *p = ctx;
 	static const char root[] = "ListBucketResult/";
+	p->is_listing |= !strcmp(path, "ListBucketResult");
 	if (strncmp(path, root, sizeof root - 1) != 0)
 		return RC_OK;
 	path += sizeof root - 1;
@@ -148,6 +150,8 @@ static rc_t get_page(struct s3 *s, const char *prefix, bool recursive, struct pa
 	TRY(s3_request(s, &c, &a, reterr));
 	page_reset(p);
 	TRY(xml_walk(buf_slice(&body), page_each, p, reterr));
+	if (!p->is_listing)
+		return err_set(reterr, RC_IO, "bucket %s was asked for a listing and answered with something else: does a proxy stand in between?", s->bucket);
 	bool stuck = p->truncated && (!p->token.len || p->token.overflow || (token && slice_eq_str(buf_slice(&p->token), token)));
 	return stuck ? err_set(reterr, RC_IO, "a listing of bucket %s says that it goes on and not where", s->bucket) : RC_OK;
 }
@@ -165,6 +169,8 @@ rc_t s3_list(void *self, const char *folder, bool recursive, store_each each, vo
 			rc = hand_on(s, &p, each, ctx, reterr);
 		if (!p.truncated)
 			break;
+		if (rc == RC_OK && pages + 1 == PAGES_MAX)
+			rc = err_set(reterr, RC_LIMIT, "%s/%s in bucket %s lists more than %d pages", s->prefix, folder, s->bucket, PAGES_MAX);
 	}
 	page_reset(&p);
 	free(p.items);

@@ -113,6 +113,20 @@ TEST(s3_answers_that_are_final_are_not_tried_again)
 	loopback_stop(&server);
 }
 
+TEST(s3_a_404_that_no_store_wrote_is_no_absence)
+{
+	PLAY("404 Not Found||<html><body>404 page not found</body></html>", "404 Not Found||404 page not found\n", "404 Not Found||", "404 Not Found||",
+	     "404 Not Found||" ERROR_("NoSuchKey"));
+	uint8_t byte;
+	CHECK_RC(get(s, "k", ""), RC_IO);
+	CHECK(strstr(err.text, "s3://bucket/pre/k: GET answered 404: that is no answer of S3"));
+	CHECK_RC(get(s, "k", ""), RC_IO);
+	CHECK_RC(store_size(s, "k", NULL, NULL, &err), RC_IO);
+	CHECK_RC(store_read(s, "k", 0, 1, &byte, &err), RC_IO);
+	CHECK_RC(store_size(s, "k", NULL, NULL, &err), RC_NOT_FOUND);
+	loopback_stop(&server);
+}
+
 #define SAYING_(code, message) "<?xml version=\"1.0\"?><Error><Code>" code "</Code><Message>" message "</Message></Error>"
 
 TEST(s3_a_missing_right_is_told_from_keys_that_are_not_taken_and_from_the_kms_key)
@@ -214,6 +228,17 @@ static rc_t list_one(void *ctx, const struct store_entry *e, struct err *reterr)
 }
 
 #define CONTENT(key, size) "<Contents><Key>" key "</Key><LastModified>2026-11-27T10:00:00.000Z</LastModified><Size>" size "</Size></Contents>"
+
+TEST(s3_a_document_that_is_no_listing_is_no_empty_folder)
+{
+	PLAY("200 OK||<html><body>please log in</body></html>", "200 OK||<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>");
+	AUTO_BUF struct buf b;
+	buf_init(&b, 1000);
+	CHECK_RC(store_list(s, "", list_one, &b, &err), RC_IO);
+	CHECK(strstr(err.text, "answered with something else"));
+	CHECK_OK(store_list(s, "", list_one, &b, &err), err);
+	loopback_stop(&server);
+}
 
 TEST(s3_listing_goes_on_and_gives_only_what_a_key_can_name)
 {
