@@ -51,6 +51,7 @@ rc_t lake_check(struct pipeline *p, struct place *pl, struct err *reterr)
 struct check {
 	struct pipeline *p;
 	struct store *store;
+	bool refused; /* by the log, not by the lake */
 };
 
 static rc_t check_position(void *ctx, const char *collection, struct err *reterr)
@@ -60,14 +61,16 @@ static rc_t check_position(void *ctx, const char *collection, struct err *reterr
 	AUTO(table) *t = NULL;
 	struct err err;
 	if (table_open(check->store, collection, &t, &err) != RC_OK) {
-		log_warn("%s cannot be read now and is checked when it is next written: %s", collection, err.text);
+		log_warn("%s cannot be read now, and nobody looks whether it is ahead of the log: %s", collection, err.text);
 		return RC_OK;
 	}
 	uint64_t position = table_log_position(t, wal_id(p->wal), NULL);
 	if (position >= wal_next_position(p->wal)) {
 		log_warn("table %s holds events up to position %llu, the log ends at %llu: the log goes on behind the table", collection,
 			 (unsigned long long)position, (unsigned long long)wal_next_position(p->wal) - 1);
-		return wal_skip_to(p->wal, position + 1, reterr);
+		rc_t rc = wal_skip_to(p->wal, position + 1, reterr);
+		check->refused = rc != RC_OK;
+		return rc;
 	}
 	return RC_OK;
 }
@@ -79,10 +82,17 @@ static rc_t check_positions(struct pipeline *p, struct err *reterr)
 	for (struct place *pl = NULL; (pl = place_next(p, pl));) {
 		struct check check = { .p = p };
 		struct err err;
-		if (place_open_by(p, pl, deadline, &check.store, &err) != RC_OK)
-			log_warn("%s cannot be read now; its tables are checked when they are next written: %s", pl->url, err.text);
-		else
-			TRY(table_list(check.store, check_position, &check, reterr));
+		rc_t rc = place_open_by(p, pl, deadline, &check.store, &err);
+		bool open = rc == RC_OK;
+		if (open)
+			rc = table_list(check.store, check_position, &check, &err);
+		if (check.refused || (open && rc != RC_OK && !is_bucket(pl))) {
+			if (reterr)
+				*reterr = err;
+			return rc;
+		}
+		if (rc != RC_OK)
+			log_warn("%s cannot be read now, and nobody looks whether its tables are ahead of the log: %s", pl->url, err.text);
 	}
 	return RC_OK;
 }

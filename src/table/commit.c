@@ -42,7 +42,7 @@ static bool base_gone(const struct table *t)
 	rc_t rc = store_size(t->store, plain, &size, &mtime, NULL);
 	if (rc == RC_NOT_FOUND)
 		rc = store_size(t->store, gzip, &size, &mtime, NULL);
-	return rc == RC_NOT_FOUND || (rc == RC_OK && (size != t->state.size || mtime != t->state.mtime));
+	return rc == RC_NOT_FOUND || (rc == RC_OK && t->state.size && (size != t->state.size || mtime != t->state.mtime)); /* 0: nobody told us */
 }
 
 /* A put of the hint in the same folder that succeeds says that the folder with the version's name in it has been synced. */
@@ -64,10 +64,13 @@ static rc_t create_version(struct table *t, int64_t version, struct slice text, 
 	AUTO_MEM char *key = table_version_key(t, version, false);
 	AUTO_MEM char *gzip = table_version_key(t, version, true);
 	struct err e = { 0 };
-	if (store_size(t->store, gzip, NULL, NULL, NULL) == RC_OK)
+	rc_t rc = store_size(t->store, gzip, NULL, NULL, reterr);
+	if (rc == RC_OK)
 		return err_set(reterr, RC_CONFLICT, "%s was committed by another writer", gzip);
+	if (rc != RC_NOT_FOUND) /* another writer's commit may stand there */
+		return rc;
 	fault_point("table.before_commit");
-	rc_t rc = store_put(t->store, key, text, STORE_CREATE, &e);
+	rc = store_put(t->store, key, text, STORE_CREATE, &e);
 	if (rc != RC_OK) {
 		rc_t seen = look(t, key, text, NULL);
 		if (seen == RC_OK && rc != RC_CONFLICT)

@@ -26,6 +26,8 @@ static struct {
 	int64_t clock_offset;
 	enum put_fate fate;        /* of the next put of a metadata version */
 	void (*before_commit)(void); /* called once, before the next put of a metadata version */
+	const char *away;            /* keys that hold this cannot be looked at, nor listed */
+	int deletes;
 } fx;
 static struct err err;
 
@@ -36,7 +38,15 @@ static rc_t bent_read(void *self, const char *key, uint64_t offset, size_t len, 
 {
 	return store_read(self, key, offset, len, out, e);
 }
-static rc_t bent_size(void *self, const char *key, uint64_t *size, int64_t *mtime, struct err *e) { return store_size(self, key, size, mtime, e); }
+static rc_t bent_away(const char *key, struct err *e)
+{
+	return fx.away && strstr(key, fx.away) ? err_set(e, RC_IO, "%s: the store is away", key) : RC_OK;
+}
+static rc_t bent_size(void *self, const char *key, uint64_t *size, int64_t *mtime, struct err *e)
+{
+	TRY(bent_away(key, e));
+	return store_size(self, key, size, mtime, e);
+}
 static rc_t bent_put(void *self, const char *key, struct slice content, enum store_put_mode mode, struct err *e)
 {
 	if (!strstr(key, ".metadata.json"))
@@ -60,10 +70,15 @@ static rc_t bent_put_file(void *self, const char *key, const char *local, enum s
 }
 static rc_t bent_temp(void *self, const char *key, char **ret, struct err *e) { return store_temp_path(self, key, ret, e); }
 static rc_t bent_sweep(void *self, int64_t age, struct err *e) { return store_sweep_temp(self, age, e); }
-static rc_t bent_delete(void *self, const char *key, struct err *e) { return store_delete(self, key, e); }
+static rc_t bent_delete(void *self, const char *key, struct err *e)
+{
+	fx.deletes++;
+	return store_delete(self, key, e);
+}
 static rc_t bent_delete_folder(void *self, const char *folder, struct err *e) { return store_delete_folder(self, folder, e); }
 static rc_t bent_list(void *self, const char *folder, bool recursive, store_each each, void *ctx, struct err *e)
 {
+	TRY(bent_away(folder, e));
 	return recursive ? store_list(self, folder, each, ctx, e) : store_list_folder(self, folder, each, ctx, e);
 }
 static int64_t bent_now(void *self) { return store_now(self) + fx.clock_offset; }

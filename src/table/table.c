@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "model/event.h"
+#include "store/probe.h"
 #include "table/table_internal.h"
 
 #define PROBE_MAX 64  /* versions probed one by one before the folder is listed instead */
@@ -161,11 +162,18 @@ static rc_t read_version(const struct table *t, int64_t version, struct table_st
 	return RC_OK;
 }
 
-static bool version_exists(const struct table *t, int64_t version)
+/* What cannot be looked at is no "no": readers would take an old version for the newest. */
+static rc_t version_exists(const struct table *t, int64_t version, bool *ret, struct err *reterr)
 {
 	AUTO_MEM char *plain = table_version_key(t, version, false);
 	AUTO_MEM char *gzip = table_version_key(t, version, true);
-	return store_size(t->store, plain, NULL, NULL, NULL) == RC_OK || store_size(t->store, gzip, NULL, NULL, NULL) == RC_OK;
+	rc_t rc = store_size(t->store, plain, NULL, NULL, reterr);
+	if (rc == RC_NOT_FOUND)
+		rc = store_size(t->store, gzip, NULL, NULL, reterr);
+	if (rc != RC_OK && rc != RC_NOT_FOUND)
+		return rc;
+	*ret = rc == RC_OK;
+	return RC_OK;
 }
 
 static rc_t newest_entry(void *ctx, const struct store_entry *e, struct err *reterr)
@@ -204,7 +212,9 @@ static int64_t read_hint(const struct table *t)
 static rc_t probe_forward(const struct table *t, int64_t from, int64_t *ret, struct err *reterr)
 {
 	for (int n = 0; n < PROBE_MAX; n++, from++) {
-		if (!version_exists(t, from + 1)) {
+		bool there;
+		TRY(version_exists(t, from + 1, &there, reterr));
+		if (!there) {
 			*ret = from;
 			return RC_OK;
 		}
@@ -219,8 +229,14 @@ void table_write_hint(const struct table *t)
 	/* A writer that slept must not point the hint back at a file that has expired meanwhile. If the hint still names the version before, it
 	 * has not slept so long. */
 	int64_t hint = read_hint(t), version = t->state.version;
-	if (hint == version - 1 || ((hint < version || !version_exists(t, hint)) && version_exists(t, version)))
-		store_put(t->store, key, slice_str(text), STORE_REPLACE, NULL);
+	bool there;
+	if (hint != version - 1) {
+		if (hint >= version && (version_exists(t, hint, &there, NULL) != RC_OK || there))
+			return;
+		if (version_exists(t, version, &there, NULL) != RC_OK || !there)
+			return;
+	}
+	store_put(t->store, key, slice_str(text), STORE_REPLACE, NULL);
 }
 
 /* The newest version into *ret. */
@@ -247,7 +263,7 @@ static rc_t load(const struct table *t, struct table_state *ret, struct err *ret
 		if (rc != RC_NOT_FOUND)
 			return rc;
 	}
-	return rc;
+	return err_set(reterr, RC_IO, "the newest version of table %s is listed, and cannot be read, %d times in a row", t->collection, LOAD_TRIES);
 }
 
 static struct table *table_new(struct store *store, const char *collection)
@@ -386,10 +402,18 @@ static rc_t list_entry(void *ctx, const struct store_entry *e, struct err *reter
 		return RC_OK;
 	struct table probe = { .store = l->store, .collection = (char *)e->key };
 	int64_t version;
+	struct err err = { 0 };
 	AUTO_MEM char *hint = table_key(&probe, HINT_PATH);
-	if (store_size(l->store, hint, NULL, NULL, NULL) == RC_OK || newest_listed(&probe, &version, NULL) == RC_OK)
+	rc_t rc = store_size(l->store, hint, NULL, NULL, NULL);
+	if (rc != RC_OK)
+		rc = newest_listed(&probe, &version, &err);
+	if (rc == RC_OK)
 		return l->each(l->ctx, e->key, reterr);
-	return RC_OK;
+	if (rc == RC_NOT_FOUND || store_refused(&err)) /* somebody's folder that is closed to us hides no other's table */
+		return RC_OK;
+	if (reterr)
+		*reterr = err;
+	return rc;
 }
 
 rc_t table_list(struct store *store, rc_t (*each)(void *ctx, const char *collection, struct err *reterr), void *ctx, struct err *reterr)

@@ -265,6 +265,56 @@ TEST(version_hint_may_lag_lie_or_miss)
 	teardown();
 }
 
+TEST(version_that_cannot_be_looked_at_is_not_absent)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail");
+	AUTO(table) *u = NULL;
+	AUTO(table) *v = NULL;
+	CHECK_OK(append_one(t, "n1", 0, 20000, 1, &err), err);
+	CHECK_OK(table_open(fx.lake, "trail", &u, &err), err);
+	for (int i = 1; i < 5; i++)
+		CHECK_OK(append_one(t, "n1", i, 20000, 1, &err), err);
+	CHECK_OK(store_put(fx.lake, "trail/metadata/version-hint.text", SLICE_LIT("2"), STORE_REPLACE, &err), err);
+	fx.away = "v4.metadata.json";
+	CHECK_RC(table_open(fx.lake, "trail", &v, &err), RC_IO); /* not version 3 */
+	CHECK(!v);
+	CHECK_RC(table_reload(u, NULL, &err), RC_IO);
+	CHECK_INT(table_version(u), 2);
+	fx.away = NULL;
+	CHECK_OK(table_open(fx.lake, "trail", &v, &err), err);
+	CHECK_INT(table_version(v), 6);
+	CHECK_OK(table_reload(u, NULL, &err), err);
+	CHECK_INT(table_version(u), 6);
+	teardown();
+}
+
+TEST(gzip_version_that_cannot_be_looked_at_may_be_taken)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail");
+	fx.away = "v2.gz.metadata.json";
+	CHECK_RC(append_one(t, "n1", 0, 20000, 1, &err), RC_IO);
+	fx.away = NULL;
+	CHECK_RC(store_size(fx.lake, "trail/metadata/v2.metadata.json", NULL, NULL, &err), RC_NOT_FOUND);
+	CHECK_OK(append_one(t, "n1", 0, 20000, 1, &err), err);
+	teardown();
+}
+
+TEST(version_whose_size_nobody_told_is_not_taken_for_gone)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail");
+	fx.away = "v2.metadata.json";
+	CHECK_OK(append_one(t, "n1", 0, 20000, 1, &err), err); /* it is committed, and then cannot be looked at */
+	fx.away = NULL;
+	CHECK_OK(append_one(t, "n1", 1, 20000, 1, &err), err);
+	CHECK_INT(fx.deletes, 0); /* it did not take its own commit back */
+	CHECK_INT(table_version(t), 3);
+	CHECK_INT(look_at(t, INT32_MIN, INT32_MAX).files, 2);
+	teardown();
+}
+
 TEST(gzip_version_counts_as_taken_and_is_read)
 {
 	CHECK(setup());
@@ -326,6 +376,22 @@ TEST(tables_are_listed_and_dropped)
 	CHECK_OK(table_drop(fx.lake, "trail", true, &err), err);
 	CHECK_OK(table_drop(fx.lake, "trail", true, &err), err);
 	CHECK_RC(store_size(fx.lake, "trail/data/year=2026/month=01/day=01/n1-0.parquet", NULL, NULL, &err), RC_NOT_FOUND);
+	teardown();
+}
+
+TEST(list_of_tables_lacks_none_that_cannot_be_looked_at)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail");
+	AUTO(table) *u = new_table("walk");
+	CHECK(t && u);
+	AUTO_BUF struct buf names;
+	buf_init(&names, 1000);
+	fx.away = "trail/metadata/version-hint.text";
+	CHECK_OK(table_list(fx.lake, collect_names, &names, &err), err);
+	CHECK_INT(names.len, 11); /* its versions are listed */
+	fx.away = "trail/metadata";
+	CHECK_RC(table_list(fx.lake, collect_names, &names, &err), RC_IO);
 	teardown();
 }
 
