@@ -219,24 +219,31 @@ static bool is_done(struct pipeline *p, const char *id, struct buf *b)
 struct adoption {
 	const char *id;
 	uint64_t first, low, end, epoch;
+	uint64_t seal;    /* ours */
 	uint64_t missing; /* objects that are needed and not there, or damaged */
 	bool any;         /* something was restored */
 	char *dir;
 	uint64_t events, collections;
 };
 
-/* `number` is not there. Does an object behind it say that it was? RC_EOF: no; then nothing from it on was acked. */
+/* `number` is not there. Does an object behind it say that it was? RC_EOF: no; then nothing from it on was acked. One that is damaged may have
+ * said so; and a store that does not know our seal either is away, whatever it says. */
 static rc_t was_there(struct pipeline *p, const struct adoption *a, uint64_t number, struct buf *b, struct err *reterr)
 {
 	struct wal_object o;
+	bool damaged = false;
 	for (uint64_t n = a->end; n-- > number + 1;) {
 		rc_t rc = get_object(p, a->id, n, b, &o, reterr);
 		if (rc == RC_OK && o.sure >= number)
 			return RC_OK;
 		if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_CORRUPT)
 			return rc;
+		damaged |= rc == RC_CORRUPT;
 	}
-	return RC_EOF;
+	rc_t rc = get_object(p, a->id, a->seal, b, &o, reterr);
+	if (rc != RC_OK)
+		return err_set(reterr, RC_IO, "the lake does not show the seal of the log %s, number %llu, which is there", a->id, (unsigned long long)a->seal);
+	return damaged ? RC_OK : RC_EOF;
 }
 
 static rc_t restore(struct pipeline *p, struct adoption *a, struct buf *b, struct err *reterr)
@@ -360,6 +367,7 @@ static rc_t adopt(struct pipeline *p, const struct found *f, struct seen *s, str
 	struct ending e = { 0 };
 	TRY(seal(p, f, &e, reterr));
 	a.end = e.end;
+	a.seal = e.mine;
 	s->last = e.mine; /* it is no sign of life */
 	if (e.done)
 		return remove_objects(p, f->id, a.first, a.end, reterr);

@@ -1,0 +1,147 @@
+/* Taking a log over: "it was never acked" is said of nothing that the lake has lost, or does not show at the moment. */
+#include "pipeline/fixture_test.h"
+
+static struct fixture dead, heir;
+static struct err err;
+static char id[WAL_ID_LEN + 1], data[2][96];
+
+/* ---- a lake whose log's objects can be out of sight ---- */
+
+static int shown = -1; /* so many more gets find what is there; -1: all */
+
+static void bent_free(void *self) { store_free(self); }
+static rc_t bent_get(void *self, const char *key, struct buf *ret, struct err *e)
+{
+	if (shown == 0)
+		return err_set(e, RC_NOT_FOUND, "%s is not there", key);
+	shown -= shown > 0;
+	return store_get(self, key, ret, e);
+}
+static rc_t bent_put(void *self, const char *key, struct slice content, enum store_put_mode mode, struct err *e)
+{
+	return store_put(self, key, content, mode, e);
+}
+static rc_t bent_delete(void *self, const char *key, struct err *e) { return store_delete(self, key, e); }
+static rc_t bent_list(void *self, const char *folder, bool recursive, store_each each, void *ctx, struct err *e)
+{
+	return recursive ? store_list(self, folder, each, ctx, e) : store_list_folder(self, folder, each, ctx, e);
+}
+static int64_t bent_now(void *self) { return store_now(self); }
+
+static const struct store_ops bent_ops = { .scheme = "file", .free = bent_free, .get = bent_get, .put = bent_put, .delete = bent_delete,
+					   .list = bent_list, .now = bent_now };
+
+/* ---- a server that is gone, and another ---- */
+
+static char *object(unsigned number)
+{
+	return mem_printf("%s/" ACK_FOLDER "/%s/%020u", dead.dir, id, number);
+}
+
+static bool is_there(unsigned number)
+{
+	AUTO_MEM char *path = object(number);
+	return access(path, F_OK) == 0;
+}
+
+/* Object 1 is the segment's header, 2 to 4 hold an event each, 5 the log's end. */
+static void begin(void)
+{
+	fixture_init(&dead);
+	fixture_init(&heir);
+	snprintf(data[0], sizeof data[0], "%s/_dead", dead.dir);
+	snprintf(data[1], sizeof data[1], "%s/_heir", dead.dir);
+	dead.opts.data_dir = data[0];
+	heir.opts.data_dir = data[1];
+	heir.opts.lake = dead.dir;
+	dead.opts.ack_store = heir.opts.ack_store = true;
+	heir.opts.adopt_after_us = 1;
+	CHECK_OK(pipeline_open(&dead.opts, &dead.p, &err), err);
+	snprintf(id, sizeof id, "%s", wal_id(pipeline_wal(dead.p)));
+	for (int n = 0; n < 3; n++) {
+		char body[32];
+		snprintf(body, sizeof body, "{\"n\":%d}\n", n);
+		CHECK_OK(post(&dead, "x", body, &err), err);
+	}
+	pipeline_close(dead.p);
+	dead.p = NULL;
+	CHECK(is_there(1) && is_there(5) && !is_there(6));
+	CHECK_OK(pipeline_open(&heir.opts, &heir.p, &err), err);
+	heir.p->ack.store = store_new(&bent_ops, heir.p->ack.store, store_url(heir.p->ack.store));
+}
+
+static void end(void)
+{
+	shown = -1;
+	fixture_free(&heir);
+	fixture_free(&dead);
+}
+
+/* Two looks, so that its silence has been seen. */
+static void look(int gets)
+{
+	adopt_look(heir.p);
+	clock_sleep_us(1000);
+	shown = gets;
+	adopt_look(heir.p);
+	shown = -1;
+}
+
+static long rows(void)
+{
+	uint64_t n = 0;
+	return count_view(&heir, "x", &n, &err) == RC_OK ? (long)n : -1;
+}
+
+TEST(adopt_takes_over_what_was_acked)
+{
+	begin();
+	look(-1);
+	CHECK_INT(rows(), 3);
+	CHECK(!is_there(1) && !is_there(5));
+	CHECK_INT(heir.p->ack.failures, 0);
+	end();
+}
+
+TEST(adopt_does_not_take_objects_out_of_sight_for_never_acked)
+{
+	for (int gets = 0; gets < 9; gets++) { /* the lake shows nothing from this get on */
+		begin();
+		look(gets);
+		bool done = heir.p->ack.logs == 1;
+		CHECK(done || (is_there(2) && is_there(3) && is_there(4)));
+		look(-1);
+		CHECK_INT(rows(), 3);
+		CHECK_INT(heir.p->ack.logs, 1);
+		end();
+	}
+}
+
+static void flip_a_bit(unsigned number)
+{
+	AUTO_MEM char *path = object(number);
+	uint8_t byte = 0;
+	int fd = -1;
+	CHECK_OK(file_open(path, FILE_WRITE, &fd, &err), err);
+	CHECK_OK(file_pread(fd, path, &byte, 1, WAL_OBJECT_HEAD, NULL, &err), err);
+	byte ^= 1;
+	CHECK_OK(file_pwrite(fd, path, &byte, 1, WAL_OBJECT_HEAD, &err), err);
+	file_close(fd);
+}
+
+TEST(adopt_does_not_take_an_object_that_is_lost_for_never_acked_where_those_behind_it_are_damaged)
+{
+	begin();
+	AUTO_MEM char *lost = object(3);
+	CHECK_OK(file_remove(lost, &err), err);
+	flip_a_bit(4);
+	flip_a_bit(5);
+	look(-1);
+	CHECK_INT(heir.p->ack.failures, 1);
+	CHECK_INT(heir.p->ack.logs, 0);
+	CHECK(is_there(2) && is_there(4));
+	CHECK_INT(rows(), 0);
+	end();
+}
+
+TEST_MAIN()
