@@ -179,12 +179,13 @@ const struct schema *builder_schema(const struct builder *b)
 
 /* ---- files ---- */
 
-/* Opened for each MiB-sized write rather than kept open: a cut may have hundreds of files. */
+/* Opened for each MiB-sized write rather than kept open: a cut may have hundreds of files. One that is gone meanwhile (we slept for a day, and another
+ * server swept it) is not begun anew: it would have a hole. */
 static rc_t sink_write(void *ctx, const void *data, size_t len, struct err *reterr)
 {
 	struct part_file *f = ctx;
 	int fd;
-	TRY(file_open(f->temp, FILE_CREATE, &fd, reterr));
+	TRY(file_open(f->temp, f->offset ? FILE_WRITE : FILE_CREATE, &fd, reterr));
 	rc_t rc = file_pwrite(fd, f->temp, data, len, f->offset, reterr);
 	file_close(fd);
 	if (rc == RC_OK) {

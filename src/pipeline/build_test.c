@@ -7,6 +7,7 @@
 static struct event events[EVENTS];
 static struct err err;
 static bool changes; /* the second reading misses an event */
+static const char *swept; /* a folder that loses its files after a half of each reading */
 
 struct source {
 	size_t at, readings;
@@ -21,6 +22,13 @@ static rc_t source_rewind(void *ctx, struct err *e)
 	return RC_OK;
 }
 
+static rc_t remove_file(void *ctx, const char *name, bool is_dir)
+{
+	AUTO_MEM char *path = mem_printf("%s/%s", swept, name);
+	(void)ctx, (void)is_dir;
+	return file_remove(path, NULL);
+}
+
 static rc_t source_next(void *ctx, const struct event **ret, size_t *n, struct err *e)
 {
 	struct source *s = ctx;
@@ -28,6 +36,8 @@ static rc_t source_next(void *ctx, const struct event **ret, size_t *n, struct e
 	size_t end = EVENTS - (changes && s->readings > 1);
 	if (s->at == end)
 		return RC_EOF;
+	if (swept && s->at > end / 2)
+		dir_list(swept, remove_file, NULL, NULL);
 	*ret = events + s->at;
 	*n = end - s->at < 777 ? end - s->at : 777;
 	s->at += *n;
@@ -110,6 +120,22 @@ TEST(build_with_little_memory_gives_the_same_rows)
 	CHECK(little.readings > 1); /* partitions were deferred */
 	CHECK_INT(little.files, plenty.files);
 	CHECK(little.hash.lo == plenty.hash.lo && little.hash.hi == plenty.hash.hi);
+	fixture_free(&f);
+}
+
+TEST(build_whose_temporary_files_were_swept_fails_and_writes_no_file_with_a_hole)
+{
+	struct fixture f;
+	struct built built = { 0 };
+	fixture_init(&f);
+	make_events();
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	AUTO_MEM char *temp = mem_printf("%s/_hydrant/tmp", f.dir);
+	swept = temp;
+	CHECK_RC(build(&f, (size_t)2 << 20, 1 << 27, 0, false, false, &built), RC_NOT_FOUND);
+	swept = NULL;
+	CHECK_OK(build(&f, (size_t)2 << 20, 1 << 27, 0, false, false, &built), err);
+	CHECK(wanted_once(&f, 0));
 	fixture_free(&f);
 }
 
