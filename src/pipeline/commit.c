@@ -234,5 +234,5 @@ rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr)
 	for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
 		rc = commit_once(c, collection, reterr);
 	collection_settings_clear(&c->settings);
-	return rc;
+	return rc == RC_EOF ? err_set(reterr, RC_IO, "the commit of %s met a file that ends too soon", collection) : rc; /* callers: no more to commit */
 }

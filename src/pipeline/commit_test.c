@@ -116,6 +116,23 @@ TEST(commit_of_a_cut_that_is_in_the_table_already_adds_nothing)
 	fixture_free(&f);
 }
 
+static rc_t ends_too_soon(void *ctx, struct err *err)
+{
+	(void)ctx;
+	return err_set(err, RC_EOF, "a file ends too soon");
+}
+
+TEST(commit_that_meets_the_end_of_a_file_is_no_end_of_commits)
+{
+	struct fixture f;
+	struct err err;
+	fixture_init(&f);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	struct commit c = { .p = f.p, .log = "l", .after = 0, .upto = 3, .value = "1:3", .source = { NULL, ends_too_soon } };
+	CHECK_RC(commit_cut(&c, "x", &err), RC_IO);
+	fixture_free(&f);
+}
+
 static rc_t count_name(void *ctx, const char *name, bool is_dir)
 {
 	(void)name;
