@@ -170,13 +170,14 @@ void lakes_hurry(struct pipeline *p)
 
 static rc_t open_locked(struct pipeline *p, struct place *pl, struct err *reterr)
 {
+	struct err left;
 	if (!pl->store)
 		TRY(place_store(p, pl, reterr));
 	TRY(lake_check(p, pl, reterr));
 	if (pl == p->places)
 		TRY(declared_load(p, pl->store, reterr));
-	if (!p->opts.read_only)
-		TRY(store_sweep_temp(pl->store, TEMP_AGE_US, reterr));
+	if (!p->opts.read_only && store_sweep_temp(pl->store, TEMP_AGE_US, &left) != RC_OK)
+		log_warn("what killed processes left in %s stays there: %s", pl->url, left.text);
 	__atomic_store_n(&pl->open, true, __ATOMIC_RELEASE);
 	return RC_OK;
 }

@@ -229,4 +229,16 @@ TEST(declared_settings_are_kept_in_the_lake)
 	end();
 }
 
+TEST(lakes_open_over_what_cannot_be_swept)
+{
+	fixture_init(&f);
+	AUTO_MEM char *temp = mem_printf("%s/_hydrant/tmp", f.dir), *loop = mem_printf("%s/loop", temp);
+	CHECK_OK(dir_make(temp, &err), err);
+	CHECK_INT(symlink("loop", loop), 0); /* nobody can look at it */
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":1}\n", &err), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	end();
+}
+
 TEST_MAIN()
