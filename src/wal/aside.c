@@ -321,7 +321,8 @@ static rc_t move_records(struct wal *w, const struct segment *s, struct move *m,
 		enum rec_state state;
 		bool ok = false;
 		rc = rec_read_head(&win, &s->h, off, m->end, &r, &state, reterr);
-		if (rc == RC_OK && state != REC_VALID && w->damage_count) { /* salvage left a hole */
+		bool hole = damage_covers(w, s, off); /* salvage left it */
+		if (rc == RC_OK && state != REC_VALID && hole) {
 			rc = rec_find(&win, &s->h, off + 8, m->end, 0, &off, reterr);
 			continue;
 		}
@@ -333,7 +334,7 @@ static rc_t move_records(struct wal *w, const struct segment *s, struct move *m,
 		if (r.type != WAL_EVENTS || r.first + r.count - 1 <= m->after || !slice_eq(m->c->name, slice_of(r.name, r.name_len)))
 			continue;
 		rc = rec_check_body(&win, &r, &ok, reterr);
-		if (rc == RC_OK && !ok && !w->damage_count)
+		if (rc == RC_OK && !ok && !hole)
 			rc = err_set(reterr, RC_CORRUPT, "%s: the record at byte %llu is not what was written", s->path, (unsigned long long)r.offset);
 		if (rc == RC_OK && ok)
 			rc = move_record(m, &win, &r, reterr);

@@ -138,7 +138,13 @@ static rc_t next_range(struct wal_cursor *c, struct err *reterr)
 	if (!s)
 		return RC_EOF;
 	if (change) {
-		TRY(file_open(s->path, FILE_READ, &c->fd, reterr));
+		rc_t rc = file_open(s->path, FILE_READ, &c->fd, reterr);
+		if (rc != RC_OK) { /* the next call tries again */
+			pthread_mutex_lock(&w->lock);
+			leave_locked(c);
+			pthread_mutex_unlock(&w->lock);
+			return rc;
+		}
 		c->win.fd = c->fd;
 		c->win.path = s->path;
 	}
@@ -168,8 +174,10 @@ static rc_t load(struct wal_cursor *c, uint64_t at, uint64_t len, const uint8_t 
 		return RC_OK;
 	}
 	uint8_t *p = arena_alloc(&c->arena, len + 1);
-	if (file_pread(c->fd, c->seg->path, p, len, c->head.body + at, NULL, reterr) != RC_OK)
+	rc_t rc = file_pread(c->fd, c->seg->path, p, len, c->head.body + at, NULL, reterr);
+	if (rc == RC_EOF)
 		return changed(c, reterr);
+	TRY(rc);
 	*ret = p;
 	return RC_OK;
 }
@@ -322,7 +330,7 @@ static rc_t take_body(struct wal_cursor *c, bool *ret_ok, struct err *reterr)
 static rc_t next_head(struct wal_cursor *c, struct err *reterr)
 {
 	enum rec_state state;
-	bool salvaged = c->w->damage_count > 0, ok = false;
+	bool salvaged = damage_covers(c->w, c->seg, c->off), ok = false;
 	struct rec_head *r = &c->head;
 	TRY(rec_read_head(&c->win, &c->seg->h, c->off, c->end, r, &state, reterr));
 	if (state != REC_VALID) {

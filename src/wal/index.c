@@ -190,7 +190,7 @@ void index_cut(struct wal *w, struct collection *c, uint64_t after, uint64_t upt
 }
 
 /* What of the extent lies after `position`. A record that straddles it counts by its share. */
-static rc_t read_rest(const struct extent *x, const struct segment *seg, struct slice name, uint64_t position, struct extent *ret,
+static rc_t read_rest(const struct wal *w, const struct extent *x, const struct segment *seg, struct slice name, uint64_t position, struct extent *ret,
 		      struct err *reterr)
 {
 	struct extent rest = { .seg = x->seg, .first = 0, .last = x->last, .end = x->end };
@@ -203,10 +203,12 @@ static rc_t read_rest(const struct extent *x, const struct segment *seg, struct 
 		struct rec_head r;
 		enum rec_state state;
 		rc = rec_read_head(&win, &seg->h, off, x->end, &r, &state, reterr);
-		if (rc == RC_OK && state != REC_VALID) {
+		if (rc == RC_OK && state != REC_VALID && damage_covers(w, seg, off)) {
 			rc = rec_find(&win, &seg->h, off + 8, x->end, 0, &off, reterr); /* salvage left a hole */
 			continue;
 		}
+		if (rc == RC_OK && state != REC_VALID)
+			rc = err_set(reterr, RC_CORRUPT, "%s: the record at byte %llu is not what was written", seg->path, (unsigned long long)off);
 		if (rc != RC_OK)
 			break;
 		off += r.size;
@@ -244,7 +246,7 @@ void index_split_locked(struct wal *w, struct collection *c)
 	c->busy++;
 	before.seg->pins++;
 	pthread_mutex_unlock(&w->lock);
-	rc_t rc = read_rest(&before, before.seg, name, position, &rest, NULL);
+	rc_t rc = read_rest(w, &before, before.seg, name, position, &rest, NULL);
 	pthread_mutex_lock(&w->lock);
 	before.seg->pins--;
 	c->busy--;

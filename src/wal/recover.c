@@ -187,6 +187,16 @@ void damage_push(struct wal *w, struct wal_damage d)
 	w->damages[w->damage_count++] = d;
 }
 
+bool damage_covers(const struct wal *w, const struct segment *s, uint64_t offset)
+{
+	if (!s->aside && s->h.seq < w->damage_from)
+		return true;
+	for (size_t i = 0; i < w->damage_count; i++)
+		if (w->damages[i].segment == s->h.seq && offset >= w->damages[i].offset && offset < w->damages[i].end)
+			return true;
+	return false;
+}
+
 static bool damage_known(const struct wal *w, const struct wal_damage *d)
 {
 	for (size_t i = 0; i < w->known_count; i++)
@@ -359,6 +369,7 @@ static rc_t judge_damage(struct folder *f, struct err *reterr)
 		if (w->damages[i].segment >= f->trim) /* what was trimmed nobody misses */
 			w->damages[n++] = w->damages[i];
 	w->damage_count = n;
+	w->damage_from = f->trim;
 	TRY(aside_recover(w, f->sides, f->side_count, f->trim, n > 0, reterr));
 	for (size_t i = 0; i < w->damage_count; i++)
 		if (!damage_known(w, &w->damages[i])) {

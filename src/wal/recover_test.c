@@ -384,6 +384,61 @@ TEST(wal_damage_in_older_segments_is_found_and_salvage_is_remembered)
 	w = NULL;
 }
 
+static void damage_at(const char *dir, unsigned segment, uint64_t offset)
+{
+	struct err err = { 0 };
+	char path[200];
+	int fd;
+	snprintf(path, sizeof(path), "%s/%016x.wal", dir, segment);
+	CHECK_OK(file_open(path, FILE_WRITE, &fd, &err), err);
+	CHECK_OK(file_pwrite(fd, path, "damage", 6, offset, &err), err);
+	file_close(fd);
+}
+
+TEST(wal_damage_since_the_start_is_not_passed_over_as_if_salvage_had_given_it_up)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	uint8_t seen[300] = { 0 };
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (uint64_t i = 0; i < 100; i++)
+		CHECK_OK(append_n(w, "a", i, 1, 3000, NULL, NULL, NULL, &err), err);
+	wal_free(w);
+	damage_at(o.dir, 2, 10000);
+	o.salvage = true;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_INT(read_all_numbers(w, "a", seen, 300, &err), 99);
+	damage_at(o.dir, 3, 10000);
+	memset(seen, 0, sizeof(seen));
+	CHECK_INT(read_all_numbers(w, "a", seen, 300, &err), -1);
+	CHECK_INT(err.rc, RC_CORRUPT);
+	wal_free(w);
+}
+
+TEST(wal_commit_between_records_does_not_pass_over_a_damaged_one)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	struct wal_cursor *c = NULL;
+	struct wal_record r = { 0 };
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (uint64_t i = 0; i < 20; i++)
+		CHECK_OK(append_n(w, "a", i, 1, 1000, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT("a"), 10, 11, &c, &err), err);
+	CHECK_OK(wal_cursor_next(c, &r, &err), err);
+	CHECK_INT(r.first, 11);
+	wal_cursor_close(c);
+	damage_at(o.dir, (unsigned)r.segment, r.offset);
+	CHECK_OK(wal_committed(w, SLICE_LIT("a"), 10, &err), err);
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT("a"), 10, UINT64_MAX, &c, &err), err);
+	CHECK_RC(wal_cursor_next(c, &r, &err), RC_CORRUPT); /* not position 12 */
+	wal_cursor_close(c);
+	wal_free(w);
+}
+
 TEST(wal_segment_without_a_header_or_missing_is_reported_and_hides_no_other)
 {
 	struct err err = { 0 };

@@ -155,6 +155,7 @@ struct wal {
 	struct wal_recovery rec;
 	struct wal_damage *damages, *known; /* found now; listed by DAMAGE records */
 	size_t damage_count, damage_cap, known_count, known_cap;
+	uint64_t damage_from; /* what lies in segments below is not listed: they were trimmed */
 	char *torn_file;
 
 	pthread_mutex_t lock;
@@ -407,6 +408,8 @@ bool aside_is_file(const struct wal *w, uint64_t seq); /* until recovery is over
 rc_t recover(struct wal *w, struct err *reterr);
 rc_t recover_new_segment(struct wal *w, struct err *reterr);
 void damage_push(struct wal *w, struct wal_damage d);
+/* Was this place given up by salvage? What cannot be read anywhere else was not, and is passed over by nobody. */
+bool damage_covers(const struct wal *w, const struct segment *s, uint64_t offset);
 rc_t write_again(const struct segment *last, struct err *reterr);
 
 #endif

@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include "wal/wal_fixture.h"
 
 TEST(wal_gives_back_what_was_appended)
@@ -588,6 +590,32 @@ TEST(wal_ids_are_forgotten_after_the_window)
 	CHECK_OK(wal_open(&o, &w, &err), err);
 	CHECK(id_known(w, "a", "i3", NULL));
 	CHECK_OK(wal_close(w, &err), err);
+}
+
+TEST(wal_cursor_goes_on_when_there_are_file_handles_again)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	struct wal_cursor *c = NULL;
+	struct wal_record r;
+	struct rlimit was, none;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "a", 0, 3, 100, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT("a"), 0, UINT64_MAX, &c, &err), err);
+	CHECK_INT(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 0;
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
+	rc_t rc = wal_cursor_next(c, &r, &err);
+	CHECK_INT(setrlimit(RLIMIT_NOFILE, &was), 0);
+	CHECK_INT(rc, RC_IO);
+	CHECK_OK(wal_cursor_next(c, &r, &err), err);
+	CHECK_INT(r.count, 3);
+	CHECK_RC(wal_cursor_next(c, &r, &err), RC_EOF);
+	wal_cursor_close(c);
+	wal_free(w);
 }
 
 TEST_MAIN()
