@@ -143,7 +143,7 @@ static rc_t next_range(struct wal_cursor *c, struct err *reterr)
 			pthread_mutex_lock(&w->lock);
 			leave_locked(c);
 			pthread_mutex_unlock(&w->lock);
-			return rc;
+			return rc == RC_NOT_FOUND ? err_set(reterr, RC_CORRUPT, "%s is gone, and its events are needed: put it back, and restart", s->path) : rc;
 		}
 		c->win.fd = c->fd;
 		c->win.path = s->path;

@@ -618,4 +618,23 @@ TEST(wal_cursor_goes_on_when_there_are_file_handles_again)
 	wal_free(w);
 }
 
+TEST(wal_segment_that_is_gone_under_a_reader_is_damage_and_not_an_absent_collection)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	struct wal_cursor *c = NULL;
+	struct wal_record r;
+	char path[200];
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "a", 0, 3, 100, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	snprintf(path, sizeof path, "%s/0000000000000001.wal", o.dir);
+	CHECK_OK(file_remove(path, &err), err);
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT("a"), 0, UINT64_MAX, &c, &err), err);
+	CHECK_RC(wal_cursor_next(c, &r, &err), RC_CORRUPT); /* RC_NOT_FOUND, and lists and `verify` would pass over the collection */
+	wal_cursor_close(c);
+	wal_free(w);
+}
+
 TEST_MAIN()
