@@ -106,15 +106,45 @@ const struct wal_replica_ops ack_ops = { put_object, get_object, remove_object, 
 
 /* ---- the start ---- */
 
+/* The id of the log in the folder; "" if it cannot be told. */
+static void id_in(const char *dir, char ret[WAL_ID_LEN + 1])
+{
+	AUTO_MEM char *path = mem_printf("%s/id", dir);
+	AUTO_BUF struct buf text;
+	buf_init(&text, 4096);
+	ret[0] = 0;
+	if (file_read_all(path, &text, NULL) == RC_OK)
+		sscanf(buf_cstr(&text), "hydrant-wal 1\n%8s", ret);
+}
+
+/* One that was kept before goes, if the lake says that its tables have all of it. Else it may be the only copy of what is damaged there. */
+static rc_t make_way(struct pipeline *p, const char *aside, struct err *reterr)
+{
+	char id[WAL_ID_LEN + 1];
+	bool is_dir = false;
+	rc_t rc = file_stat(aside, NULL, NULL, &is_dir, reterr);
+	if (rc == RC_NOT_FOUND)
+		return RC_OK;
+	TRY(rc);
+	id_in(aside, id);
+	if (id[0] && adopt_is_over(p, id))
+		return dir_remove_tree(aside, reterr);
+	AUTO_MEM char *kept = mem_printf("%s-%s", aside, id[0] ? id : "unknown");
+	log_warn("%s holds a log that no server has taken over yet, and is kept as %s", aside, kept);
+	TRY(dir_remove_tree(kept, reterr));
+	return file_rename(aside, kept, reterr);
+}
+
 /* What is on the disk is not the log's end any more. All that was acked is in the lake; the folder is kept for people, once. */
 static rc_t move_aside(struct pipeline *p, const char *dir, struct err *reterr)
 {
-	AUTO_MEM char *aside = mem_printf("%s.lost", dir), *id = mem_printf("%s/id", dir);
-	AUTO_BUF struct buf text;
-	buf_init(&text, 4096);
-	if (!p->ack.asked[0] && file_read_all(id, &text, NULL) == RC_OK) /* it could not be read so far that anybody asked */
-		sscanf(buf_cstr(&text), "hydrant-wal 1\n%8s", p->ack.asked);
-	TRY(dir_remove_tree(aside, reterr));
+	AUTO_MEM char *aside = mem_printf("%s.lost", dir);
+	char asked[sizeof p->ack.asked];
+	if (!p->ack.asked[0]) /* it could not be read so far that anybody asked */
+		id_in(dir, p->ack.asked);
+	memcpy(asked, p->ack.asked, sizeof asked);
+	TRY(make_way(p, aside, reterr));
+	memcpy(p->ack.asked, asked, sizeof asked);
 	TRY(file_rename(dir, aside, reterr));
 	TRY(dir_sync(p->data_dir, reterr));
 	snprintf(p->ack.forced, sizeof p->ack.forced, "%s", p->ack.asked);

@@ -216,6 +216,18 @@ static bool is_done(struct pipeline *p, const char *id, struct buf *b)
 	       o.low == last;
 }
 
+bool adopt_is_over(struct pipeline *p, const char *id)
+{
+	AUTO_BUF struct buf b;
+	struct wal_object o;
+	uint64_t first, whole, last;
+	buf_init(&b, WAL_OBJECT_HEAD + WAL_OBJECT_CHUNK);
+	rc_t rc = ack_ops.range(p, id, &first, &whole, &last, NULL);
+	if (rc != RC_OK)
+		return rc == RC_NOT_FOUND;
+	return get_object(p, id, last, &b, &o, NULL) == RC_OK && (wal_object_at_rest(&o) || (o.kind == WAL_OBJECT_SEAL && o.low == last));
+}
+
 struct adoption {
 	const char *id;
 	uint64_t first, low, end, epoch;

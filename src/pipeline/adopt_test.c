@@ -144,4 +144,61 @@ TEST(adopt_does_not_take_an_object_that_is_lost_for_never_acked_where_those_behi
 	end();
 }
 
+/* Flips a bit of the log's last object. */
+static void damage_last(const char *log)
+{
+	unsigned number = 0;
+	snprintf(id, sizeof id, "%s", log);
+	for (unsigned n = 1; n < 100; n++)
+		number = is_there(n) ? n : number;
+	flip_a_bit(number);
+}
+
+/* A server's log, an event in it, whose end in the lake is damaged afterwards; the next start begins another. */
+static void live_and_lose(int n, char ret_id[WAL_ID_LEN + 1])
+{
+	char body[32];
+	snprintf(body, sizeof body, "{\"n\":%d}\n", n);
+	if (!dead.p)
+		CHECK_OK(pipeline_open(&dead.opts, &dead.p, &err), err);
+	CHECK_OK(post(&dead, "x", body, &err), err);
+	snprintf(ret_id, WAL_ID_LEN + 1, "%s", wal_id(pipeline_wal(dead.p)));
+	pipeline_close(dead.p);
+	dead.p = NULL;
+	damage_last(ret_id);
+	CHECK_OK(pipeline_open(&dead.opts, &dead.p, &err), err);
+	CHECK(strcmp(wal_id(pipeline_wal(dead.p)), ret_id) != 0);
+}
+
+static bool kept_as(const char *format, const char *log)
+{
+	AUTO_MEM char *name = mem_printf(format, log), *path = mem_printf("%s/%s", data[0], name);
+	return access(path, F_OK) == 0;
+}
+
+TEST(adopt_of_a_log_that_is_damaged_in_the_lake_may_need_the_copy_on_the_disk)
+{
+	char ids[3][WAL_ID_LEN + 1];
+	uint64_t n = 0;
+	fixture_init(&dead);
+	snprintf(data[0], sizeof data[0], "%s/_dead", dead.dir);
+	dead.opts.data_dir = data[0];
+	dead.opts.ack_store = true;
+	dead.opts.adopt_after_us = 1;
+	live_and_lose(0, ids[0]);
+	CHECK(kept_as("log.lost", "") && !kept_as("log.lost-%s", ids[0]));
+	live_and_lose(1, ids[1]);
+	CHECK(kept_as("log.lost", "") && kept_as("log.lost-%s", ids[0]));
+	for (int i = 0; i < 2; i++)
+		damage_last(ids[i]); /* flipped back: it was put back from there */
+	for (int i = 0; i < 4; i++, clock_sleep_us(1000))
+		adopt_look(dead.p);
+	CHECK_INT(dead.p->ack.logs, 2);
+	CHECK_OK(count_view(&dead, "x", &n, &err), err);
+	CHECK_INT(n, 2);
+	live_and_lose(2, ids[2]); /* what was taken over is not kept */
+	CHECK(kept_as("log.lost", "") && !kept_as("log.lost-%s", ids[1]));
+	fixture_free(&dead);
+}
+
 TEST_MAIN()

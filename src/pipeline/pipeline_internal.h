@@ -235,6 +235,7 @@ extern const struct wal_replica_ops ack_ops; /* their context is the pipeline */
 bool ack_key_parse(const char *key, char ret_log[WAL_ID_LEN + 1], uint64_t *ret_number);
 /* adopt.c: logs of servers that are gone. Looks at all logs in the lake once, and takes over those that are dead. */
 void adopt_look(struct pipeline *p);
+bool adopt_is_over(struct pipeline *p, const char *id); /* tables have all of that log, as far as the lake tells */
 void adopt_free(struct pipeline *p);
 bool pipeline_stopping(const struct pipeline *p);
 /* What waits of this place's collections and was to be tried later is tried now (schedule.c). */
