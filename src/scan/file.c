@@ -7,16 +7,22 @@
 
 #define SHAPE_BLOB_MAX ((size_t)64 << 20)
 
+/* A file that became shorter is damaged: RC_EOF would be the end of the scan to whoever asked for rows. */
+static rc_t cut_off(const struct scan_file *f, rc_t rc, struct err *reterr)
+{
+	return rc == RC_EOF ? err_set(reterr, RC_CORRUPT, "%s is shorter than it was", f->name) : rc;
+}
+
 static rc_t read_store(void *ctx, uint64_t offset, size_t len, void *out, struct err *reterr)
 {
 	struct scan_file *f = ctx;
-	return store_read(f->store, f->name, offset, len, out, reterr);
+	return cut_off(f, store_read(f->store, f->name, offset, len, out, reterr), reterr);
 }
 
 static rc_t read_local(void *ctx, uint64_t offset, size_t len, void *out, struct err *reterr)
 {
 	struct scan_file *f = ctx;
-	return file_pread(f->fd, f->name, out, len, offset, NULL, reterr);
+	return cut_off(f, file_pread(f->fd, f->name, out, len, offset, NULL, reterr), reterr);
 }
 
 /* A file that another engine has rewritten has lost our notes: its columns are known by field id, or by name, from the table. */

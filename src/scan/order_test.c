@@ -239,4 +239,43 @@ TEST(scan_stops_when_told_to)
 	model_free(&m);
 }
 
+/* Rows until the end, after the file was cut to `size` behind the scan's back. */
+static rc_t scan_cut(struct model *m, struct scan_options so, off_t size, size_t *ret_rows)
+{
+	AUTO(scan) *s = NULL;
+	struct scan_row row;
+	rc_t rc;
+	*ret_rows = 0;
+	TRY(scan_open(&so, &s, &err));
+	if (truncate(m->paths[0], size) != 0)
+		return RC_IO;
+	while ((rc = scan_next(s, &row, &err)) == RC_OK)
+		++*ret_rows;
+	return rc;
+}
+
+TEST(scan_of_a_file_that_was_cut_meanwhile_does_not_end_before_its_last_row)
+{
+	static struct model m;
+	size_t want, got, failed = 0;
+	AUTO_BUF struct buf bytes;
+	buf_init(&bytes, 1 << 24);
+	model_make(&m, 7, 100, 0, 20);
+	struct scan_options so = { .hot = m.paths, .hot_count = 1, .from = m.rows[50].time, .to = m.rows[60].time };
+	CHECK_OK(file_read_all(m.paths[0], &bytes, &err), err);
+	CHECK_RC(scan_cut(&m, so, (off_t)bytes.len, &want), RC_EOF);
+	CHECK(want >= 10);
+	for (size_t cut = 50; cut < bytes.len; cut += 50) {
+		rc_t rc = scan_cut(&m, so, (off_t)(bytes.len - cut), &got);
+		CHECK(rc == RC_EOF ? got == want : rc == RC_CORRUPT);
+		failed += rc == RC_CORRUPT;
+		int fd = -1;
+		CHECK_OK(file_open(m.paths[0], FILE_WRITE, &fd, &err), err);
+		CHECK_OK(file_pwrite(fd, m.paths[0], bytes.data, bytes.len, 0, &err), err);
+		file_close(fd);
+	}
+	CHECK(failed > 0);
+	model_free(&m);
+}
+
 TEST_MAIN()
