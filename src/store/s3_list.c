@@ -75,6 +75,8 @@ static rc_t page_each(void *ctx, const char *path, struct slice text, struct err
 		if (!s || time_parse(s, &p->now.mtime) != 0)
 			return err_set(reterr, RC_CORRUPT, "a listing has a time that is none");
 	} else if (!strcmp(path, "Contents")) {
+		if (!p->now.mtime) /* it would look ancient, and sweeps take what is old */
+			return err_set(reterr, RC_CORRUPT, "a listing has an object without its time");
 		page_add(p, false);
 	} else if (!strcmp(path, "CommonPrefixes")) {
 		page_add(p, true);

@@ -231,12 +231,15 @@ static rc_t list_one(void *ctx, const struct store_entry *e, struct err *reterr)
 
 TEST(s3_a_document_that_is_no_listing_is_no_empty_folder)
 {
-	PLAY("200 OK||<html><body>please log in</body></html>", "200 OK||<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>");
+	PLAY("200 OK||<html><body>please log in</body></html>", "200 OK||<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+	     "200 OK||<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>pre/k</Key><Size>1</Size></Contents></ListBucketResult>");
 	AUTO_BUF struct buf b;
 	buf_init(&b, 1000);
 	CHECK_RC(store_list(s, "", list_one, &b, &err), RC_IO);
 	CHECK(strstr(err.text, "answered with something else"));
 	CHECK_OK(store_list(s, "", list_one, &b, &err), err);
+	CHECK_INT(b.len, 0);
+	CHECK_RC(store_list(s, "", list_one, &b, &err), RC_CORRUPT); /* an object without its time is not an old one */
 	loopback_stop(&server);
 }
 
