@@ -203,6 +203,8 @@ static rc_t line_begin(struct worker *w, uint64_t at, uint64_t *ret, struct err 
 	for (uint64_t from = at - 1; from < c->size && from < last; from += LINE_STEP) {
 		size_t got;
 		TRY(file_source_read(c->source, from, bytes, sizeof bytes, &got, reterr));
+		if (got < sizeof bytes && got < c->size - from)
+			return err_set(reterr, RC_IO, "%s was cut while it was read", c->opts->in);
 		size_t n = got < LINE_STEP ? got : LINE_STEP;
 		for (const uint8_t *lf, *p = bytes; (lf = memchr(p, '\n', (size_t)(bytes + n - p))); p = lf + 1) {
 			size_t next = (size_t)(lf + 1 - bytes);

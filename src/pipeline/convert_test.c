@@ -459,4 +459,29 @@ TEST(convert_onto_a_full_disk_fails_and_leaves_nothing)
 	job_free(&j);
 }
 
+static void cut_input(void *ctx, uint64_t done, uint64_t size, uint64_t events)
+{
+	const struct job *j = ctx;
+	(void)events;
+	if (done >= size / 2 && truncate(j->in, (off_t)(size / 2)) != 0)
+		abort();
+}
+
+TEST(convert_of_a_file_that_is_cut_meanwhile_is_an_error_and_no_shorter_file)
+{
+	struct job j;
+	struct err err = { 0 };
+	job_init(&j);
+	for (int i = 0; i < 10000; i++)
+		buf_printf(&j.text, "{\"n\":%d,\"text\":\"line %d\"}\n", i, i * 7);
+	CHECK_OK(file_create_atomic(j.in, buf_slice(&j.text), &err), err);
+	j.o.threads = 1;
+	j.o.progress = cut_input;
+	j.o.ctx = &j;
+	CHECK_RC(convert_file(&j.o, &j.result, &err), RC_IO);
+	CHECK(strstr(err.text, "was cut while it was read"));
+	CHECK_INT(files_in(j.dir), 1);
+	job_free(&j);
+}
+
 TEST_MAIN()

@@ -137,6 +137,8 @@ static rc_t read_input(struct file_source *s, uint8_t *out, size_t len, size_t *
 	rc_t rc = RC_OK;
 	if (s->seekable) {
 		rc = file_pread(s->fd, s->path, out, len, s->offset, ret_got, reterr);
+		if (rc == RC_EOF && stop) /* it was there when this reading was measured */
+			return err_set(reterr, RC_IO, "%s was cut while it was read", s->path);
 	} else if (s->offset < s->spool_end) {
 		if (len > s->spool_end - s->offset)
 			len = (size_t)(s->spool_end - s->offset);

@@ -254,6 +254,25 @@ TEST(source_reads_packed_files_as_what_is_in_them)
 	}
 }
 
+TEST(source_file_that_is_cut_between_two_readings_is_an_error_and_no_end)
+{
+	struct err err = { 0 };
+	AUTO_BUF struct buf out;
+	buf_init(&out, 1 << 20);
+	const char *path = put("cut", SLICE_LIT("{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n"));
+	struct file_source_options so = { .path = path, .format = FRAME_NDJSON, .spool_dir = dir };
+	struct file_source *s = NULL;
+	uint64_t n;
+	CHECK_OK(file_source_open(&so, &s, &err), err);
+	CHECK_OK(file_source_cut(s, 0, UINT64_MAX, UINT64_MAX, &err), err);
+	CHECK_OK(read_all(s, &out, &n, &err), err);
+	CHECK_INT(n, 3);
+	CHECK_INT(truncate(path, 16), 0);
+	CHECK_RC(read_all(s, &out, &n, &err), RC_IO);
+	CHECK(strstr(err.text, "was cut while it was read"));
+	file_source_close(s);
+}
+
 TEST(source_of_one_reading_needs_no_spool)
 {
 	struct err err;
