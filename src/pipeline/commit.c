@@ -72,11 +72,23 @@ static void known_put(struct commit *c, bool quarantine, const struct table *t, 
 
 /* ---- the commit ---- */
 
+/* Is a table really absent, or its lake? A folder that was a lake when it was opened, and has no file of its own any more, is an empty mount point, and what
+ * is committed there is gone when the disk is back. (A bucket that was made anew is opened anew.) */
+static rc_t check_folder(const struct commit *c, struct err *reterr)
+{
+	AUTO_MEM char *path = store_local_path(c->store, LAKE_FILE);
+	rc_t rc = path ? store_size(c->store, LAKE_FILE, NULL, NULL, reterr) : RC_OK;
+	if (rc != RC_NOT_FOUND)
+		return rc;
+	return err_set(reterr, RC_IO, "%s was there, and is gone: is the lake's disk mounted? If the lake is to begin anew, restart", path);
+}
+
 /* Makes the table if there is none, stores the builder's files, and commits them with the position moved from `before`. */
 static rc_t append_built(struct commit *c, struct builder *b, const char *name, struct table **t, const char *before, struct err *reterr)
 {
 	struct store *store = c->store;
 	if (!*t) {
+		TRY(check_folder(c, reterr));
 		rc_t rc = table_create(store, name, builder_schema(b), NULL, 0, t, reterr);
 		if (rc == RC_CONFLICT) /* another writer made it just now */
 			rc = table_open(store, name, t, reterr);

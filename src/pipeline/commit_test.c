@@ -133,6 +133,34 @@ TEST(commit_that_meets_the_end_of_a_file_is_no_end_of_commits)
 	fixture_free(&f);
 }
 
+TEST(commit_into_a_folder_that_is_no_lake_any_more_waits_for_it)
+{
+	struct fixture f;
+	struct err err;
+	uint64_t rows;
+	fixture_init(&f);
+	AUTO_MEM char *data = mem_printf("%s.data", f.dir), *disk = mem_printf("%s.disk", f.dir);
+	f.opts.data_dir = data;
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":1}\n", &err), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK_OK(file_rename(f.dir, disk, &err), err); /* its disk is unmounted: the empty folder below comes to light */
+	CHECK_OK(dir_make(f.dir, &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":2}\n", &err), err);
+	CHECK_RC(pipeline_flush(f.p, "x", &err), RC_IO);
+	CHECK(strstr(err.text, "is the lake's disk mounted"));
+	CHECK_OK(dir_remove_tree(f.dir, &err), err);
+	CHECK_OK(file_rename(disk, f.dir, &err), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 2);
+	CHECK(f.times[1] == 1 && f.times[2] == 1);
+	pipeline_close(f.p);
+	f.p = NULL;
+	CHECK_OK(dir_remove_tree(data, &err), err);
+	fixture_free(&f);
+}
+
 static rc_t count_name(void *ctx, const char *name, bool is_dir)
 {
 	(void)name;

@@ -10,7 +10,8 @@
 
 /* Reading a bucket needs no log: this is no folder, and nobody can make it one. */
 #define NO_DATA_DIR "/dev/null/none"
-#define LAKE_FORMAT 1 /* of _hydrant/lake.json; a higher number is refused */
+#define LAKE_FILE "_hydrant/lake.json"
+#define LAKE_FORMAT 1 /* of that file; a higher number is refused */
 
 /* A run of a collection's uncommitted events of one kind as one Parquet file; shared by views, its file removed with the last. */
 struct hot_chunk {

@@ -7,7 +7,6 @@
 #include "os/file.h"
 #include "pipeline/pipeline_internal.h"
 
-#define LAKE_FILE "_hydrant/lake.json"
 #define OPEN_WAIT_US ((int64_t)3 * 1000000) /* a start waits so long for buckets, all together */
 #define OPENERS_MAX 64
 
