@@ -430,8 +430,10 @@ static void look_at(struct pipeline *p, const struct found *f)
 	if (now < s->again_at || (!forced && !silent))
 		return;
 	rc_t rc = forced ? RC_OK : judge(p, f, age, &err);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
 		rc = adopt(p, f, s, &err);
+		rc = rc == RC_EOF ? RC_IO : rc; /* of a file: not "nothing to take over", of which nobody is told */
+	}
 	if (rc == RC_OK && forced)
 		p->ack.forced[0] = 0;
 	if (rc == RC_EOF)

@@ -8,12 +8,13 @@ static char id[WAL_ID_LEN + 1], data[2][96];
 /* ---- a lake whose log's objects can be out of sight ---- */
 
 static int shown = -1; /* so many more gets find what is there; -1: all */
+static rc_t then = RC_NOT_FOUND; /* … and then */
 
 static void bent_free(void *self) { store_free(self); }
 static rc_t bent_get(void *self, const char *key, struct buf *ret, struct err *e)
 {
 	if (shown == 0)
-		return err_set(e, RC_NOT_FOUND, "%s is not there", key);
+		return err_set(e, then, "%s is not there", key);
 	shown -= shown > 0;
 	return store_get(self, key, ret, e);
 }
@@ -115,6 +116,18 @@ TEST(adopt_does_not_take_objects_out_of_sight_for_never_acked)
 		CHECK_INT(heir.p->ack.logs, 1);
 		end();
 	}
+}
+
+TEST(adopt_that_meets_the_end_of_a_file_is_a_failure_that_is_told)
+{
+	begin();
+	then = RC_EOF;
+	look(3);
+	then = RC_NOT_FOUND;
+	CHECK_INT(heir.p->ack.failures, 1);
+	look(-1);
+	CHECK_INT(rows(), 3);
+	end();
 }
 
 static void flip_a_bit(unsigned number)
