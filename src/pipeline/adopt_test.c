@@ -56,7 +56,7 @@ static void begin(void)
 	heir.opts.data_dir = data[1];
 	heir.opts.lake = dead.dir;
 	dead.opts.ack_store = heir.opts.ack_store = true;
-	heir.opts.adopt_after_us = 1;
+	heir.opts.adopt_after_us = 2000;
 	CHECK_OK(pipeline_open(&dead.opts, &dead.p, &err), err);
 	snprintf(id, sizeof id, "%s", wal_id(pipeline_wal(dead.p)));
 	for (int n = 0; n < 3; n++) {
@@ -82,7 +82,7 @@ static void end(void)
 static void look(int gets)
 {
 	adopt_look(heir.p);
-	clock_sleep_us(1000);
+	clock_sleep_us(5000);
 	shown = gets;
 	adopt_look(heir.p);
 	shown = -1;
@@ -197,14 +197,14 @@ TEST(adopt_of_a_log_that_is_damaged_in_the_lake_may_need_the_copy_on_the_disk)
 	snprintf(data[0], sizeof data[0], "%s/_dead", dead.dir);
 	dead.opts.data_dir = data[0];
 	dead.opts.ack_store = true;
-	dead.opts.adopt_after_us = 1;
+	dead.opts.adopt_after_us = 2000;
 	live_and_lose(0, ids[0]);
 	CHECK(kept_as("log.lost", "") && !kept_as("log.lost-%s", ids[0]));
 	live_and_lose(1, ids[1]);
 	CHECK(kept_as("log.lost", "") && kept_as("log.lost-%s", ids[0]));
 	for (int i = 0; i < 2; i++)
 		damage_last(ids[i]); /* flipped back: it was put back from there */
-	for (int i = 0; i < 4; i++, clock_sleep_us(1000))
+	for (int i = 0; i < 4; i++, clock_sleep_us(5000))
 		adopt_look(dead.p);
 	CHECK_INT(dead.p->ack.logs, 2);
 	CHECK_OK(count_view(&dead, "x", &n, &err), err);
