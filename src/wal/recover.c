@@ -258,8 +258,9 @@ static rc_t keep_torn(struct wal *w, struct segment *s, struct scan *sc, uint64_
 	return rc == RC_CONFLICT ? RC_OK : rc; /* kept by an earlier start that did not get further */
 }
 
-/* First reading of the last segment: *ret_end = where its records end; *ret_torn = something behind was meant to be one. */
-static rc_t find_end(struct wal *w, struct segment *s, int fd, uint64_t size, uint64_t expected, uint64_t *ret_end, bool *ret_torn,
+/* First reading of the last segment: *ret_end = where its records end; *ret_next = the position behind them, which what is behind may tell alone;
+ * *ret_torn = something behind was meant to be one. */
+static rc_t find_end(struct wal *w, struct segment *s, int fd, uint64_t size, uint64_t expected, uint64_t *ret_end, uint64_t *ret_next, bool *ret_torn,
 		     struct err *reterr)
 {
 	struct scan sc = { .w = w, .s = s, .limit = size, .expected = expected };
@@ -267,10 +268,12 @@ static rc_t find_end(struct wal *w, struct segment *s, int fd, uint64_t size, ui
 	rc_t rc = scan_segment(&sc, false, reterr);
 	if (rc == RC_OK) {
 		*ret_end = sc.end;
+		*ret_next = sc.expected;
 		*ret_torn = sc.attempt;
 		for (size_t i = 0; i < sc.hole_count; i++)
 			if (sc.holes[i].offset >= sc.claim) {
 				*ret_end = sc.holes[i].offset;
+				*ret_next = sc.holes[i].first;
 				*ret_torn = true;
 				break;
 			}
@@ -318,17 +321,21 @@ static rc_t read_segment(struct folder *f, struct found *file, struct found *nex
 	if (s->h.first > *expected)
 		*expected = s->h.first;
 	bool known = next && next->readable && next->h.prev_seq == file->seq, torn = false;
-	uint64_t end = known ? next->h.prev_end : 0;
+	uint64_t end = known ? next->h.prev_end : 0, behind = 0;
 	TRY(file_open(s->path, FILE_READ, &fd, reterr));
 	rc_t rc = RC_OK;
 	if (!known)
-		rc = find_end(w, s, fd, file->size, *expected, &end, &torn, reterr);
+		rc = find_end(w, s, fd, file->size, *expected, &end, &behind, &torn, reterr);
 	window_init(&sc.win, fd, s->path);
 	sc.limit = end > SEG_DATA ? end : SEG_DATA;
 	sc.expected = *expected;
 	sc.end = SEG_DATA;
 	if (rc == RC_OK)
 		rc = scan_segment(&sc, true, reterr);
+	if (rc == RC_OK && behind > sc.expected && sc.hole_count && sc.holes[sc.hole_count - 1].end == sc.limit) {
+		sc.holes[sc.hole_count - 1].last = behind - 1; /* the hole at its end: these positions are lost, and not given again */
+		sc.expected = behind;
+	}
 	if (rc == RC_OK) {
 		s->append_end = s->durable_end = sc.end;
 		for (size_t i = 0; i < sc.hole_count; i++)

@@ -301,6 +301,43 @@ TEST(wal_torn_tail_of_which_only_a_piece_of_a_head_reached_the_disk_is_kept)
 	goes_on(&o, 12);
 }
 
+TEST(wal_damage_before_a_torn_tail_costs_the_positions_that_the_tail_tells_and_gives_none_of_them_again)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	struct seg_header h;
+	struct rec_head one, two;
+	snprintf(seg_path, sizeof(seg_path), "%s/%s", o.dir, SEG1);
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "a", 0, 2, 10, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_OK(append_n(w, "a", 2, 2, 10, NULL, NULL, NULL, &err), err); /* two of one group: the second says that the first event is durable */
+	CHECK_OK(append_n(w, "a", 4, 1, 10, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	buf_free(&image);
+	buf_init(&image, 16 << 20);
+	CHECK_OK(file_read_all(seg_path, &image, &err), err); /* before it is closed */
+	wal_free(w);
+	CHECK_INT(seg_header_parse(image.data, &h), RC_OK);
+	CHECK_INT(rec_head_parse(&h, image.data + SEG_DATA, image.len - SEG_DATA, SEG_DATA, image.len, &one), REC_VALID);
+	uint64_t second = SEG_DATA + one.size;
+	CHECK_INT(rec_head_parse(&h, image.data + second, image.len - second, second, image.len, &two), REC_VALID);
+	image.data[SEG_DATA + 40] ^= 1; /* a head and the next one's body */
+	image.data[two.body] ^= 1;
+	put_image(image.len);
+	w = NULL;
+	o.salvage = true;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	const struct wal_recovery *r = wal_recovery(w);
+	CHECK(r->torn_bytes > 0);
+	CHECK_INT(r->damage_count, 1);
+	CHECK_INT(r->damages[0].first, 1);
+	CHECK_INT(r->damages[0].last, 2);
+	CHECK_INT(wal_next_position(w), 3);
+	wal_free(w);
+}
+
 TEST(wal_record_inside_a_payload_is_never_taken_for_one)
 {
 	struct err err = { 0 };
