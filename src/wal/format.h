@@ -6,7 +6,7 @@
  *   <sequence>.spare        a trimmed segment waiting for reuse; its content means nothing
  *   reserve                 a spare that never was a segment: what a full disk leaves to cuts and commits
  *   <sequence>.tmp          a segment that was being made; removed on start
- *   torn-<sequence>-<offset>.bin   a dropped tail, kept for people
+ *   torn-<sequence>-<offset>[-<n>].bin   a dropped tail, kept for people
  *   <sequence>.aside        a side file: records of one collection that were moved out of segments (aside.c)
  *
  * Segment. All integers are little-endian.

@@ -12,6 +12,7 @@
 
 #define REWRITE_STEP ((size_t)256 << 10)
 
+#define TORN_COPIES 16 /* at one place of the log; the last of them is the newest */
 #define TORN_DUMP ((uint64_t)1 << 20) /* bytes kept aside of a tail whose length is unknown */
 
 struct folder {
@@ -207,6 +208,28 @@ static bool damage_known(const struct wal *w, const struct wal_damage *d)
 
 /* --- the last segment: where does it end? --- */
 
+/* An earlier start may have kept it and not got further. If what was not synced went in a power cut since, or if that start did get further and nothing
+ * of what it wrote is there, the tail is another one. */
+static rc_t keep_copy(struct wal *w, const struct segment *s, uint64_t from, struct slice bytes, struct err *reterr)
+{
+	AUTO_MEM char *stem = mem_printf("%s/torn-%016llx-%llu", w->opt.dir, (unsigned long long)s->h.seq, (unsigned long long)from);
+	for (int i = 1; i < TORN_COPIES; i++) {
+		AUTO_BUF struct buf have;
+		buf_init(&have, bytes.len + 1);
+		free(w->torn_file);
+		w->torn_file = i > 1 ? mem_printf("%s-%d.bin", stem, i) : mem_printf("%s.bin", stem);
+		rc_t rc = file_create_atomic(w->torn_file, bytes, reterr);
+		if (rc != RC_CONFLICT)
+			return rc;
+		rc = file_read_all(w->torn_file, &have, reterr);
+		if (rc == RC_OK && slice_eq(buf_slice(&have), bytes))
+			return RC_OK;
+		if (rc != RC_OK && rc != RC_LIMIT) /* RC_LIMIT: a longer one */
+			return rc;
+	}
+	return file_replace_atomic(w->torn_file, bytes, reterr);
+}
+
 /* What was the tail: counts, and a copy for people. */
 static rc_t keep_torn(struct wal *w, struct segment *s, struct scan *sc, uint64_t size, struct err *reterr)
 {
@@ -250,12 +273,11 @@ static rc_t keep_torn(struct wal *w, struct segment *s, struct scan *sc, uint64_
 			buf_append(&b, p, got);
 		off += n;
 	}
-	w->torn_file = mem_printf("%s/torn-%016llx-%llu.bin", w->opt.dir, (unsigned long long)s->h.seq, (unsigned long long)from);
 	if (rc == RC_OK)
-		rc = file_create_atomic(w->torn_file, buf_slice(&b), reterr);
+		rc = keep_copy(w, s, from, buf_slice(&b), reterr);
 	buf_free(&b);
 	rec->torn_file = w->torn_file;
-	return rc == RC_CONFLICT ? RC_OK : rc; /* kept by an earlier start that did not get further */
+	return rc;
 }
 
 /* First reading of the last segment: *ret_end = where its records end; *ret_next = the position behind them, which what is behind may tell alone;

@@ -272,6 +272,34 @@ TEST(wal_group_that_reached_the_disk_out_of_order_is_a_torn_tail)
 	goes_on(&o, 12);
 }
 
+TEST(wal_torn_tail_is_kept_beside_another_one_of_the_same_place)
+{
+	make_image(false);
+	for (size_t other = 0; other < 3; other++) { /* the same, a shorter and a longer one */
+		uint64_t from = ends[RECORDS - 2], len = ends[RECORDS - 1] - 1, n = len - from + (other == 2) - (other == 1);
+		struct wal_options o = small(folder_of_image(len));
+		struct wal *w = NULL;
+		struct err err = { 0 };
+		struct buf kept, before;
+		char path[200];
+		AUTO_MEM uint8_t *bytes = mem_zalloc(1, n);
+		memcpy(bytes, image.data + from, other ? 8 : n);
+		snprintf(path, sizeof path, "%s/torn-%016x-%llu.bin", o.dir, 1, (unsigned long long)from);
+		CHECK_OK(file_create_atomic(path, slice_of(bytes, n), &err), err);
+		CHECK_OK(wal_open(&o, &w, &err), err);
+		buf_init(&kept, 1 << 20);
+		buf_init(&before, 1 << 20);
+		CHECK_OK(file_read_all(wal_recovery(w)->torn_file, &kept, &err), err);
+		CHECK(slice_eq(buf_slice(&kept), slice_of(image.data + from, len - from)));
+		CHECK_OK(file_read_all(path, &before, &err), err);
+		CHECK(slice_eq(buf_slice(&before), slice_of(bytes, n)));
+		CHECK_INT(strcmp(path, wal_recovery(w)->torn_file) != 0, other != 0);
+		buf_free(&kept);
+		buf_free(&before);
+		wal_free(w);
+	}
+}
+
 TEST(wal_torn_tail_of_which_only_a_piece_of_a_head_reached_the_disk_is_kept)
 {
 	struct err err = { 0 };
