@@ -45,6 +45,7 @@ struct op { /* a change of names on its way to the platter */
 static struct names seen, kept;
 static struct op ops[1 << 16];
 static size_t op_count;
+static unsigned cuts, cuts_before_other; /* power cuts of everything; until another writer began */
 static struct {
 	struct inode *ino;
 	char *path;
@@ -193,8 +194,20 @@ static void lose_inode(struct inode *f)
 	f->size = f->dsize;
 }
 
+void disk_other_begins(void)
+{
+	cuts_before_other = cuts;
+}
+
+/* Another writer in a folder dies with the machine: what it goes on to make durable and name has lost what it wrote before. */
+static bool other_is_dead(void)
+{
+	return task_node() < 0 && cuts != cuts_before_other;
+}
+
 void disk_power_cut(const char *prefix)
 {
+	cuts += !strcmp(prefix, "/");
 	size_t n = 0;
 	unsigned percent = (unsigned)chance_below(CHANCE_DISK, 5) * 25;
 	for (size_t i = 0; i < op_count; i++) {
@@ -431,6 +444,8 @@ int MAKE(fdatasync)(int fd)
 	door("sync", path_of(fd), 0);
 	busy();
 	struct inode *f = of(fd);
+	if (other_is_dead())
+		return fail(EIO);
 	if (fault_now(FAULT_SYNC)) {
 		settle(f, (unsigned)chance_below(CHANCE_DISK, 90));
 		return fail(EIO);
@@ -445,6 +460,8 @@ int MAKE(fsync)(int fd)
 	static unsigned more[NODES]; /* so that the next thing that is tried fails, too */
 	int node = task_node();
 	door("sync folder", path_of(fd), 0);
+	if (other_is_dead())
+		return fail(EIO);
 	if (node >= 0 && more[node] && nodes[node].fault_until[FAULT_FOLDER] > sim_now()) {
 		more[node]--;
 		return fail(EIO);
@@ -512,6 +529,8 @@ int MAKE(link)(const char *from, const char *to)
 	busy();
 	struct name *have = find(&seen, from);
 	AUTO_MEM char *dir = parent(to);
+	if (other_is_dead())
+		return fail(EIO);
 	if (!have || !is_dir(&seen, dir))
 		return fail(ENOENT);
 	if (find(&seen, to))
@@ -564,6 +583,8 @@ int MAKE(rename)(const char *from, const char *to)
 	door("rename", to, 0);
 	struct name *have = find(&seen, from);
 	AUTO_MEM char *dir = parent(to);
+	if (other_is_dead())
+		return fail(EIO);
 	if (!have || !is_dir(&seen, dir))
 		return fail(ENOENT);
 	if (have->ino->is_dir) {

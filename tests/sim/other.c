@@ -127,6 +127,7 @@ static rc_t other(unsigned kind, bool expire)
 {
 	struct err err = { 0 };
 	int collection = (int)chance_below(CHANCE_PLAN, 2);
+	disk_other_begins();
 	rc_t rc = act(kind, expire, collection, &err);
 	story("%s of %s: %s", expire ? "expiry" : "foreign commit", collection_name(collection), rc == RC_OK ? "done" : err.text);
 	if (rc == RC_CORRUPT)

@@ -73,6 +73,7 @@ extern int64_t sim_latency; /* µs: requests and syncs take up to about so long;
 
 /* ---- disk.c ---- */
 void disk_power_cut(const char *prefix); /* of every path that begins so */
+void disk_other_begins(void); /* another writer, which does not outlive a power cut of everything */
 void disk_wipe(const char *prefix);      /* they were never there */
 void disk_close_all(int node);
 const uint8_t *disk_bytes(const char *path, size_t *ret_len); /* as programs see them; NULL: no such file */
