@@ -562,7 +562,7 @@ void *aside_thread(void *ctx)
 	struct wal *w = ctx;
 	pthread_mutex_lock(&w->lock);
 	while (!w->aside_stop)
-		if (!aside_step_locked(w))
+		if (!aside_step_locked(w) && !w->aside_stop) /* a step lets go of the lock: that may have come meanwhile */
 			pthread_cond_wait(&w->aside_work, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 	return NULL;

@@ -10,9 +10,16 @@
 #include "wal/wal_wrap.h"
 
 static atomic_int fail_at; /* the n-th sync of a side file from now on fails; 0: none */
+static atomic_bool hold, held; /* the next one is held, and fails when that is over */
 
 rc_t __wrap_file_sync(int fd, const char *path, struct err *reterr)
 {
+	if (strstr(path, ".aside") && atomic_load(&hold)) {
+		atomic_store(&held, true);
+		while (atomic_load(&hold))
+			clock_sleep_us(1000);
+		return err_set(reterr, RC_IO, "cannot make %s durable: injected", path);
+	}
 	if (strstr(path, ".aside") && atomic_load(&fail_at) > 0 && atomic_fetch_sub(&fail_at, 1) == 1)
 		return err_set(reterr, RC_IO, "cannot make %s durable: injected", path);
 	return __real_file_sync(fd, path, reterr);
@@ -758,6 +765,43 @@ TEST(wal_moves_aside_by_itself_while_others_append_read_and_commit)
 	CHECK_INT(read_stuck(w, &err), (long)p.events);
 	for (uint64_t i = from; i < next_stuck; i++)
 		CHECK(seen[i] == 1);
+	wal_free(w);
+}
+
+static atomic_bool closed;
+
+static void *closer(void *w)
+{
+	wal_free(w);
+	atomic_store(&closed, true);
+	return NULL;
+}
+
+TEST(wal_closes_while_a_move_fails)
+{
+	struct err err = { 0 };
+	struct wal_options o = begin();
+	struct wal *w = NULL;
+	pthread_t thread;
+	o.manual_sync = false;
+	o.max_bytes = 64 << 20;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	atomic_store(&held, false);
+	atomic_store(&hold, true);
+	for (int i = 0; i < 500 && !atomic_load(&held); i++) {
+		CHECK_OK(load(w, 16, &err), err);
+		clock_sleep_us(1000);
+	}
+	CHECK(atomic_load(&held));
+	CHECK(pthread_create(&thread, NULL, closer, w) == 0);
+	clock_sleep_us(100000); /* it says that it closes, and waits for the mover */
+	atomic_store(&hold, false);
+	for (int i = 0; i < 2000 && !atomic_load(&closed); i++)
+		clock_sleep_us(5000);
+	CHECK(atomic_load(&closed));
+	pthread_join(thread, NULL);
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_INT(read_stuck(w, &err), (long)next_stuck);
 	wal_free(w);
 }
 
