@@ -557,13 +557,23 @@ bool aside_step_locked(struct wal *w)
 	return any;
 }
 
+/* Until there is something to do, or a step that failed may be tried again: a log that is full for it brings no group that would wake us. */
+static void idle_locked(struct wal *w)
+{
+	struct timespec ts = { w->aside_again / 1000000, w->aside_again % 1000000 * 1000 };
+	if (w->aside_again && clock_mono_us() < w->aside_again)
+		pthread_cond_timedwait(&w->aside_work, &w->lock, &ts);
+	else
+		pthread_cond_wait(&w->aside_work, &w->lock);
+}
+
 void *aside_thread(void *ctx)
 {
 	struct wal *w = ctx;
 	pthread_mutex_lock(&w->lock);
 	while (!w->aside_stop)
 		if (!aside_step_locked(w) && !w->aside_stop) /* a step lets go of the lock: that may have come meanwhile */
-			pthread_cond_wait(&w->aside_work, &w->lock);
+			idle_locked(w);
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
 }

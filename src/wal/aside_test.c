@@ -805,4 +805,39 @@ TEST(wal_closes_while_a_move_fails)
 	wal_free(w);
 }
 
+/* Others are refused because the log is full, and nothing comes into it any more that would have somebody look again. */
+TEST(wal_full_of_a_stuck_collection_makes_room_after_a_failed_move)
+{
+	struct err err = { 0 };
+	struct wal_options o = begin();
+	struct wal *w = NULL;
+	rc_t rc = RC_OK;
+	o.manual_sync = false;
+	o.collection_max_bytes = o.max_bytes;
+	o.aside_max_bytes = 4 * o.max_bytes;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	atomic_store(&held, false);
+	atomic_store(&hold, true);
+	for (int i = 0; i < 2000 && rc == RC_OK; i++) {
+		rc = append_n(w, "stuck", next_stuck, 1, 1000, NULL, NULL, NULL, &err);
+		next_stuck += rc == RC_OK;
+		wal_aside(w, STUCK, true);
+		wal_flush(w, NULL);
+	}
+	CHECK_RC(rc, RC_LIMIT);
+	for (int i = 0; i < 2000 && !atomic_load(&held); i++)
+		clock_sleep_us(1000);
+	CHECK(atomic_load(&held));
+	CHECK_RC(append_n(w, "well", 0, 20, 1000, NULL, NULL, NULL, &err), RC_LIMIT);
+	CHECK_INT(err.status, 503);
+	atomic_store(&hold, false);
+	for (int i = 0; i < 100 && rc != RC_OK; i++) {
+		clock_sleep_us(50000);
+		rc = append_n(w, "well", 0, 20, 1000, NULL, NULL, NULL, &err);
+	}
+	CHECK_OK(rc, err);
+	CHECK_INT(read_stuck(w, &err), (long)next_stuck);
+	wal_free(w);
+}
+
 TEST_MAIN()

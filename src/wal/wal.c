@@ -42,7 +42,11 @@ static struct wal *wal_new(const struct wal_options *options)
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->work, NULL);
 	pthread_cond_init(&w->done, NULL);
-	pthread_cond_init(&w->aside_work, NULL);
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->aside_work, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	buf_init(&w->aside_said, BUF_MAX_DEFAULT);
 	return w;
 }
