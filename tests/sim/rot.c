@@ -46,6 +46,14 @@ static bool segment_bytes(const char *path, struct bytes *ret)
 	       strtoull(strrchr(path, '/') + 1, NULL, 16) == ret->h.seq;
 }
 
+static bool headers_whole(const char *path)
+{
+	struct seg_header h;
+	size_t len;
+	const uint8_t *data = disk_bytes(path, &len);
+	return seg_header_parse(data, &h) == RC_OK && seg_header_parse(data + SEG_HEADER, &h) == RC_OK;
+}
+
 static bool record_at(const struct bytes *b, uint64_t at, struct rec_head *ret)
 {
 	return at + REC_HEAD <= b->len && rec_head_parse(&b->h, b->data + at, b->len - at, at, b->len, ret) == REC_VALID &&
@@ -190,8 +198,11 @@ void rot_log(int node)
 		return;
 	uint8_t bit = (uint8_t)(1u << chance_below(CHANCE_DISK, 8));
 	if (chance_of(CHANCE_DISK, 10)) { /* a segment's header, which stands there twice: nothing is lost */
+		uint64_t at = chance_below(CHANCE_DISK, 2 * SEG_HEADER);
+		if (!headers_whole(c.path)) /* no start has mended the other copy since: both would be gone, and with them the segment */
+			return;
 		story("bit rot: a header of %s", c.path);
-		disk_flip(c.path, chance_below(CHANCE_DISK, 2 * SEG_HEADER), bit);
+		disk_flip(c.path, at, bit);
 		return;
 	}
 	bool head = chance_of(CHANCE_DISK, 70);
