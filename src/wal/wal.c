@@ -94,12 +94,13 @@ static void stop_threads(struct wal *w)
 static void stop_aside(struct wal *w)
 {
 	pthread_mutex_lock(&w->lock);
+	bool runs = w->has_aside_thread;
+	w->has_aside_thread = false; /* here: the sync thread asks for it */
 	__atomic_store_n(&w->aside_stop, true, __ATOMIC_RELAXED);
 	pthread_cond_signal(&w->aside_work);
 	pthread_mutex_unlock(&w->lock);
-	if (w->has_aside_thread)
+	if (runs)
 		pthread_join(w->aside_tid, NULL);
-	w->has_aside_thread = false;
 }
 
 static rc_t start_threads(struct wal *w, struct err *reterr)
