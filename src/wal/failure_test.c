@@ -288,6 +288,32 @@ TEST(wal_full_disk_of_events_has_room_for_the_cut_and_the_commit_that_free_it)
 	wal_free(w);
 }
 
+/* The reserve became a segment, and a power cut kept that rename without the one before it, by which it had become the reserve. */
+TEST(wal_reserve_is_never_made_of_what_a_power_cut_left_under_its_first_name)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	AUTO_MEM char *segment = mem_printf("%s/0000000000000001.wal", o.dir);
+	AUTO_MEM char *temp = mem_printf("%s/reserve.tmp", o.dir);
+	AUTO_MEM char *reserve = mem_printf("%s/reserve", o.dir);
+	uint8_t seen[10] = { 0 };
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(append_n(w, "a", 0, 1, 100, NULL, NULL, NULL, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	wal_free(w);
+	w = NULL;
+	CHECK(rename(segment, temp) == 0 && link(temp, segment) == 0 && unlink(reserve) == 0);
+	for (int start = 0; start < 2; start++) {
+		CHECK_OK(wal_open(&o, &w, &err), err);
+		memset(seen, 0, sizeof(seen));
+		CHECK_INT(read_all_numbers(w, "a", seen, sizeof(seen), &err), 1);
+		CHECK_OK(file_stat(reserve, NULL, NULL, NULL, &err), err);
+		wal_free(w);
+		w = NULL;
+	}
+}
+
 /* In the child: the disk is full, a table has taken most, and the new segment is made of a trimmed one; that fails, or the process dies. */
 static void reuse_and_die(const struct wal_options *o, int failing, const char *fault, int out)
 {

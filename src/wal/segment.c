@@ -151,7 +151,9 @@ void reserve_make(struct wal *w)
 	struct segment *s = segment_new(w, RESERVE_SEQ);
 	AUTO_MEM char *temp = mem_printf("%s/" RESERVE_NAME ".tmp", w->opt.dir);
 	AUTO_MEM char *spare = spare_path(w, RESERVE_SEQ);
-	rc_t rc = file_open(temp, FILE_CREATE, &s->fd, &err);
+	/* Never what is there: behind a power cut that kept the second of two renames only, it may be another name of a segment. */
+	file_remove(temp, NULL);
+	rc_t rc = file_open(temp, FILE_CREATE_NEW, &s->fd, &err);
 	if (rc == RC_OK)
 		rc = segment_write_out(s, s->h.step, &err);
 	if (rc == RC_OK)
