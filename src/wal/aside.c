@@ -415,17 +415,29 @@ static void take_over_locked(struct wal *w, const struct segment *s, struct move
 	index_replace_locked(w, c, at, old, m->ext + skip, m->ext_count - skip);
 }
 
-/* The file takes no more: nobody knows what its end looks like. */
-static void give_up_locked(struct wal *w, struct move *m)
+/* The file takes no more: nobody knows what its end looks like. If the word of it was on its way, a start may yet read that, durable or not: a new
+ * file stays until a later word is, which does not name it. */
+static void give_up_locked(struct wal *w, struct move *m, bool maybe_said)
 {
-	m->to->closed = true;
+	struct segment *to = m->to;
+	to->closed = true;
 	if (!m->fresh)
 		return;
+	if (maybe_said) {
+		to->disk_bytes = m->from + m->written;
+		w->side_disk += to->disk_bytes;
+		ARRAY_ROOM(w->side_gone, w->side_gone_count, w->side_gone_cap);
+		w->side_gone[w->side_gone_count++] = to;
+		w->aside_stale = true;
+		if (w->side_gone_count == w->side_files) /* no segment is kept for a word that names nothing else */
+			w->aside_seq = active(w)->h.seq;
+		return;
+	}
 	w->side_files--;
 	pthread_mutex_unlock(&w->lock);
-	file_remove(m->to->path, NULL); /* void, for no ASIDE record names it, or one that was never durable */
+	file_remove(to->path, NULL); /* void, for no ASIDE record names it */
 	pthread_mutex_lock(&w->lock);
-	segment_free(m->to);
+	segment_free(to);
 }
 
 static void begin_move_locked(struct wal *w, struct collection *c, const struct segment *s, struct move *m)
@@ -504,6 +516,7 @@ static rc_t move_out_locked(struct wal *w, bool *ret_any, struct err *reterr)
 	s->pins++;
 	pthread_mutex_unlock(&w->lock);
 	rc_t rc = copy_all_out(w, s, moves, count, reterr);
+	bool copied = rc == RC_OK;
 	pthread_mutex_lock(&w->lock);
 	if (rc == RC_OK)
 		rc = say_locked(w, moves, count, reterr);
@@ -514,7 +527,7 @@ static rc_t move_out_locked(struct wal *w, bool *ret_any, struct err *reterr)
 		if (rc == RC_OK)
 			take_over_locked(w, s, m);
 		else
-			give_up_locked(w, m);
+			give_up_locked(w, m, copied);
 		c->moving = false;
 		buf_free(&m->stage);
 		free(m->ext);

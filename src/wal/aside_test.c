@@ -9,7 +9,8 @@
 #include "wal/wal_fixture.h"
 #include "wal/wal_wrap.h"
 
-static atomic_int fail_at; /* the n-th sync of a side file from now on fails; 0: none */
+static atomic_int fail_at;  /* the n-th sync of a side file from now on fails; 0: none */
+static atomic_int fail_log; /* 1: the next sync of a segment fails; 2: the next one behind that of a side file */
 static atomic_bool hold, held; /* the next one is held, and fails when that is over */
 
 rc_t __wrap_file_sync(int fd, const char *path, struct err *reterr)
@@ -21,6 +22,8 @@ rc_t __wrap_file_sync(int fd, const char *path, struct err *reterr)
 		return err_set(reterr, RC_IO, "cannot make %s durable: injected", path);
 	}
 	if (strstr(path, ".aside") && atomic_load(&fail_at) > 0 && atomic_fetch_sub(&fail_at, 1) == 1)
+		return err_set(reterr, RC_IO, "cannot make %s durable: injected", path);
+	if (atomic_load(&fail_log) == (strstr(path, ".aside") ? 2 : 1) && atomic_fetch_sub(&fail_log, 1) == 1)
 		return err_set(reterr, RC_IO, "cannot make %s durable: injected", path);
 	return __real_file_sync(fd, path, reterr);
 }
@@ -347,6 +350,37 @@ TEST(wal_failed_sync_of_a_side_file_moves_nothing_and_is_not_repeated)
 		CHECK_INT(read_stuck(w, &err), (long)next_stuck);
 		wal_free(w);
 	}
+}
+
+/* A process that begins anew reads it all the same, and counts it. */
+TEST(wal_word_of_a_side_file_whose_sync_failed_names_nothing_that_is_missing)
+{
+	struct err err = { 0 };
+	struct wal_options o = begin();
+	struct wal *w = NULL;
+	struct wal_pending p;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	atomic_store(&fail_log, 2);
+	CHECK_RC(load(w, 64, &err), RC_IO);
+	CHECK_INT(atomic_load(&fail_log), 0);
+	wal_pending(w, STUCK, &p);
+	wal_free(w);
+	w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_INT(read_stuck(w, &err), (long)p.events);
+	atomic_store(&fail_log, 1); /* so that nothing else is said of side files */
+	wal_flush(w, &err);
+	CHECK_INT(atomic_load(&fail_log), 0);
+	CHECK_OK(wal_committed(w, STUCK, p.last - 8, &err), err); /* the table has most of it, and the log cannot say so */
+	CHECK_OK(wal_committed(w, WELL, p.last, &err), err);
+	CHECK_OK(wal_reopen(w, &err), err); /* but its header says that the first segment is not needed */
+	wal_free(w);
+	w = NULL;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(wal_committed(w, STUCK, p.last, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	CHECK_INT(side_files(o.dir), 0);
+	wal_free(w);
 }
 
 /* --- killed between any two steps --- */
