@@ -52,7 +52,7 @@ static bool keys_hold(const struct wal *w, const struct segment *s)
 
 bool aside_holds_locked(const struct wal *w, const struct segment *s)
 {
-	return s->cuts || w->dropping || (w->side_files && s->h.seq >= w->aside_seq);
+	return s->cuts || w->dropping || ((w->side_files || w->aside_stale) && s->h.seq >= w->aside_seq);
 }
 
 static bool gone_unread(const struct wal *w)

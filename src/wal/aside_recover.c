@@ -27,6 +27,7 @@ struct reading {
 	struct stash *stashes;
 	size_t stash_count, stash_cap;
 	bool damaged;
+	bool missing;   /* a file is named and not there, and segments have what was in it: they stay until it is named no more */
 	uint64_t trim;  /* segments below are not needed: what side files have of them counts */
 	uint64_t until; /* from this position on the others have everything */
 };
@@ -221,6 +222,7 @@ static rc_t read_named(struct reading *r, const struct said *said, struct found 
 		w->aside_stale = true;
 		if (needed)
 			damage_push(w, (struct wal_damage){ said->seq, 0, f ? f->size : 0, first, last < r->until ? last : r->until - 1 });
+		r->missing |= !needed;
 		return RC_OK;
 	}
 	struct segment *s = side_segment(w, f, said);
@@ -282,6 +284,8 @@ rc_t aside_recover(struct wal *w, struct found *files, size_t count, uint64_t tr
 		unstash(&r.stashes[i]);
 	free(r.stashes);
 	free(r.said);
+	if (r.missing)
+		w->aside_seq = 0;
 	if (rc != RC_OK || !damaged || !w->side_files)
 		return rc;
 	w->aside_seq = 0;
