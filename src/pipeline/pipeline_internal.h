@@ -266,6 +266,7 @@ struct wal_source {
 	struct arena arena;
 	struct event *events;
 	size_t count, cap;
+	size_t moved;   /* of count: those whose bytes are in the arena */
 	bool big_first; /* the first batch is a large sample */
 	bool started;
 };

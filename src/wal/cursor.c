@@ -173,7 +173,7 @@ static rc_t load(struct wal_cursor *c, uint64_t at, uint64_t len, const uint8_t 
 		*ret = c->whole + at;
 		return RC_OK;
 	}
-	uint8_t *p = arena_alloc(&c->arena, len + 1);
+	uint8_t *p = arena_alloc(&c->arena, len + EVENT_PAD);
 	rc_t rc = file_pread(c->fd, c->seg->path, p, len, c->head.body + at, NULL, reterr);
 	if (rc == RC_EOF)
 		return changed(c, reterr);
@@ -275,7 +275,7 @@ static rc_t give_piece(struct wal_cursor *c, struct wal_record *ret, struct err 
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t kind = kinds ? kinds[i] : c->flags & 3;
 		events[i] = (struct event){ .kind = kind <= PAYLOAD_RAW ? (enum payload_kind)kind : PAYLOAD_RAW, .received = r->received,
-					    .pos = r->first + c->next + i, .meta = slice_of(meta, c->meta_len) };
+					    .pos = r->first + c->next + i, .meta = slice_of(meta, c->meta_len), .padded = true };
 	}
 	for (int i = 0; i < COLUMNS; i++)
 		TRY(fill_column(c, i, n, events, reterr));
@@ -326,12 +326,13 @@ static rc_t take_body(struct wal_cursor *c, bool *ret_ok, struct err *reterr)
 	return RC_OK;
 }
 
-/* Goes to the next head that is wanted. RC_AGAIN: nothing here, look further. */
-static rc_t next_head(struct wal_cursor *c, struct err *reterr)
+/* Looks at the record at c->off and goes behind it; *ret_found: it is the next that is wanted. */
+static rc_t next_head(struct wal_cursor *c, bool *ret_found, struct err *reterr)
 {
 	enum rec_state state;
 	bool salvaged = damage_covers(c->w, c->seg, c->off), ok = false;
 	struct rec_head *r = &c->head;
+	*ret_found = false;
 	TRY(rec_read_head(&c->win, &c->seg->h, c->off, c->end, r, &state, reterr));
 	if (state != REC_VALID) {
 		if (!salvaged)
@@ -339,7 +340,7 @@ static rc_t next_head(struct wal_cursor *c, struct err *reterr)
 		rc_t rc = rec_find(&c->win, &c->seg->h, c->off + 8, c->end, 0, &c->off, reterr);
 		if (rc == RC_NOT_FOUND)
 			c->off = c->end;
-		return rc == RC_OK || rc == RC_NOT_FOUND ? RC_AGAIN : rc;
+		return rc == RC_NOT_FOUND ? RC_OK : rc;
 	}
 	bool wanted = r->type == WAL_EVENTS ? r->first + r->count - 1 > c->after : !c->name && r->first > c->after;
 	if (wanted && r->type == WAL_EVENTS && r->first > c->upto)
@@ -352,28 +353,36 @@ static rc_t next_head(struct wal_cursor *c, struct err *reterr)
 			return changed(c, reterr);
 	}
 	c->off += r->size;
-	return ok ? RC_OK : RC_AGAIN;
+	*ret_found = ok;
+	return RC_OK;
+}
+
+void wal_cursor_stay(struct wal_cursor *c, bool stay)
+{
+	c->win.stay = stay;
 }
 
 rc_t wal_cursor_next(struct wal_cursor *c, struct wal_record *ret, struct err *reterr)
 {
+	if (c->win.stay && (c->in_record ? !c->whole : !c->seg || c->off >= c->end))
+		return RC_AGAIN;
 	if (c->in_record)
 		return give_piece(c, ret, reterr);
-	for (;;) {
+	for (bool found = false;;) {
 		rc_t rc = RC_OK;
 		if (!c->seg || c->off >= c->end)
-			rc = next_range(c, reterr);
+			rc = c->win.stay ? RC_AGAIN : next_range(c, reterr);
 		if (rc == RC_OK)
-			rc = next_head(c, reterr);
+			rc = next_head(c, &found, reterr);
 		if (rc == RC_EOF) {
 			pthread_mutex_lock(&c->w->lock);
 			leave_locked(c);
 			pthread_mutex_unlock(&c->w->lock);
 		}
-		if (rc == RC_AGAIN)
-			continue;
 		if (rc != RC_OK)
 			return rc;
+		if (!found)
+			continue;
 		if (c->head.type != WAL_EVENTS)
 			return give_control(c, ret, reterr);
 		TRY(begin_events(c, reterr));

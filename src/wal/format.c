@@ -155,10 +155,12 @@ rc_t window_get(struct window *win, uint64_t offset, size_t len, const uint8_t *
 		*ret_len = len;
 		return RC_OK;
 	}
+	if (win->stay)
+		return RC_AGAIN;
 	size_t want = len > WINDOW_CHUNK ? len : WINDOW_CHUNK;
 	if (win->cap < want || (win->cap > 4 * WINDOW_CHUNK && want == WINDOW_CHUNK)) {
 		free(win->data); /* grown for one big record: not kept */
-		win->data = mem_alloc(want);
+		win->data = mem_alloc(want + EVENT_PAD);
 		win->cap = want;
 	}
 	if (win->until > offset && want > win->until - offset)

@@ -151,13 +151,15 @@ struct window {
 	uint8_t *data;
 	size_t cap;
 	uint64_t until;   /* of the file: nobody will ask behind it, so that is not read ahead; 0: not known */
+	bool stay;        /* what is not there is not read: RC_AGAIN */
 };
 #define WINDOW_CHUNK ((size_t)512 << 10)
 
 void window_init(struct window *win, int fd, const char *path);
 void window_free(struct window *win);    /* not the fd */
 void window_forget(struct window *win);  /* the bytes may have changed */
-/* *ret: up to len bytes at offset, *ret_len of them are there (fewer only at the end of the file); valid until the next call. */
+/* *ret: up to len bytes at offset, *ret_len of them are there (fewer only at the end of the file), EVENT_PAD bytes behind them can be read;
+ * valid until the next call. */
 rc_t window_get(struct window *win, uint64_t offset, size_t len, const uint8_t **ret, size_t *ret_len, struct err *reterr);
 /* Reads and checks the head at offset. RC_OK, RC_IO; *ret_state says what is there. */
 rc_t rec_read_head(struct window *win, const struct seg_header *s, uint64_t offset, uint64_t limit, struct rec_head *ret,

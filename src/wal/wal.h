@@ -193,6 +193,9 @@ rc_t wal_cursor_open(struct wal *w, struct slice collection, uint64_t after, uin
 /* RC_EOF at upto or at the durable end (a later call goes on there). A big record comes in several pieces, each a run of positions.
  * RC_CORRUPT: the bytes changed since recovery. */
 rc_t wal_cursor_next(struct wal_cursor *c, struct wal_record *ret, struct err *reterr);
+/* While it stays, what the slices of the events given out point to is valid through further calls (the array of events is not), and
+ * wal_cursor_next says RC_AGAIN where it would have to read. So that readers of many events need no copy of them. */
+void wal_cursor_stay(struct wal_cursor *c, bool stay);
 void wal_cursor_close(struct wal_cursor *c); /* NULL is fine; before wal_close */
 AUTO_DEFINE(wal_cursor, wal_cursor_close)
 

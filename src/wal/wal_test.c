@@ -129,6 +129,60 @@ TEST(wal_takes_big_records_from_the_callers_memory_and_gives_them_back_in_pieces
 	CHECK_OK(wal_close(w, &err), err);
 }
 
+/* The slices of a hundred calls at once, over segments, other collections' records between them, and a record that comes in pieces. */
+TEST(what_a_cursor_gave_out_stays_while_it_stays_and_nothing_is_left_out)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	o.segment_bytes = 2 << 20;
+	o.max_bytes = 256 << 20;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	uint64_t number = 0;
+	for (int i = 0; i < 400; i++, number += 30) {
+		CHECK_OK(append_n(w, "a", number, 30, (size_t)i % 50 * 5, NULL, NULL, NULL, &err), err);
+		CHECK_OK(append_n(w, "b", 0, 1, (size_t)i * 10, NULL, NULL, NULL, &err), err);
+		if (i == 200) {
+			number += 30;
+			CHECK_OK(append_n(w, "a", number, 30000, 300, NULL, NULL, NULL, &err), err);
+			number += 30000 - 30;
+		}
+	}
+	CHECK_OK(wal_flush(w, &err), err);
+	AUTO(wal_cursor) *c = NULL;
+	CHECK_OK(wal_cursor_open(w, SLICE_LIT("a"), 0, UINT64_MAX, &c, &err), err);
+	struct event *held = mem_alloc(number * sizeof *held);
+	size_t count = 0, stays = 0, calls = 0, most = 0;
+	uint64_t seen = 0;
+	for (rc_t rc = RC_OK; rc != RC_EOF;) {
+		struct wal_record r;
+		rc = wal_cursor_next(c, &r, &err);
+		if (rc == RC_OK) {
+			memcpy(held + count, r.events, r.count * sizeof *held);
+			count += r.count;
+			most = ++calls > most ? calls : most;
+			wal_cursor_stay(c, true);
+			continue;
+		}
+		CHECK(rc == RC_EOF || rc == RC_AGAIN);
+		for (size_t i = 0; i < count; i++, seen++) {
+			CHECK_INT(number_of(held[i].payload), seen);
+			CHECK(held[i].payload.len < 2 || held[i].payload.data[held[i].payload.len - 1] != 0);
+			for (size_t k = 0; held[i].padded && k < EVENT_PAD; k++) /* the address sanitizer sees it */
+				stays += held[i].payload.data[held[i].payload.len + k] == 'x';
+		}
+		count = calls = 0;
+		wal_cursor_stay(c, false);
+	}
+	CHECK_INT(seen, number);
+	CHECK(stays > 0);
+	CHECK(most > 20);
+	free(held);
+	wal_cursor_close(c);
+	c = NULL;
+	CHECK_OK(wal_close(w, &err), err);
+}
+
 TEST(wal_refuses_what_is_over_its_limits)
 {
 	struct err err = { 0 };
