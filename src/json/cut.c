@@ -118,7 +118,7 @@ static rc_t take_ndjson(struct cutter *c, struct slice window, size_t from, size
 			return RC_OK;
 		}
 	}
-	rc_t rc = json_validate_within(line, lf ? data + window.len : data + to, &c->json, &behind, &e);
+	rc_t rc = json_validate_within(line, lf ? data + window.len : data + to, &c->json, c->memo, &behind, &e);
 	if (rc == RC_OK) {
 		size_t rest = (size_t)(json_space(line.data + behind, data + to) - data);
 		if (rest == to) {
@@ -220,7 +220,7 @@ static rc_t cut_values(struct cutter *c, struct slice window, bool final, struct
 	if (from == window.len)
 		return final ? RC_EOF : wait_for_more(c, window, from, reterr);
 	struct json_error e;
-	if (json_validate(slice_of(data + from, window.len - from), &c->json, &behind, &e) == RC_OK) {
+	if (json_validate_within(slice_of(data + from, window.len - from), end, &c->json, c->memo, &behind, &e) == RC_OK) {
 		uint8_t last = data[from + behind - 1];
 		if (from + behind == window.len && !final && last != '}' && last != ']' && last != '"')
 			return wait_doubled(c, window, from, reterr); /* a number may go on */
@@ -254,7 +254,7 @@ static rc_t cut_element(struct cutter *c, struct slice window, bool final, size_
 	const uint8_t *data = window.data, *end = data + window.len;
 	struct json_error e = { 0, "expected , or ] after an element", false };
 	size_t behind;
-	if (json_validate(slice_of(data + from, window.len - from), &c->json, &behind, &e) == RC_OK) {
+	if (json_validate_within(slice_of(data + from, window.len - from), end, &c->json, c->memo, &behind, &e) == RC_OK) {
 		const uint8_t *next = json_space(data + from + behind, end);
 		e = (struct json_error){ (size_t)(next - data) - from, "expected , or ] after an element", false };
 		if (next == end) {
@@ -315,7 +315,7 @@ static rc_t cut_whole(struct cutter *c, struct slice window, bool final, struct 
 	if (c->mode == CUT_SINGLE) {
 		const uint8_t *data = window.data, *end = data + window.len;
 		struct json_error e;
-		rc_t rc = json_validate(slice_of(data + from, window.len - from), &c->json, &behind, &e);
+		rc_t rc = json_validate_within(slice_of(data + from, window.len - from), end, &c->json, c->memo, &behind, &e);
 		size_t rest = rc == RC_OK ? (size_t)(json_space(data + from + behind, end) - data) : 0;
 		if (rc == RC_OK && rest < window.len) {
 			e = (struct json_error){ rest - from, "unexpected text behind the value", false };

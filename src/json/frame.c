@@ -1,4 +1,5 @@
 #include "json/frame_internal.h"
+#include "json/scan_internal.h"
 
 static const char *const format_names[] = { "auto", "ndjson", "json", "text", "raw" };
 
@@ -25,6 +26,11 @@ rc_t frame_body(struct slice body, enum frame_format format, bool body_is_event,
 	enum cut_mode mode = sniff(body, true, false, format, body_is_event);
 	cut_init(&c, mode, limits);
 	c.gap_max = SIZE_MAX; /* it is in memory already */
+	struct scan_memo memo;
+	if (mode == CUT_NDJSON || mode == CUT_VALUES || mode == CUT_ARRAY) {
+		scan_memo_init(&memo);
+		c.memo = &memo;
+	}
 	counts.format = cut_format(mode);
 	for (;;) {
 		struct frame_event e;

@@ -29,6 +29,7 @@ enum array_state { ARRAY_OPEN, ARRAY_FIRST, ARRAY_ELEMENT, ARRAY_AFTER, ARRAY_CL
 struct cutter {
 	enum cut_mode mode;
 	struct json_limits json;
+	struct scan_memo *memo; /* NULL: none */
 	size_t event_max, gap_max;
 	size_t pos;        /* behind the last event: the gap begins here */
 	size_t cursor;     /* ≥ pos: where the next event is looked for */

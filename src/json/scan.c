@@ -72,6 +72,51 @@ static bool scan_delimited(const uint8_t *p, struct scan *s)
 	return false;
 }
 
+#if defined(__x86_64__)
+/* The step whose text is these bytes, zeros behind them; a new one if there is none; NULL if there is no room for it. */
+static struct scan_step *scan_step_find(struct scan_memo *memo, const uint8_t text[SCAN_STEP_TEXT], uint8_t len)
+{
+	uint64_t w[SCAN_STEP_TEXT / 8], h = len;
+	memcpy(w, text, sizeof w);
+	for (size_t i = 0; i < SCAN_STEP_TEXT / 8; i++)
+		h = (h ^ w[i]) * 0x9e3779b97f4a7c15u;
+	const size_t mask = 2 * SCAN_STEPS - 1;
+	size_t at = (size_t)(h >> 40) & mask;
+	for (; memo->table[at]; at = (at + 1) & mask) {
+		struct scan_step *step = &memo->steps[memo->table[at]];
+		if (memcmp(step->text, text, SCAN_STEP_TEXT) == 0)
+			return step;
+	}
+	if (memo->count == SCAN_STEPS)
+		return NULL;
+	struct scan_step *step = &memo->steps[memo->count];
+	memcpy(step->text, text, SCAN_STEP_TEXT);
+	step->mask = len < 32 ? (1u << len) - 1 : UINT32_MAX;
+	step->next = memo->steps;
+	step->len = len;
+	step->string = text[len - 1] == '"';
+	memo->table[at] = memo->count++;
+	return step;
+}
+
+/* The member [from, to) was scanned: it is what follows the last step. */
+static void scan_learn(struct scan *s, const uint8_t *from, const uint8_t *to)
+{
+	to += to < s->end && *to == '"';
+	if (to - from > SCAN_STEP_TEXT)
+		return;
+	uint8_t text[SCAN_STEP_TEXT] = { 0 };
+	memcpy(text, from, (size_t)(to - from));
+	struct scan_step *step = scan_step_find(s->memo, text, (uint8_t)(to - from));
+	if (!step) {
+		s->memo = NULL; /* ever new keys */
+		return;
+	}
+	s->step->next = step;
+	s->step = step;
+}
+#endif
+
 #define SCAN_NAME(x) x##_portable
 #define SCAN_TARGET
 #define SCAN_AVX2 0
@@ -115,14 +160,16 @@ bool json_scan_has_simd(void)
 	return json_scan_simd;
 }
 
-rc_t json_validate_within(struct slice text, const uint8_t *readable, const struct json_limits *limits, size_t *ret_end,
-                          struct json_error *ret_error)
+rc_t json_validate_within(struct slice text, const uint8_t *readable, const struct json_limits *limits, struct scan_memo *memo,
+                          size_t *ret_end, struct json_error *ret_error)
 {
 	static const uint8_t nothing[1];
 	const uint8_t *from = text.data ? text.data : nothing;
 	uint32_t depth = limits && limits->depth ? limits->depth : JSON_DEPTH_DEFAULT;
 	struct scan s = { .end = from + text.len,
 		          .readable = text.data ? readable : from,
+		          .memo = memo,
+		          .step = memo ? memo->steps : NULL,
 		          .depth_max = depth < JSON_DEPTH_MAX ? depth : JSON_DEPTH_MAX };
 	const uint8_t *behind = json_scan_simd ? scan_value_avx2(from, &s) : scan_value_portable(from, &s);
 	if (behind) {
@@ -136,7 +183,7 @@ rc_t json_validate_within(struct slice text, const uint8_t *readable, const stru
 
 rc_t json_validate(struct slice text, const struct json_limits *limits, size_t *ret_end, struct json_error *ret_error)
 {
-	return json_validate_within(text, text.data + text.len, limits, ret_end, ret_error);
+	return json_validate_within(text, text.data + text.len, limits, NULL, ret_end, ret_error);
 }
 
 rc_t json_validate_all(struct slice text, const struct json_limits *limits, struct slice *ret_value, struct json_error *ret_error)

@@ -88,8 +88,24 @@ static void check_within(struct slice text)
 		struct answer a[2] = { 0 };
 		json_scan_use_simd(simd);
 		a[0].rc = json_validate(line, NULL, &a[0].end, &a[0].error);
-		a[1].rc = json_validate_within(line, text.data + text.len, NULL, &a[1].end, &a[1].error);
+		a[1].rc = json_validate_within(line, text.data + text.len, NULL, NULL, &a[1].end, &a[1].error);
 		check_same(&a[0], &a[1]);
+		struct scan_memo memo;
+		scan_memo_init(&memo);
+		for (int again = 0; again < 2; again++) {
+			a[1] = (struct answer){ 0 };
+			a[1].rc = json_validate_within(line, text.data + text.len, NULL, &memo, &a[1].end, &a[1].error);
+			check_same(&a[0], &a[1]);
+		}
+		/* The next line, by what this one has taught. */
+		struct slice rest = slice_skip(text, line.len + 1);
+		const uint8_t *next = memchr(rest.data, '\n', rest.len);
+		line = slice_of(rest.data, next ? (size_t)(next - rest.data) : rest.len);
+		a[0] = a[1] = (struct answer){ 0 };
+		a[0].rc = json_validate(line, NULL, &a[0].end, &a[0].error);
+		a[1].rc = json_validate_within(line, text.data + text.len, NULL, &memo, &a[1].end, &a[1].error);
+		check_same(&a[0], &a[1]);
+		line = slice_of(text.data, (size_t)(lf - text.data));
 	}
 }
 

@@ -41,10 +41,36 @@ static inline int utf8_step(const uint8_t *p, const uint8_t *end)
 /* Use AVX2? Set when the program starts, and by json_scan_use_simd. */
 extern bool json_scan_simd;
 
+/* Members as they were found in earlier texts of the same body, from the comma or the key's quote to the colon and the quote of a string behind it,
+ * and which followed which: the next is compared with the one that is foretold before it is scanned. Holds only bytes that were found to be
+ * right, so that it never changes an answer; full, it learns no more. */
+#define SCAN_STEPS 512
+#define SCAN_STEP_TEXT 32
+struct scan_step {
+	uint8_t text[SCAN_STEP_TEXT]; /* zeros behind it */
+	struct scan_step *next; /* the one that came behind it last; at first steps[0] */
+	uint32_t mask;  /* a bit a byte of it */
+	uint8_t len;
+	bool string;    /* it ends in the quote of a string */
+};
+struct scan_memo {
+	uint16_t count;
+	uint16_t table[2 * SCAN_STEPS]; /* by hash; 0: free */
+	struct scan_step steps[SCAN_STEPS]; /* 0: before the first */
+};
+static inline void scan_memo_init(struct scan_memo *m)
+{
+	m->count = 1;
+	memset(m->table, 0, sizeof m->table);
+	m->steps[0] = (struct scan_step){ .mask = 1, .next = m->steps }; /* a zero: no member begins with it */
+}
+
 /* A run of the scanner: what it reads and where it failed. */
 struct scan {
 	const uint8_t *end;      /* of the text */
 	const uint8_t *readable; /* ≥ end: vector loads may reach up to here */
+	struct scan_memo *memo;  /* NULL: none */
+	struct scan_step *step;  /* the last one; in memo */
 	uint32_t depth_max;
 	const uint8_t *at;   /* of the fault */
 	const char *message; /* of the fault */
@@ -57,8 +83,8 @@ const uint8_t *scan_value_portable(const uint8_t *p, struct scan *s);
 const uint8_t *scan_value_avx2(const uint8_t *p, struct scan *s);
 
 /* json_validate where `readable` ≥ text's end bounds what may be read (not what may be used). If it lies behind the end, the byte at
- * the end must be a line end: it stops the scan of a string that is not closed, which keeps the whole linear. */
-rc_t json_validate_within(struct slice text, const uint8_t *readable, const struct json_limits *limits, size_t *ret_end,
-                          struct json_error *ret_error);
+ * the end must be a line end: it stops the scan of a string that is not closed, which keeps the whole linear. memo may be NULL. */
+rc_t json_validate_within(struct slice text, const uint8_t *readable, const struct json_limits *limits, struct scan_memo *memo,
+                          size_t *ret_end, struct json_error *ret_error);
 
 #endif

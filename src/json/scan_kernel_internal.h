@@ -4,19 +4,27 @@
  *   SCAN_AVX2     1 or 0
  * so that its string and number loops are inlined in the set's own code. No guard: it is a template. */
 
+#if SCAN_AVX2
+/* A bit for each of 32 bytes that is a control, quote, backslash or beyond ASCII. */
+SCAN_TARGET static inline uint32_t SCAN_NAME(scan_specials)(const uint8_t *p)
+{
+	__m256i v = _mm256_loadu_si256((const __m256i *)p);
+	__m256i hit = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
+	return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(hit, _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), v))); /* from 0x80 on: negative */
+}
+#endif
+
 /* p: behind the opening quote. Returns the byte behind the closing one, or NULL. */
 SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_string)(const uint8_t *p, struct scan *s)
 {
 	for (;;) {
 #if SCAN_AVX2
 		while (s->readable - p >= 32) {
-			__m256i v = _mm256_loadu_si256((const __m256i *)p);
-			__m256i hit = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')),
-			                              _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
-			hit = _mm256_or_si256(hit, _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v));
-			uint32_t m = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(hit, v)); /* v: bytes ≥ 0x80 */
+			uint32_t m = SCAN_NAME(scan_specials)(p);
 			if (m) {
 				p += __builtin_ctz(m);
+				if (*p == '"' && p < s->end) /* nearly always */
+					return p + 1;
 				break;
 			}
 			p += 32;
@@ -70,9 +78,38 @@ SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_digits)(const uint8_t *p
 	return p;
 }
 
+#if SCAN_AVX2
+/* A number as nearly all are: up to 31 digits, with a point or not. NULL: any other, or none. */
+SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_short_number)(const uint8_t *p, const struct scan *s)
+{
+	p += *p == '-';
+	if (s->readable - p < 32)
+		return NULL;
+	__m256i v = _mm256_sub_epi8(_mm256_loadu_si256((const __m256i *)p), _mm256_set1_epi8('0'));
+	uint32_t digits = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(9)), v));
+	uint32_t others = ~digits & 0x7fffffff;
+	unsigned n = (unsigned)__builtin_ctz(others | 0x80000000);
+	if (n == 0 || (*p == '0' && n > 1) || n == 31)
+		return NULL;
+	if (p[n] == '.') {
+		unsigned point = n;
+		others &= others - 1;
+		n = (unsigned)__builtin_ctz(others | 0x80000000);
+		if (n == point + 1 || n == 31)
+			return NULL;
+	}
+	return (p[n] | 0x20) == 'e' ? NULL : p + n;
+}
+#endif
+
 /* p: a digit or '-'. Returns the byte behind the number, or NULL. */
 SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_number)(const uint8_t *p, struct scan *s)
 {
+#if SCAN_AVX2
+	const uint8_t *behind = SCAN_NAME(scan_short_number)(p, s);
+	if (behind)
+		return behind;
+#endif
 	if (*p == '-')
 		p++;
 	if (p < s->end && *p == '0') {
@@ -122,6 +159,77 @@ SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_key)(const uint8_t *p, s
 	return *p == ':' ? p + 1 : scan_fault(s, p, "expected : after a key", false);
 }
 
+#if SCAN_AVX2
+/* Do the bytes at p, of which 32 can be read, begin with the step's text? */
+SCAN_TARGET static inline bool SCAN_NAME(scan_step_fits)(const struct scan_step *step, const uint8_t *p, const struct scan *s)
+{
+	__m256i same = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)step->text));
+	return !(~(uint32_t)_mm256_movemask_epi8(same) & step->mask) && step->len <= s->end - p;
+}
+
+/* p: before a value, 32 bytes readable. The byte behind it if it is a short number, true, false or null; else NULL. */
+SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_short_scalar)(const uint8_t *p, const struct scan *s)
+{
+	const uint8_t *behind = SCAN_NAME(scan_short_number)(p, s);
+	if (behind)
+		return behind;
+	if (memcmp(p, "null", 4) == 0 || memcmp(p, "true", 4) == 0)
+		behind = p + 4;
+	else if (memcmp(p, "false", 5) == 0)
+		behind = p + 5;
+	return behind && behind <= s->end ? behind : NULL;
+}
+
+/* p: behind a value in an object. Goes over members with plain values as long as they come as they were foretold. Returns where it stopped: behind a
+ * value or, *ret_value, before one; NULL: a fault. */
+SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_foretold)(const uint8_t *p, struct scan *s, bool *ret_value)
+{
+	struct scan_step *step = s->step;
+	while (s->readable - p >= 2 * SCAN_STEP_TEXT && *p == ',' && SCAN_NAME(scan_step_fits)(step->next, p, s)) {
+		step = step->next;
+		p += step->len;
+		const uint8_t *behind;
+		if (step->string) {
+			uint32_t m = SCAN_NAME(scan_specials)(p);
+			behind = p + (m ? __builtin_ctz(m) : 0);
+			behind = m && *behind == '"' && behind < s->end ? behind + 1 : SCAN_NAME(scan_string)(p, s);
+		} else {
+			behind = SCAN_NAME(scan_short_scalar)(p, s);
+			*ret_value = !behind;
+			behind = behind ? behind : p;
+		}
+		p = behind;
+		if (!p || *ret_value)
+			break;
+	}
+	s->step = step;
+	return p;
+}
+#endif
+
+/* p: the comma before a member, or its key's quote. Returns the byte behind its colon, and behind the quote of a string (*ret_string), or NULL. */
+SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_member)(const uint8_t *p, struct scan *s, bool *ret_string)
+{
+	*ret_string = false;
+#if SCAN_AVX2
+	const uint8_t *from = p;
+	if (s->memo && s->readable - p >= SCAN_STEP_TEXT) {
+		struct scan_step *step = s->step->next;
+		if (SCAN_NAME(scan_step_fits)(step, p, s)) {
+			s->step = step;
+			*ret_string = step->string;
+			return p + step->len;
+		}
+	}
+	p = SCAN_NAME(scan_key)(p + (*p == ','), s);
+	if (p && s->memo)
+		scan_learn(s, from, p);
+	return p;
+#else
+	return SCAN_NAME(scan_key)(p + (*p == ','), s);
+#endif
+}
+
 /* p: first byte of a value that is no container. Returns the byte behind it, or NULL. */
 SCAN_TARGET static inline const uint8_t *SCAN_NAME(scan_scalar)(const uint8_t *p, struct scan *s, bool alone)
 {
@@ -148,6 +256,7 @@ SCAN_TARGET const uint8_t *SCAN_NAME(scan_value)(const uint8_t *p, struct scan *
 	uint64_t stack[JSON_DEPTH_MAX / 64]; /* a bit a level below the current one: is it an object? */
 	uint32_t depth = 0;
 	bool object = false; /* the innermost open container is one */
+	bool string;
 
 value:
 	p = json_space(p, end);
@@ -170,20 +279,38 @@ value:
 		return scan_fault(s, end, object ? "the text ends inside an object" : "the text ends inside an array", true);
 	if (*p == (object ? '}' : ']'))
 		goto close;
-	if (object && !(p = SCAN_NAME(scan_key)(p, s)))
+	if (!object)
+		goto value;
+	if (*p != '"')
+		return SCAN_NAME(scan_key)(p, s); /* says what is wrong */
+
+member: /* p: its key, or the comma before it */
+	if (!(p = SCAN_NAME(scan_member)(p, s, &string)))
 		return NULL;
-	goto value;
+	if (!string)
+		goto value;
+	if (!(p = SCAN_NAME(scan_string)(p, s)))
+		return NULL;
 
 after:
 	if (depth == 0)
 		return p;
+#if SCAN_AVX2
+	if (object && s->memo) {
+		bool before = false;
+		if (!(p = SCAN_NAME(scan_foretold)(p, s, &before)))
+			return NULL;
+		if (before)
+			goto value;
+	}
+#endif
 	p = json_space(p, end);
 	if (p >= end)
 		return scan_fault(s, end, object ? "the text ends inside an object" : "the text ends inside an array", true);
+	if (*p == ',' && object)
+		goto member;
 	if (*p == ',') {
 		p++;
-		if (object && !(p = SCAN_NAME(scan_key)(p, s)))
-			return NULL;
 		goto value;
 	}
 	if (*p != (object ? '}' : ']'))

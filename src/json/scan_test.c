@@ -13,7 +13,11 @@ static uint32_t rnd(uint32_t below)
 	return (uint32_t)(seed >> 32) % below;
 }
 
-/* On a heap copy without a byte to spare, so that the address sanitizer sees every read outside. Both code paths must agree. */
+/* What all texts of this test have taught, so that mutants meet steps of what they were made of. */
+static struct scan_memo memo;
+
+/* On a heap copy without a byte to spare, so that the address sanitizer sees every read outside. Both code paths must agree, and so must one that
+ * remembers. */
 static rc_t validate_copy(struct slice text, bool all, uint32_t depth, size_t *ret_end, struct json_error *ret_error)
 {
 	uint8_t *copy = mem_alloc(text.len ? text.len : 1);
@@ -21,9 +25,9 @@ static rc_t validate_copy(struct slice text, bool all, uint32_t depth, size_t *r
 		memcpy(copy, text.data, text.len);
 	struct slice exact = slice_of(copy, text.len), value[2] = { { 0 }, { 0 } };
 	struct json_limits limits = { depth };
-	struct json_error e[2] = { { 0 }, { 0 } };
-	size_t end[2] = { 0, 0 };
-	rc_t rc[2];
+	struct json_error e[3] = { { 0 }, { 0 }, { 0 } };
+	size_t end[3] = { 0, 0, 0 };
+	rc_t rc[3];
 	for (int simd = 0; simd < 2; simd++) {
 		json_scan_use_simd(simd);
 		rc[simd] = all ? json_validate_all(exact, &limits, &value[simd], &e[simd]) : json_validate(exact, &limits, &end[simd], &e[simd]);
@@ -32,6 +36,17 @@ static rc_t validate_copy(struct slice text, bool all, uint32_t depth, size_t *r
 	    e[0].message != e[1].message || value[0].data != value[1].data || value[0].len != value[1].len) {
 		fprintf(stderr, "portable and AVX2 differ on '%.*s'\n", SLICE_ARG(text));
 		abort();
+	}
+	if (!memo.count || memo.count == SCAN_STEPS)
+		scan_memo_init(&memo);
+	for (int again = 0; again < 2 && !all; again++) {
+		e[2] = (struct json_error){ 0 };
+		end[2] = 0;
+		rc[2] = json_validate_within(exact, copy + text.len, &limits, &memo, &end[2], &e[2]);
+		if (rc[2] != rc[1] || end[2] != end[1] || e[2].offset != e[1].offset || e[2].truncated != e[1].truncated || e[2].message != e[1].message) {
+			fprintf(stderr, "one that remembers differs on '%.*s'\n", SLICE_ARG(text));
+			abort();
+		}
 	}
 	if (ret_end)
 		*ret_end = end[1];
@@ -217,6 +232,37 @@ TEST(valid_text_is_accepted_mutants_agree_and_the_pull_scanner_finds_the_same_en
 		}
 		free(copy);
 	}
+}
+
+/* A line of each kind of value behind each kind of key, longer than all vectors; every byte of it changed to every byte that means something. */
+TEST(a_scanner_that_remembers_members_finds_every_fault)
+{
+	static const char line[] = "{\"a\":\"x\",\"number\":-12.5,\"null\":null,\"nested\":{\"b\":\"y\",\"c\":[{\"d\":1,\"e\":\"z\"},{\"d\":2,\"e\":\"\\u00e9\"}],"
+				   "\"f\":false},\"a rather long key of more than 32 bytes\":true,\"long\":\"a value that is longer than a vector\",\"last\":0}";
+	static const char bytes[] = "\"\\{}[],:0-.eE tfn\n\x01\x7f\x80\xc3";
+	uint8_t text[2 * sizeof line];
+	size_t len = sizeof line - 1;
+	for (size_t at = 0; at < len; at++)
+		for (size_t k = 0; k < sizeof bytes; k++) {
+			scan_memo_init(&memo);
+			memcpy(text, line, len);
+			CHECK_RC(validate_copy(slice_of(text, len), false, 0, NULL, NULL), RC_OK); /* learn it */
+			text[at] = (uint8_t)bytes[k];
+			validate_copy(slice_of(text, len), false, 0, NULL, NULL);
+			memmove(text + at, line + at + 1, len - at - 1); /* and without it; and with one more */
+			validate_copy(slice_of(text, len - 1), false, 0, NULL, NULL);
+			text[at] = (uint8_t)bytes[k];
+			memcpy(text + at + 1, line + at, len - at);
+			validate_copy(slice_of(text, len + 1), false, 0, NULL, NULL);
+		}
+	/* What is right behind a value is wrong at an object's beginning, and the other way round. */
+	scan_memo_init(&memo);
+	CHECK_RC(validate_copy(slice_str("{\"k\":1,\"x\":2,\"y\":{\"a\":3,\"b\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}}"),
+			       false, 0, NULL, NULL), RC_OK);
+	CHECK_RC(validate_copy(slice_str("{\"k\":{,\"x\":2,\"y\":{\"a\":3,\"b\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}}}"),
+			       false, 0, NULL, NULL), RC_INVALID);
+	CHECK_RC(validate_copy(slice_str("{\"k\":1,\"x\":2,\"y\":0\"a\":3,\"b\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}}"),
+			       false, 0, NULL, NULL), RC_INVALID);
 }
 
 TEST(string_end_tells_escapes_and_high_bytes_at_every_length)
