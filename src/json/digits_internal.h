@@ -15,8 +15,8 @@ static inline unsigned digits_count(uint64_t v)
 	return guess + (v >= digit_powers[guess] || guess == 0);
 }
 
-/* v < 10^8 as exactly 8 digits: halves, quarters, single digits of a word at once. */
-static inline void digits_put8(uint64_t v, void *out)
+/* v < 10^8 as exactly 8 digits, the first in the lowest byte: halves, quarters, single digits of a word at once. */
+static inline uint64_t digits_word8(uint64_t v)
 {
 	uint64_t high = v / 10000, low = v - high * 10000;
 	uint64_t fours = high | low << 32;
@@ -24,8 +24,20 @@ static inline void digits_put8(uint64_t v, void *out)
 	uint64_t twos = hundreds | (fours - hundreds * 100) << 16;
 	uint64_t tens = (twos * 103 >> 10) & 0x000f000f000f000fu;              /* each / 10 */
 	uint64_t ones = tens | (twos - tens * 10) << 8;
-	ones += 0x3030303030303030u;
-	memcpy(out, &ones, 8);
+	return ones + 0x3030303030303030u;
+}
+
+static inline void digits_put8(uint64_t v, void *out)
+{
+	uint64_t word = digits_word8(v);
+	memcpy(out, &word, 8);
+}
+
+/* The last `count` digits, 1 to 8, of v < 10^8; writes 8 bytes. */
+static inline void digits_put_last(uint64_t v, unsigned count, void *out)
+{
+	uint64_t word = digits_word8(v) >> (64 - 8 * count);
+	memcpy(out, &word, 8);
 }
 
 /* The digits of v < 10^count, with leading zeros, in exactly `count` ≤ 20 places. */
@@ -47,11 +59,28 @@ static inline void digits_put_fixed(uint64_t v, unsigned count, void *out)
 		*--at = (char)('0' + v);
 }
 
-/* Writes v; returns the number of digits. */
+/* Writes v, 20 bytes with what may stand behind it; returns the number of digits. Few branches: how long numbers are cannot be foreseen. */
 static inline unsigned digits_put(uint64_t v, void *out)
 {
+	const uint64_t low8 = 100000000, low16 = low8 * low8;
 	unsigned count = digits_count(v);
-	digits_put_fixed(v, count, out);
+	char *p = out;
+	if (v < low8) {
+		digits_put_last(v, count, p);
+		return count;
+	}
+	if (v >= low16) {
+		uint64_t top = v / low16;
+		digits_put_last(top, count - 16, p);
+		p += count - 16;
+		v -= top * low16;
+		digits_put8(v / low8, p);
+		digits_put8(v % low8, p + 8);
+		return count;
+	}
+	uint64_t top = v / low8;
+	digits_put_last(top, count - 8, p);
+	digits_put8(v - top * low8, p + count - 8);
 	return count;
 }
 

@@ -80,6 +80,15 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_decimal)(uint8_t *p, int64_
 	if (value < 0)
 		*p++ = '-';
 	unsigned count = digits_count(v), places = count > scale ? count : scale + 1;
+	if (__builtin_expect(places <= 8 && scale, 1)) { /* the point moves what stands behind it a byte on */
+		uint64_t word = digits_word8(v) >> (64 - 8 * places);
+		unsigned whole = places - scale;
+		uint64_t fraction = word >> (8 * whole);
+		memcpy(p, &word, 8);
+		p[whole] = '.';
+		memcpy(p + whole + 1, &fraction, 8);
+		return p + places + 1;
+	}
 	digits_put_fixed(v, places, p);
 	if (!scale)
 		return p + places;
