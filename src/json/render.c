@@ -59,6 +59,7 @@ bool renderer_has_keys(const struct renderer *r, uint32_t space)
 static void plans_reset(struct renderer *r)
 {
 	r->recent = NULL;
+	memset(r->choices, 0, sizeof r->choices);
 	if (!r->plan_count)
 		return;
 	r->plan_count = 0;
@@ -212,28 +213,6 @@ void renderer_begin(struct renderer *r, const struct batch *batch)
 		bind_nodes(r, &r->spaces[i]);
 }
 
-/* Outside of the kernels: see cursor_at there. */
-static bool cursor_at(struct renderer *r, struct cursor *c, uint32_t slot, uint32_t *ret_value)
-{
-	if (c->turn != r->turn)
-		cursor_bind(r, c);
-	*ret_value = slot;
-	if (slot >= c->slots)
-		return false;
-	if (c->present) {
-		uint32_t word = slot >> 6;
-		uint64_t bit = (uint64_t)1 << (slot & 63);
-		if (!(c->present[word] & bit))
-			return false;
-		if (word < c->word)
-			c->word = c->rank = 0;
-		while (c->word < word)
-			c->rank += (uint32_t)__builtin_popcountll(c->present[c->word++]);
-		*ret_value = c->rank + (uint32_t)__builtin_popcountll(c->present[word] & (bit - 1));
-	}
-	return *ret_value < c->values;
-}
-
 /* ---- what the kernels call ---- */
 
 uint8_t *render_fault(struct job *j, const char *why)
@@ -241,6 +220,52 @@ uint8_t *render_fault(struct job *j, const char *why)
 	if (!j->fault)
 		j->fault = why;
 	return NULL;
+}
+
+/* a's bit j of word i becomes bit i of word j: halves, quarters … change places. */
+static void transpose(uint64_t a[64])
+{
+	uint64_t mask = UINT32_MAX;
+	for (unsigned j = 32; j; j >>= 1, mask ^= mask << j)
+		for (unsigned k = 0; k < 64; k = ((k | j) + 1) & ~j) {
+			uint64_t t = (a[k] >> j ^ a[k | j]) & mask;
+			a[k] ^= t << j;
+			a[k | j] ^= t;
+		}
+}
+
+static void choice_fill(struct choice *c)
+{
+	memset(c->rows, 0, sizeof c->rows);
+	for (uint32_t i = 0; i < c->count; i++) {
+		const struct cursor *k = c->columns[i];
+		uint32_t left = k->slots > c->word * 64 ? k->slots - c->word * 64 : 0;
+		if (left)
+			c->rows[i] = (k->present ? k->present[c->word] : ~(uint64_t)0) & ~(uint64_t)0 >> (left < 64 ? 64 - left : 0);
+	}
+	transpose(c->rows);
+}
+
+uint64_t choice_find(struct renderer *r, struct choice *c, uint32_t slot)
+{
+	for (uint32_t i = 0; c->turn != r->turn && i < c->count; i++)
+		if (c->columns[i]->turn != r->turn)
+			cursor_bind(r, c->columns[i]);
+	if (c->word != slot / 64 || c->turn != r->turn)
+		c->asked = 0;
+	c->word = slot / 64;
+	c->turn = r->turn;
+	if (c->asked++ == CHOICE_ALONE) {
+		choice_fill(c);
+		return c->rows[slot % 64];
+	}
+	uint64_t found = 0;
+	for (uint32_t i = 0; i < c->count; i++) {
+		const struct cursor *k = c->columns[i];
+		if (slot < k->slots)
+			found |= (k->present ? k->present[c->word] >> (slot % 64) & 1 : 1) << i;
+	}
+	return found;
 }
 
 uint8_t *render_room(struct job *j, uint8_t *p, size_t more)
@@ -260,8 +285,7 @@ uint8_t *render_escaped(struct job *j, uint8_t *p, struct slice utf8)
 	return j->out->overflow ? NULL : render_room(j, j->out->data + j->out->len, RENDER_SLACK);
 }
 
-/* True if path is the node's dotted path and `.` (nothing for the root) and then *ret_key. */
-static bool rest_key(const struct shape_keys *keys, uint32_t node, struct slice path, struct slice *ret_key)
+bool render_rest_key(const struct shape_keys *keys, uint32_t node, struct slice path, struct slice *ret_key)
 {
 	size_t prefix = 0;
 	for (uint32_t n = node; n != SHAPE_ROOT_NODE; n = shape_node_at(keys, n)->parent)
@@ -279,42 +303,6 @@ static bool rest_key(const struct shape_keys *keys, uint32_t node, struct slice 
 	}
 	*ret_key = slice_skip(path, prefix);
 	return true;
-}
-
-/* Bytes of an edge's literal, behind which 16 can be read. */
-static uint8_t *put(uint8_t *p, const uint8_t *from, size_t n)
-{
-	if (__builtin_expect(n <= 16, 1))
-		memcpy(p, from, 16);
-	else
-		memcpy(p, from, n);
-	return p + n;
-}
-
-uint8_t *render_rest(struct job *j, uint8_t *p, const struct shape_edge *e)
-{
-	if (j->rest_at >= j->rest_end)
-		return render_fault(j, "__rest has fewer entries than the shape says");
-	struct renderer *r = j->r;
-	uint32_t k, v, entry = j->rest_at++;
-	if (!cursor_at(r, r->rest_keys, entry, &k) || !cursor_at(r, r->rest_texts, entry, &v))
-		return render_fault(j, "__rest has an entry without text");
-	struct slice path = column_bytes_at(r->rest_keys->col, k), text = column_bytes_at(r->rest_texts->col, v), name;
-	if (j->rest_node == e->from && slice_starts(path, j->rest_prefix))
-		name = slice_skip(path, j->rest_prefix.len);
-	else if (!rest_key(j->space->keys, e->from, path, &name))
-		return render_fault(j, "__rest has an entry of another place");
-	j->rest_node = e->from;
-	j->rest_prefix = slice_of(path.data, path.len - name.len);
-	size_t len = e->len + name.len + e->sep + text.len + 2;
-	if ((size_t)(j->end - p) < len + RENDER_SLACK && !(p = render_room(j, p, len + RENDER_SLACK)))
-		return NULL;
-	p = put(p, e->lit, e->len);
-	*p++ = '"';
-	p = render_copy(p, name.data, name.len, r->rest_keys->readable - (size_t)(name.data - r->rest_keys->data));
-	*p++ = '"';
-	p = put(p, e->lit + e->len, e->sep);
-	return render_copy(p, text.data, text.len, r->rest_texts->readable - (size_t)(text.data - r->rest_texts->data));
 }
 
 /* ---- rows ---- */
@@ -382,12 +370,6 @@ static rc_t shape_space(struct job *j, struct err *reterr)
 static rc_t render_shape(struct job *j, struct err *reterr)
 {
 	TRY(shape_space(j, reterr));
-	struct cursor *rest = j->r->rest;
-	uint32_t value;
-	if (cursor_at(j->r, rest, j->row, &value) && rest->col->child_count == 2) {
-		j->rest_at = rest->offsets[value];
-		j->rest_end = rest->offsets[value + 1];
-	}
 	/* The kernels write past what they need; out's maximum is looked after here. */
 	struct buf *out = j->out;
 	size_t max = out->max;
@@ -416,18 +398,18 @@ static rc_t render_shape(struct job *j, struct err *reterr)
 
 rc_t renderer_row(struct renderer *r, uint32_t row, struct buf *out, struct err *reterr)
 {
-	uint32_t value;
-	rc_t rc = RC_OK;
 	if (row >= r->rows)
 		return err_set(reterr, RC_INVALID, "row %u: the batch has %u rows", row, r->rows);
-	if (cursor_at(r, r->raw, row, &value)) {
-		buf_append_slice(out, column_bytes_at(r->raw->col, value));
-	} else if (cursor_at(r, r->text, row, &value)) {
-		buf_append_slice(out, column_bytes_at(r->text->col, value));
-	} else if (cursor_at(r, r->shape, row, &value)) {
-		struct job j = { .r = r, .out = out, .row = row, .rest_node = SHAPE_NONE, .shape = column_bytes_at(r->shape->col, value) };
+	struct job j = { .r = r, .out = out, .row = row, .rest_node = SHAPE_NONE };
+	rc_t rc = RC_OK;
+	switch (json_scan_simd ? row_find_avx2(&j) : row_find_portable(&j)) {
+	case ROW_TEXT:
+		buf_append_slice(out, j.shape);
+		break;
+	case ROW_SHAPE:
 		rc = render_shape(&j, reterr);
-	} else {
+		break;
+	case ROW_NONE:
 		return err_set(reterr, RC_CORRUPT, "row %u has neither __raw nor __shape nor text: it was not written by hydrant",
 			       row);
 	}

@@ -53,6 +53,9 @@ struct space {
 
 enum op_kind {
 	OP_VALUE,    /* of `cursor` at slot `from`, or null */
+	OP_STRING,   /* the same of a column of strings */
+	OP_INT,	     /* … of integers */
+	OP_DECIMAL,  /* … of decimals of at most 18 digits */
 	OP_SIBLINGS, /* the one value that the scalar columns of node `arg` have at slot `from`, or null */
 	OP_OBJECT,   /* to = the slot of the members, by struct column `cursor` at slot `from` */
 	OP_LOOP,     /* to = the first element of list column `cursor` at slot `from`; it must have one */
@@ -60,8 +63,9 @@ enum op_kind {
 	OP_MIXED,    /* to = the first element of a list that has `arg` elements, or is not there */
 	OP_ELEMENT,  /* to = element `arg` of the list at `from` */
 	OP_EMPTY,    /* list column `cursor` has no elements at slot `from` */
-	OP_OPTION,   /* `sep` and the value of `cursor` at slot `from`, if there is one */
-	OP_OPTIONS,  /* the same of node `arg`, which has several scalar columns */
+	OP_CHOICE,   /* of the OP_OPTIONs behind it, those that have a value at slot `from` */
+	OP_OPTION,   /* `sep` and the value of `cursor` */
+	OP_OPTIONS,  /* `sep` and the value of node `arg`, which has several scalar columns, at slot `from`, if there is one */
 	OP_REST,     /* the next __rest entry, by edge `arg` */
 	OP_END
 };
@@ -73,8 +77,24 @@ struct op {
 	uint32_t lit, lit_len; /* written first: bytes of the plan's literals */
 	uint32_t sep;
 	uint32_t arg;
-	struct cursor *cursor;
+	union {
+		struct cursor *cursor;
+		struct choice *choice;
+	};
 };
+
+/* Columns of which a row has some, in their order. Which ones is looked up for 64 rows at once if several of them ask. */
+struct choice {
+	const struct space *space; /* they are members first and on of the space's edge: plans share them */
+	uint32_t edge, first, count;
+	uint32_t word, asked; /* slots 64 × word and on were asked for so often, as of turn */
+	uint64_t turn;
+	uint64_t rows[64]; /* if asked > CHOICE_ALONE. Bit i: column i has a value */
+	struct cursor *columns[];
+};
+#define CHOICE_MAX 64u
+#define CHOICE_SLOTS 64u
+#define CHOICE_ALONE 4u
 
 struct plan {
 	uint64_t hash;
@@ -104,6 +124,7 @@ struct renderer {
 	struct plan **plans; /* [PLAN_SLOTS], open addressing */
 	uint32_t *sighted;   /* [PLAN_SLOTS] by hash: half the hash of the shape that came by last */
 	uint32_t plan_count;
+	struct choice *choices[CHOICE_SLOTS]; /* by edge: made last; in the plan arena */
 	struct plan *recent;
 	struct op *ops; /* the plan being made */
 	uint32_t ops_cap;
@@ -116,7 +137,7 @@ struct job {
 	struct space *space;
 	struct buf *out;
 	uint8_t *end; /* of the memory of out */
-	struct slice shape;
+	struct slice shape; /* or the text */
 	size_t pos;
 	enum json_dialect dialect;
 	uint32_t row;
@@ -130,6 +151,8 @@ struct job {
 #define RENDER_SLACK 128 /* bytes that a literal's last step or a number may take past its own length */
 
 void cursor_bind(struct renderer *r, struct cursor *c);
+/* The columns that have a value at a slot, for which rows does not tell it. */
+uint64_t choice_find(struct renderer *r, struct choice *c, uint32_t slot);
 /* NULL with the fault set. */
 uint8_t *render_fault(struct job *j, const char *why);
 /* Room for `more` bytes at p, which is behind what was written; NULL if out is full. p moves with out. */
@@ -146,8 +169,8 @@ static inline uint8_t *render_copy(uint8_t *p, const uint8_t *from, size_t n, si
 	return p + n;
 }
 
-/* The __rest entry that edge e of the shape stands for; NULL with fault or out full. */
-uint8_t *render_rest(struct job *j, uint8_t *p, const struct shape_edge *e);
+/* True if path is the node's dotted path and `.` (nothing for the root) and then *ret_key. */
+bool render_rest_key(const struct shape_keys *keys, uint32_t node, struct slice path, struct slice *ret_key);
 
 /* render_plan.c: the plan of a shape, at most PLAN_SHAPE_MAX long, in the renderer's plan arena; NULL if it is none that a plan is for: then
  * walking it tells why. */
@@ -155,7 +178,12 @@ uint8_t *render_rest(struct job *j, uint8_t *p, const struct shape_edge *e);
 #define PLAN_LITS_MAX ((size_t)64 << 10)
 struct plan *plan_make(struct renderer *r, struct space *space, struct slice shape);
 
-/* render_run.c: the row's bytes behind p; NULL on a fault or if out is full. */
+enum row_way { ROW_TEXT, ROW_SHAPE, ROW_NONE };
+
+/* render_run.c. Which way the row goes: j's shape is its text as it stands, or its shape, and its entries of __rest are found, too. */
+enum row_way row_find_portable(struct job *j);
+enum row_way row_find_avx2(struct job *j);
+/* The row's bytes behind p; NULL on a fault or if out is full. */
 uint8_t *plan_run_portable(struct job *j, const struct plan *plan, uint8_t *p);
 uint8_t *plan_run_avx2(struct job *j, const struct plan *plan, uint8_t *p);
 uint8_t *shape_walk_portable(struct job *j, uint8_t *p);

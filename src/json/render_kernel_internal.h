@@ -26,6 +26,34 @@ RENDER_TARGET static inline bool RENDER_NAME(cursor_at)(struct job *j, struct cu
 	return true;
 }
 
+/* The same, and the value is there. */
+RENDER_TARGET static inline bool RENDER_NAME(value_at)(struct job *j, struct cursor *c, uint32_t slot, uint32_t *ret_value)
+{
+	return RENDER_NAME(cursor_at)(j, c, slot, ret_value) && *ret_value < c->values;
+}
+
+RENDER_TARGET enum row_way RENDER_NAME(row_find)(struct job *j)
+{
+	struct renderer *r = j->r;
+	uint32_t value;
+	if (RENDER_NAME(value_at)(j, r->raw, j->row, &value)) {
+		j->shape = column_bytes_at(r->raw->col, value);
+		return ROW_TEXT;
+	}
+	if (RENDER_NAME(value_at)(j, r->text, j->row, &value)) {
+		j->shape = column_bytes_at(r->text->col, value);
+		return ROW_TEXT;
+	}
+	if (!RENDER_NAME(value_at)(j, r->shape, j->row, &value))
+		return ROW_NONE;
+	j->shape = column_bytes_at(r->shape->col, value);
+	if (RENDER_NAME(value_at)(j, r->rest, j->row, &value) && r->rest->col->child_count == 2) {
+		j->rest_at = r->rest->offsets[value];
+		j->rest_end = r->rest->offsets[value + 1];
+	}
+	return ROW_SHAPE;
+}
+
 /* Copies n bytes in steps of 32: up to 31 past n are read and written. */
 RENDER_TARGET static inline uint8_t *RENDER_NAME(put_padded)(uint8_t *p, const uint8_t *from, size_t n)
 {
@@ -45,8 +73,15 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_bytes)(struct job *j, uint8
 	return p + s.len;
 }
 
+#define CHECK_VALUE()                                                                                                                                  \
+	do {                                                                                                                                           \
+		if (__builtin_expect(value >= c->values, 0))                                                                                           \
+			return render_fault(j, "a column has fewer values than its presence says");                                                    \
+	} while (0)
+
 RENDER_TARGET static inline uint8_t *RENDER_NAME(put_string)(struct job *j, uint8_t *p, const struct cursor *c, uint32_t value)
 {
+	CHECK_VALUE();
 	size_t from = c->offsets[value], len = c->offsets[value + 1] - from;
 	const uint8_t *text = c->data + from;
 	__builtin_prefetch(c->offsets + value + 32);
@@ -74,11 +109,79 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_string)(struct job *j, uint
 #endif
 }
 
-RENDER_TARGET static inline uint8_t *RENDER_NAME(put_decimal)(uint8_t *p, int64_t value, unsigned scale)
+/* Are the n bytes at a and at b of the cursor's column, the same? */
+RENDER_TARGET static inline bool RENDER_NAME(same_bytes)(const struct cursor *c, const uint8_t *a, const uint8_t *b, size_t n)
 {
-	uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-	if (value < 0)
-		*p++ = '-';
+#if RENDER_AVX2
+	const uint8_t *later = a > b ? a : b;
+	if (__builtin_expect(n < 32 && c->readable - (size_t)(later - c->data) >= 32, 1)) {
+		__m256i same = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)a), _mm256_loadu_si256((const __m256i *)b));
+		return _bzhi_u32(~(uint32_t)_mm256_movemask_epi8(same), (uint32_t)n) == 0;
+	}
+#endif
+	return n == 0 || memcmp(a, b, n) == 0;
+}
+
+/* Bytes of an edge's literal, behind which 16 can be read. */
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_edge)(uint8_t *p, const uint8_t *from, size_t n)
+{
+	if (__builtin_expect(n <= 16, 1))
+		memcpy(p, from, 16);
+	else
+		memcpy(p, from, n);
+	return p + n;
+}
+
+/* The __rest entry that edge e of the shape stands for. */
+RENDER_TARGET static uint8_t *RENDER_NAME(put_rest)(struct job *j, uint8_t *p, const struct shape_edge *e)
+{
+	if (j->rest_at >= j->rest_end)
+		return render_fault(j, "__rest has fewer entries than the shape says");
+	struct cursor *keys = j->r->rest_keys, *texts = j->r->rest_texts;
+	uint32_t k, v, entry = j->rest_at++;
+	if (!RENDER_NAME(value_at)(j, keys, entry, &k) || !RENDER_NAME(value_at)(j, texts, entry, &v))
+		return render_fault(j, "__rest has an entry without text");
+	struct slice path = column_bytes_at(keys->col, k), text = column_bytes_at(texts->col, v), name;
+	size_t prefix = j->rest_prefix.len;
+	if (j->rest_node == e->from && path.len >= prefix && RENDER_NAME(same_bytes)(keys, path.data, j->rest_prefix.data, prefix))
+		name = slice_of(path.data + prefix, path.len - prefix);
+	else if (!render_rest_key(j->space->keys, e->from, path, &name))
+		return render_fault(j, "__rest has an entry of another place");
+	j->rest_node = e->from;
+	j->rest_prefix = slice_of(path.data, path.len - name.len);
+	size_t len = e->len + name.len + e->sep + text.len + 2;
+	if ((size_t)(j->end - p) < len + RENDER_SLACK && !(p = render_room(j, p, len + RENDER_SLACK)))
+		return NULL;
+	p = RENDER_NAME(put_edge)(p, e->lit, e->len);
+	*p++ = '"';
+	p = render_copy(p, name.data, name.len, keys->readable - (size_t)(name.data - keys->data));
+	*p++ = '"';
+	p = RENDER_NAME(put_edge)(p, e->lit + e->len, e->sep);
+	return render_copy(p, text.data, text.len, texts->readable - (size_t)(text.data - texts->data));
+}
+
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_int)(struct job *j, uint8_t *p, const struct cursor *c, uint32_t value)
+{
+	int64_t i;
+	CHECK_VALUE();
+	__builtin_prefetch(c->data + (size_t)value * 8 + 128);
+	memcpy(&i, c->data + (size_t)value * 8, 8);
+	*p = '-';
+	p += i < 0;
+	return p + digits_put(i < 0 ? 0 - (uint64_t)i : (uint64_t)i, p);
+}
+
+/* Of scale 18 or less. */
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_decimal)(struct job *j, uint8_t *p, const struct cursor *c, uint32_t value)
+{
+	int64_t i;
+	CHECK_VALUE();
+	__builtin_prefetch(c->data + (size_t)value * 8 + 128);
+	memcpy(&i, c->data + (size_t)value * 8, 8);
+	uint64_t v = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+	unsigned scale = c->scale;
+	*p = '-';
+	p += i < 0;
 	unsigned count = digits_count(v), places = count > scale ? count : scale + 1;
 	if (__builtin_expect(places <= 8 && scale, 1)) { /* the point moves what stands behind it a byte on */
 		uint64_t word = digits_word8(v) >> (64 - 8 * places);
@@ -103,23 +206,18 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_decimal)(uint8_t *p, int64_
 /* A value of a scalar column as JSON text. */
 RENDER_TARGET static inline uint8_t *RENDER_NAME(put_value)(struct job *j, uint8_t *p, const struct cursor *c, uint32_t value)
 {
-	if (__builtin_expect(value >= c->values, 0))
-		return render_fault(j, "a column has fewer values than its presence says");
-	if (c->place == PLACE_STRING)
-		return RENDER_NAME(put_string)(j, p, c, value);
-	__builtin_prefetch(c->data + (size_t)value * 8 + 128);
 	int64_t i;
+	CHECK_VALUE();
 	switch (c->place) {
+	case PLACE_STRING:
+		return RENDER_NAME(put_string)(j, p, c, value);
 	case PLACE_INT:
-		memcpy(&i, c->data + (size_t)value * 8, 8);
-		if (i < 0)
-			*p++ = '-';
-		return p + digits_put(i < 0 ? 0 - (uint64_t)i : (uint64_t)i, p);
+		return RENDER_NAME(put_int)(j, p, c, value);
 	case PLACE_DECIMAL:
+		if (__builtin_expect(c->scale <= 18, 1))
+			return RENDER_NAME(put_decimal)(j, p, c, value);
 		memcpy(&i, c->data + (size_t)value * 8, 8);
-		if (__builtin_expect(c->scale > 18, 0))
-			return p + json_format_decimal(i, c->scale, (char *)p);
-		return RENDER_NAME(put_decimal)(p, i, c->scale);
+		return p + json_format_decimal(i, c->scale, (char *)p);
 	case PLACE_BOOL:
 		if (c->data[value]) {
 			memcpy(p, "true", 4);
@@ -225,6 +323,25 @@ RENDER_TARGET static inline bool RENDER_NAME(list_at)(struct job *j, struct curs
 #define FULL_LIST "a list has elements where the shape has none"
 #define OTHER_LENGTH "a list has another length than the shape says"
 
+/* The members that the row has, of the OP_OPTIONs behind an OP_CHOICE. */
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_choice)(struct job *j, uint8_t *p, const struct plan *plan, const struct op *op, uint32_t slot)
+{
+	struct choice *c = op->choice;
+	if (slot == NO_SLOT)
+		return p;
+	bool known = c->word == slot / 64 && c->turn == j->r->turn && c->asked > CHOICE_ALONE;
+	for (uint64_t bits = known ? c->rows[slot % 64] : choice_find(j->r, c, slot); bits; bits &= bits - 1) {
+		const struct op *member = op + 1 + __builtin_ctzll(bits);
+		uint32_t value;
+		LITERAL(plan->lits + member->sep, member->sep_len);
+		if (RENDER_NAME(cursor_at)(j, member->cursor, slot, &value))
+			p = RENDER_NAME(put_value)(j, p, member->cursor, value);
+		if (__builtin_expect(!p, 0))
+			return NULL;
+	}
+	return p;
+}
+
 RENDER_TARGET uint8_t *RENDER_NAME(plan_run)(struct job *j, const struct plan *plan, uint8_t *p)
 {
 	uint32_t reg[REGISTERS], end[REGISTERS], value, first, count;
@@ -235,6 +352,24 @@ RENDER_TARGET uint8_t *RENDER_NAME(plan_run)(struct job *j, const struct plan *p
 		case OP_VALUE:
 			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
 				p = RENDER_NAME(put_value)(j, p, op->cursor, value);
+			else
+				p = RENDER_NAME(put_null)(p);
+			break;
+		case OP_STRING:
+			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
+				p = RENDER_NAME(put_string)(j, p, op->cursor, value);
+			else
+				p = RENDER_NAME(put_null)(p);
+			break;
+		case OP_INT:
+			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
+				p = RENDER_NAME(put_int)(j, p, op->cursor, value);
+			else
+				p = RENDER_NAME(put_null)(p);
+			break;
+		case OP_DECIMAL:
+			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
+				p = RENDER_NAME(put_decimal)(j, p, op->cursor, value);
 			else
 				p = RENDER_NAME(put_null)(p);
 			break;
@@ -274,17 +409,17 @@ RENDER_TARGET uint8_t *RENDER_NAME(plan_run)(struct job *j, const struct plan *p
 			if (count)
 				return render_fault(j, FULL_LIST);
 			break;
-		case OP_OPTION:
-			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value)) {
-				LITERAL(plan->lits + op->sep, op->sep_len);
-				p = RENDER_NAME(put_value)(j, p, op->cursor, value);
-			}
+		case OP_CHOICE:
+			p = RENDER_NAME(put_choice)(j, p, plan, op, reg[op->from]);
+			op += op->arg;
 			break;
+		case OP_OPTION:
+			break; /* they are skipped */
 		case OP_OPTIONS:
 			p = RENDER_NAME(put_option)(j, p, op->arg, reg[op->from], slice_of(plan->lits + op->sep, op->sep_len));
 			break;
 		case OP_REST:
-			p = render_rest(j, p, shape_edge_at(j->space->keys, op->arg));
+			p = RENDER_NAME(put_rest)(j, p, shape_edge_at(j->space->keys, op->arg));
 			break;
 		case OP_END:
 			return p;
@@ -342,7 +477,7 @@ RENDER_TARGET static uint8_t *RENDER_NAME(walk_object)(struct job *j, uint8_t *p
 			continue;
 		}
 		if (e->kind == EDGE_REST) {
-			p = render_rest(j, p, e);
+			p = RENDER_NAME(put_rest)(j, p, e);
 			continue;
 		}
 		p = RENDER_NAME(put_bytes)(j, p, slice_of(e->lit, e->len));
@@ -429,6 +564,7 @@ RENDER_TARGET uint8_t *RENDER_NAME(shape_walk)(struct job *j, uint8_t *p)
 }
 
 #undef LITERAL
+#undef CHECK_VALUE
 #undef EMPTY_LIST
 #undef FULL_LIST
 #undef OTHER_LENGTH

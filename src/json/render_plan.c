@@ -58,6 +58,20 @@ static bool enter(struct maker *m, struct level level)
 	return true;
 }
 
+static enum op_kind kind_of(const struct cursor *c)
+{
+	switch (c->field ? place_of(c->field) : PLACE_NONE) {
+	case PLACE_STRING:
+		return OP_STRING;
+	case PLACE_INT:
+		return OP_INT;
+	case PLACE_DECIMAL:
+		return c->field->scale <= 18 ? OP_DECIMAL : OP_VALUE;
+	default:
+		return OP_VALUE;
+	}
+}
+
 /* A value of a class at a node, whose slot is in register `from`. Containers are entered, their members follow. */
 static bool value(struct maker *m, uint32_t node, uint8_t class, uint16_t from)
 {
@@ -65,8 +79,10 @@ static bool value(struct maker *m, uint32_t node, uint8_t class, uint16_t from)
 	if (class == CLASS_SCALAR) {
 		if (nc->scalars > 1)
 			emit(m, OP_SIBLINGS, from, 0, node, NULL);
+		else if (nc->scalars)
+			emit(m, kind_of(nc->scalar[0]), from, 0, 0, nc->scalar[0]);
 		else
-			emit(m, OP_VALUE, from, 0, 0, nc->scalars ? nc->scalar[0] : &m->r->nothing);
+			emit(m, OP_VALUE, from, 0, 0, &m->r->nothing);
 		return true;
 	}
 	if (class == CLASS_OBJECT) {
@@ -96,21 +112,57 @@ static bool value(struct maker *m, uint32_t node, uint8_t class, uint16_t from)
 	return e->kind == EDGE_MIXED && enter(m, level);
 }
 
+/* The choice among the columns of `count` ops from `at` on. */
+static struct choice *choice_of(struct maker *m, uint32_t edge, uint32_t first, uint32_t at, uint32_t count)
+{
+	struct renderer *r = m->r;
+	struct choice **slot = &r->choices[edge % CHOICE_SLOTS], *c = *slot;
+	if (c && c->space == m->space && c->edge == edge && c->first == first)
+		return c;
+	c = arena_zalloc(&r->plan_arena, sizeof *c + count * sizeof *c->columns);
+	*c = (struct choice){ .space = m->space, .edge = edge, .first = first, .count = count };
+	for (uint32_t i = 0; i < count; i++)
+		c->columns[i] = r->ops[at + i].cursor;
+	return *slot = c;
+}
+
+static void option(struct maker *m, enum op_kind kind, const struct shape_edge *member, uint16_t from, struct cursor *cursor)
+{
+	struct op *op = emit(m, kind, from, 0, member->to, cursor);
+	literal(m, member->lit, member->len);
+	op->sep = m->lit;
+	op->sep_len = (uint16_t)member->len;
+	m->lit = (uint32_t)m->r->lits.len;
+}
+
 static bool options(struct maker *m, const struct shape_edge *e, uint16_t from)
 {
 	struct slice numbers = slice_of(e->lit, e->len);
 	size_t pos = 0;
 	uint64_t id;
-	while (slice_varint(numbers, &pos, &id)) {
+	uint32_t edge = (uint32_t)(e - shape_edge_at(m->space->keys, 0)), i = 0, first = 0, choice = 0, count = 0;
+	for (; slice_varint(numbers, &pos, &id); i++) {
 		const struct shape_edge *member = shape_edge_at(m->space->keys, (uint32_t)id);
 		const struct node_cursors *nc = &m->space->nodes[member->to];
-		struct op *op = nc->scalars > 1 ? emit(m, OP_OPTIONS, from, 0, member->to, NULL)
-						: emit(m, OP_OPTION, from, 0, 0, nc->scalars ? nc->scalar[0] : &m->r->nothing);
-		literal(m, member->lit, member->len);
-		op->sep = m->lit;
-		op->sep_len = (uint16_t)member->len;
-		m->lit = (uint32_t)m->r->lits.len;
+		if (nc->scalars > 1 || count == CHOICE_MAX) {
+			if (count)
+				m->r->ops[choice].choice = choice_of(m, edge, first, choice + 1, count);
+			count = 0;
+		}
+		if (nc->scalars > 1) {
+			option(m, OP_OPTIONS, member, from, NULL);
+			continue;
+		}
+		if (!count) {
+			first = i;
+			choice = m->ops;
+			emit(m, OP_CHOICE, from, 0, 0, NULL);
+		}
+		m->r->ops[choice].arg = ++count;
+		option(m, OP_OPTION, member, from, nc->scalars ? nc->scalar[0] : &m->r->nothing);
 	}
+	if (count)
+		m->r->ops[choice].choice = choice_of(m, edge, first, choice + 1, count);
 	return true;
 }
 

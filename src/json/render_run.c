@@ -19,6 +19,11 @@
 #define RENDER_AVX2 1
 #include "json/render_kernel_internal.h"
 #else
+enum row_way row_find_avx2(struct job *j)
+{
+	return row_find_portable(j);
+}
+
 uint8_t *plan_run_avx2(struct job *j, const struct plan *plan, uint8_t *p)
 {
 	return plan_run_portable(j, plan, p);
