@@ -92,6 +92,7 @@ static rc_t open_into(struct parquet_reader *r, struct err *reterr)
 	r->bounds = arena_zalloc(&r->arena, chunks * sizeof *r->bounds + 1);
 	r->seen = arena_zalloc(&r->arena, r->node_count + 1);
 	r->shadow = arena_zalloc(&r->arena, READER_PATH_MAX * sizeof *r->shadow);
+	levels_open(r);
 	r->codec = codec_ctx_new();
 	return RC_OK;
 }

@@ -92,6 +92,7 @@ struct parquet_reader {
 	struct column bytes;   /* byte arrays before conversion */
 	struct column dict;    /* the chunk's dictionary, as model values */
 	bool has_dict;
+	struct level_bits *reps, *defs; /* reader_levels.c */
 	struct column *shadow; /* [READER_PATH_MAX] structure of fields that another leaf has filled, for comparison */
 	uint8_t *seen;         /* [node_count] this read has filled the field's structure */
 	size_t batch_left;     /* bytes that this read may still add */
@@ -127,6 +128,7 @@ rc_t chunk_open(struct parquet_reader *r, uint32_t row_group, const struct leaf 
 rc_t chunk_next_page(struct chunk *c, struct page *ret, struct err *reterr);
 
 /* reader_levels.c */
+void levels_open(struct parquet_reader *r);
 extern bool reader_levels_simd; /* use BMI2? Set when the program starts, and by tests */
 struct level_sink {
 	const struct leaf *leaf;

@@ -1,8 +1,8 @@
 /* Repetition and definition levels → presence bitmaps and list offsets: the inverse of Dremel's shredding, one pass over the levels for each
  * field on the way to the leaf (see struct level_node for the rules).
  *
- * Levels are at most 127, so that eight of them are compared in one 64-bit word; 64 entries make three masks (slot, present, element), from
- * which bits are appended and list offsets counted.
+ * Levels are read as bits, LEVEL_CHUNK entries at a time: for each level the entries that have at least it, a word for 64 of them. From these
+ * words bits are appended and list offsets counted. Levels of at most three bits become words straight from their runs.
  */
 #include "parquet/reader_internal.h"
 
@@ -13,8 +13,14 @@
 bool reader_levels_simd;
 
 #define LEVEL_GROUP 16
+#define LEVEL_WORDS (LEVEL_CHUNK / 64 + 1) /* appending may touch one more */
+#define PLANES	    3			    /* levels of so many bits are not unpacked */
 #define ONES 0x0101010101010101u
 #define HIGH 0x8080808080808080u
+
+struct level_bits {
+	uint64_t at_least[READER_LEVELS_MAX + 2][LEVEL_WORDS]; /* [level]: bit i: entry i has it, or a higher one. Up to the leaf's highest + 1 */
+};
 
 /* Bit i of the result: levels[i] ≥ least, for n ≤ 64 levels of at most 127; least ≤ 127. Loads whole groups of LEVEL_GROUP. */
 static uint64_t mask_at_least(const uint8_t *levels, size_t n, unsigned least)
@@ -31,14 +37,6 @@ static uint64_t mask_at_least(const uint8_t *levels, size_t n, unsigned least)
 	}
 #endif
 	return n < 64 ? mask & (((uint64_t)1 << n) - 1) : mask;
-}
-
-static size_t count_at_least(const uint8_t *levels, size_t n, unsigned least)
-{
-	size_t count = 0;
-	for (size_t i = 0; i < n; i++)
-		count += levels[i] >= least;
-	return count;
 }
 
 /* Appends n ≤ 64 bits at bit `at`; the words from there on are zero behind it. */
@@ -104,64 +102,193 @@ static void list_offsets(struct column *c, uint64_t begins, uint64_t elements)
 	c->offsets[v] = base + (uint32_t)__builtin_popcountll(elements);
 }
 
-/* Structure of one field from n entries. reps is NULL for leaves without repetition. */
-static void node_apply(const struct level_node *node, struct column *c, const uint8_t *reps, const uint8_t *defs, size_t n)
+/* ---- reading ---- */
+
+struct level_input {
+	struct hybrid_reader rle;
+	const uint8_t *packed; /* BIT_PACKED instead */
+	uint64_t at;
+	unsigned width, max;
+};
+
+static void input_open(struct level_input *in, const uint8_t *from, const uint8_t *end, bool packed, unsigned max)
 {
-	reserve_present(c, n);
+	unsigned width = max ? 32 - (unsigned)__builtin_clz(max) : 0;
+	*in = (struct level_input){ .packed = packed ? from : NULL, .width = width, .max = max };
+	hybrid_init(&in->rle, from, end, width);
+}
+
+static bool input_read(struct level_input *in, uint8_t *out, size_t n)
+{
+	if (!in->packed)
+		return hybrid_read_u8(&in->rle, out, n);
+	unpack_msb_u8(in->packed, in->at, in->width, out, n);
+	in->at += n;
+	return true;
+}
+
+/* By unpacking. */
+static bool unpacked_bits(struct level_input *in, size_t n, struct level_bits *ret)
+{
+	uint8_t levels[LEVEL_CHUNK + LEVEL_GROUP]; /* compared in groups */
+	if (!input_read(in, levels, n))
+		return false;
+	memset(levels + n, 0, LEVEL_GROUP);
+	for (unsigned least = 1; least <= in->max + 1; least++)
+		for (size_t i = 0; i < n; i += 64)
+			ret->at_least[least][i / 64] = mask_at_least(levels + i, n - i < 64 ? n - i : 64, least);
+	return true;
+}
+
+#if defined(__x86_64__)
+__attribute__((constructor)) static void levels_detect(void)
+{
+	__builtin_cpu_init();
+	reader_levels_simd = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+}
+
+/* n packed levels to bit `at` of the planes, one for each bit of a level. */
+__attribute__((target("bmi2,popcnt"))) static void packed_planes(const struct hybrid_reader *h, size_t n, uint64_t planes[PLANES][LEVEL_WORDS], size_t at)
+{
+	static const uint64_t every[PLANES + 1] = { 0, 0xffffffffffff, 0x555555555555, 0x249249249249 };
+	const size_t step = 48 / h->width; /* so many are in one load, wherever it begins */
+	for (size_t i = 0; i < n; i += step) {
+		size_t m = n - i < step ? n - i : step;
+		uint64_t bit = (h->packed_at + i) * h->width, v = decode_load64(h->packed + bit / 8) >> (bit % 8);
+		for (unsigned b = 0; b < h->width; b++)
+			bits_append(planes[b], at + i, _bzhi_u64(_pext_u64(v, every[h->width] << b), (unsigned)m), m);
+	}
+}
+
+/* The entries with a level of at least `least`. */
+static void planes_at_least(const uint64_t planes[PLANES][LEVEL_WORDS], unsigned least, size_t words, uint64_t *ret)
+{
+	const uint64_t *one = planes[0], *two = planes[1], *four = planes[2];
+	for (size_t w = 0; w < words; w++) {
+		uint64_t a = one[w], b = two[w], c = four[w];
+		ret[w] = least == 1 ? a | b | c : least == 2 ? b | c : least == 3 ? (a & b) | c : least == 4 ? c
+		       : least == 5 ? c & (a | b) : least == 6 ? c & b : least == 7 ? a & b & c : 0;
+	}
+}
+
+__attribute__((target("bmi2,popcnt"))) static bool planes_bits(struct level_input *in, size_t n, struct level_bits *ret)
+{
+	uint64_t planes[PLANES][LEVEL_WORDS];
+	struct hybrid_reader *h = &in->rle;
+	size_t words = (n + 63) / 64, packed;
+	uint32_t level = 0;
+	for (unsigned b = 0; b < PLANES; b++)
+		memset(planes[b], 0, (words + 1) * sizeof planes[b][0]);
+	for (size_t at = 0, m; at < n; at += m) {
+		m = hybrid_take_run(h, n - at, &level, &packed);
+		for (unsigned b = 0; m && b < PLANES; b++)
+			if (level >> b & 1)
+				bits_fill(planes[b], at, m);
+		if (m)
+			continue;
+		m = packed;
+		if (!m)
+			return false;
+		packed_planes(h, m, planes, at);
+		h->packed_at += m;
+	}
+	for (unsigned least = 1; least <= in->max + 1; least++)
+		planes_at_least(planes, least, words, ret->at_least[least]);
+	return true;
+}
+#else
+static bool planes_bits(struct level_input *in, size_t n, struct level_bits *ret)
+{
+	return unpacked_bits(in, n, ret); /* reader_levels_simd is never set */
+}
+#endif
+
+/* The next n levels. What stands behind them in the last word is undefined. */
+static bool bits_read(struct level_input *in, size_t n, struct level_bits *ret)
+{
+	return reader_levels_simd && in->width && in->width <= PLANES && !in->packed ? planes_bits(in, n, ret) : unpacked_bits(in, n, ret);
+}
+
+/* ---- applying ---- */
+
+void levels_open(struct parquet_reader *r)
+{
+	r->reps = arena_alloc(&r->arena, sizeof *r->reps);
+	r->defs = arena_alloc(&r->arena, sizeof *r->defs);
+}
+
+/* A function for both kinds of machine, inlined into one for each. */
+#define LEVELS_KERNEL static inline __attribute__((always_inline))
+
+/* Those of the entries from .. to - 1 that are in word w. */
+static uint64_t word_range(size_t w, size_t from, size_t to)
+{
+	uint64_t all = ~(uint64_t)0;
+	if (from > w * 64)
+		all &= from - w * 64 < 64 ? ~(uint64_t)0 << (from - w * 64) : 0;
+	if (to < w * 64 + 64)
+		all &= to > w * 64 ? ~(uint64_t)0 >> (w * 64 + 64 - to) : 0;
+	return all;
+}
+
+LEVELS_KERNEL size_t bits_count(const uint64_t *bits, size_t n)
+{
+	size_t count = 0;
+	for (size_t w = 0; w * 64 < n; w++)
+		count += (size_t)__builtin_popcountll(bits[w] & word_range(w, 0, n));
+	return count;
+}
+
+/* Structure of one field from the entries first .. last - 1. */
+LEVELS_KERNEL void node_apply(const struct level_node *node, struct column *c, const struct level_bits *reps, const struct level_bits *defs,
+			      size_t first, size_t last)
+{
+	const uint64_t *inner = reps->at_least[node->slot_rep + 1], *deeper = reps->at_least[node->slot_rep + 2];
+	const uint64_t *slot = defs->at_least[node->slot_def], *there = defs->at_least[node->present_def];
+	const uint64_t *element = defs->at_least[node->element_def];
+	reserve_present(c, last - first);
 	if (node->list)
-		reader_reserve_offsets(c, n);
-	for (size_t i = 0; i < n; i += 64) {
-		size_t m = n - i < 64 ? n - i : 64;
-		uint64_t all = m < 64 ? ((uint64_t)1 << m) - 1 : ~(uint64_t)0;
-		uint64_t opens = reps ? all & ~mask_at_least(reps + i, m, node->slot_rep + 1u) : all;
-		uint64_t slots = opens & mask_at_least(defs + i, m, node->slot_def);
-		uint64_t present = slots & mask_at_least(defs + i, m, node->present_def);
-		if (node->list) {
-			uint64_t elements = mask_at_least(defs + i, m, node->element_def);
-			if (reps)
-				elements &= ~mask_at_least(reps + i, m, node->slot_rep + 2u);
-			list_offsets(c, present, elements);
-		}
+		reader_reserve_offsets(c, last - first);
+	for (size_t w = first / 64; w * 64 < last; w++) {
+		uint64_t all = word_range(w, first, last), slots = all & ~inner[w] & slot[w], present = slots & there[w];
+		if (node->list)
+			list_offsets(c, present, all & ~deeper[w] & element[w]);
 		size_t count = (size_t)__builtin_popcountll(slots);
-		bits_append(c->present, c->slots, slots == all ? present : bits_extract(present, slots), count);
+		if (present)
+			bits_append(c->present, c->slots, slots == ~(uint64_t)0 ? present : bits_extract(present, slots), count);
 		c->slots += (uint32_t)count;
 		c->values += (uint32_t)__builtin_popcountll(present);
 	}
 }
 
 /* Refuses levels that no writer makes: the structure built from the rest is then consistent. */
-static bool levels_valid(struct level_sink *s, const uint8_t *reps, const uint8_t *defs, size_t n)
+static bool levels_valid(struct level_sink *s, const struct level_bits *reps, const struct level_bits *defs, size_t n)
 {
 	const struct leaf *l = s->leaf;
-	uint8_t max_rep = 0, max_def = 0;
-	for (size_t i = 0; i < n; i++)
-		max_def = defs[i] > max_def ? defs[i] : max_def;
-	if (max_def > l->max_def)
-		return false;
-	if (!reps)
-		return true;
-	for (size_t i = 0; i < n; i++)
-		max_rep = reps[i] > max_rep ? reps[i] : max_rep;
-	if (max_rep > l->max_rep || (!s->started && reps[0]))
-		return false;
+	uint64_t bad = !s->started && l->max_rep ? reps->at_least[1][0] & 1 : 0;
+	for (size_t w = 0; w * 64 < n; w++)
+		bad |= word_range(w, 0, n) & (defs->at_least[l->max_def + 1][w] | reps->at_least[l->max_rep + 1][w]);
 	/* An entry continues a list of its repetition level only if it and the entry before lie inside of one that has elements. */
-	bool bad = false;
-	uint8_t before = s->last_def;
-	for (size_t i = 0; i < n; i++) {
-		uint8_t least = l->element_defs[reps[i]];
-		bad |= defs[i] < least || before < least;
-		before = defs[i];
+	for (unsigned rep = 1; rep <= l->max_rep; rep++) {
+		const uint64_t *inside = defs->at_least[l->element_defs[rep]];
+		uint64_t before = s->last_def >= l->element_defs[rep];
+		for (size_t w = 0; w * 64 < n; w++) {
+			uint64_t continues = word_range(w, 0, n) & reps->at_least[rep][w] & ~reps->at_least[rep + 1][w];
+			bad |= continues & ~(inside[w] & (inside[w] << 1 | before));
+			before = inside[w] >> 63;
+		}
 	}
-	s->last_def = before;
+	s->last_def = 0;
+	for (unsigned def = 1; def <= l->max_def; def++)
+		s->last_def += defs->at_least[def][(n - 1) / 64] >> ((n - 1) % 64) & 1;
 	s->started = true;
 	return !bad;
 }
 
-/* Which of n entries belong to rows in [row_from, row_to); counts the rows begun. */
-static void select_rows(struct level_sink *s, const uint8_t *reps, size_t n, size_t *ret_first, size_t *ret_last)
+/* Which of n entries belong to rows in [row_from, row_to); `begun` of them begin rows, all that are not in `inner`. */
+static void select_rows(struct level_sink *s, const uint64_t *inner, size_t n, size_t begun, size_t *ret_first, size_t *ret_last)
 {
-	size_t begun = reps ? n - count_at_least(reps, n, 1) : n;
-	bool from_start = s->row > s->row_from || (s->row == s->row_from && (!reps || reps[0] == 0));
+	bool from_start = s->row > s->row_from || (s->row == s->row_from && !(inner[0] & 1));
 	if (from_start && s->row + begun <= s->row_to) {
 		*ret_first = 0;
 		*ret_last = n;
@@ -171,7 +298,7 @@ static void select_rows(struct level_sink *s, const uint8_t *reps, size_t n, siz
 	size_t first = n, last = n;
 	uint64_t row = s->row;
 	for (size_t i = 0; i < n; i++) {
-		row += !reps || reps[i] == 0;
+		row += !(inner[i / 64] >> (i % 64) & 1);
 		if (first == n && row > s->row_from)
 			first = i;
 		if (row > s->row_to) {
@@ -183,29 +310,6 @@ static void select_rows(struct level_sink *s, const uint8_t *reps, size_t n, siz
 	*ret_first = first < last ? first : last;
 	*ret_last = last;
 	s->row += begun;
-}
-
-struct level_input {
-	struct hybrid_reader rle;
-	const uint8_t *packed; /* BIT_PACKED instead */
-	uint64_t at;
-	unsigned width;
-};
-
-static void input_open(struct level_input *in, const uint8_t *from, const uint8_t *end, bool packed, unsigned max)
-{
-	unsigned width = max ? 32 - (unsigned)__builtin_clz(max) : 0;
-	*in = (struct level_input){ .packed = packed ? from : NULL, .width = width };
-	hybrid_init(&in->rle, from, end, width);
-}
-
-static bool input_read(struct level_input *in, uint8_t *out, size_t n)
-{
-	if (!in->packed)
-		return hybrid_read_u8(&in->rle, out, n);
-	unpack_msb_u8(in->packed, in->at, in->width, out, n);
-	in->at += n;
-	return true;
 }
 
 static rc_t levels_bad(struct err *reterr)
@@ -222,36 +326,31 @@ static rc_t charge_structure(struct parquet_reader *r, const struct leaf *l, siz
 	return reader_charge(r, bytes, reterr);
 }
 
-static rc_t apply_nested(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take,
-			 size_t *ret_total, struct err *reterr)
+LEVELS_KERNEL rc_t apply_any(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take, size_t *ret_total,
+			     struct err *reterr)
 {
 	const struct leaf *l = s->leaf;
-	uint8_t reps_room[LEVEL_CHUNK + LEVEL_GROUP], defs[LEVEL_CHUNK + LEVEL_GROUP]; /* compared in groups */
-	const uint8_t *reps = l->max_rep ? reps_room : NULL;
+	struct level_bits *reps = r->reps, *defs = r->defs;
 	struct level_input rep_in, def_in;
 	input_open(&rep_in, p->reps, p->reps_end, p->reps_packed, l->max_rep);
 	input_open(&def_in, p->defs, p->defs_end, p->defs_packed, l->max_def);
 	struct column *leaf_column = s->columns[l->path_len - 1];
 	uint32_t values_before = leaf_column->values;
 	size_t skip = 0, total = 0;
-	memset(reps_room, 0, sizeof reps_room);
-	memset(defs, 0, sizeof defs);
+	memset(defs->at_least[0], 0xff, sizeof defs->at_least[0]);
+	for (unsigned rep = 1; !l->max_rep && rep <= 2; rep++)
+		memset(reps->at_least[rep], 0, sizeof reps->at_least[rep]);
 	for (size_t left = p->entries, n; left; left -= n) {
 		n = left < LEVEL_CHUNK ? left : LEVEL_CHUNK;
-		if ((reps && !input_read(&rep_in, reps_room, n)) || !input_read(&def_in, defs, n) || !levels_valid(s, reps, defs, n))
+		if ((l->max_rep && !bits_read(&rep_in, n, reps)) || !bits_read(&def_in, n, defs) || !levels_valid(s, reps, defs, n))
 			return levels_bad(reterr);
 		size_t first, last;
-		select_rows(s, reps, n, &first, &last);
+		select_rows(s, reps->at_least[1], n, n - bits_count(reps->at_least[1], n), &first, &last);
 		TRY(charge_structure(r, l, last - first, reterr));
-		skip += count_at_least(defs, first, l->max_def); /* entries before `first` exist only until the range begins */
-		total += count_at_least(defs, n, l->max_def);
-		/* The masks want groups from an even start. */
-		if (first) {
-			memmove(reps_room, reps_room + first, last - first);
-			memmove(defs, defs + first, last - first);
-		}
+		skip += bits_count(defs->at_least[l->max_def], first); /* entries before `first` exist only until the range begins */
+		total += bits_count(defs->at_least[l->max_def], n);
 		for (uint32_t k = 0; k < l->path_len && last > first; k++)
-			node_apply(&l->path[k], s->columns[k], reps, defs, last - first);
+			node_apply(&l->path[k], s->columns[k], reps, defs, first, last);
 	}
 	*ret_skip = skip;
 	*ret_take = leaf_column->values - values_before;
@@ -259,144 +358,32 @@ static rc_t apply_nested(struct parquet_reader *r, struct level_sink *s, const s
 	return RC_OK;
 }
 
-/* n entries of one level. */
-static void node_run(const struct level_node *node, struct column *c, unsigned def, size_t n)
+static rc_t apply_portable(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take, size_t *ret_total,
+			   struct err *reterr)
 {
-	if (def < node->slot_def)
-		return;
-	reserve_present(c, n);
-	if (def >= node->present_def) {
-		bits_fill(c->present, c->slots, n);
-		c->values += (uint32_t)n;
-	}
-	c->slots += (uint32_t)n;
+	return apply_any(r, s, p, ret_skip, ret_take, ret_total, reterr);
 }
 
 #if defined(__x86_64__)
-__attribute__((constructor)) static void levels_detect(void)
+__attribute__((target("bmi2,popcnt"))) static rc_t apply_bmi2(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip,
+							      size_t *ret_take, size_t *ret_total, struct err *reterr)
 {
-	__builtin_cpu_init();
-	reader_levels_simd = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
-}
-
-/* Bit i of the result: entry i's level is at least `least`, from the bits of the levels by weight. */
-__attribute__((target("bmi2,popcnt"))) static inline uint64_t planes_at_least(const uint64_t planes[3], unsigned least)
-{
-	uint64_t greater = 0, equal = ~(uint64_t)0;
-	for (unsigned b = 3; b-- > 0;) {
-		if (least >> b & 1) {
-			equal &= planes[b];
-		} else {
-			greater |= equal & planes[b];
-			equal &= ~planes[b];
-		}
-	}
-	return least > 7 ? 0 : greater | equal;
-}
-
-/* n entries, in no list, whose levels of at most 3 bits are packed at `in` from entry `at` on: 64 at a time, without unpacking. False for a
- * level over the leaf's. */
-__attribute__((target("bmi2,popcnt"))) static bool packed_bmi2(const struct level_sink *s, const uint8_t *in, uint64_t at, unsigned width, size_t n,
-							       bool keep, size_t *ret_values)
-{
-	static const uint64_t every[4] = { 0, 0xffff, 0x55555555, 0x249249249249 };
-	const struct leaf *l = s->leaf;
-	uint64_t bad = 0;
-	for (uint32_t k = 0; k < l->path_len && keep; k++)
-		reserve_present(s->columns[k], n);
-	for (size_t i = 0; i < n; i += 64) {
-		size_t m = n - i < 64 ? n - i : 64;
-		uint64_t all = ~(uint64_t)0 >> (64 - m), planes[3] = { 0 };
-		for (unsigned part = 0; part < 4; part++) {
-			uint64_t bit = (at + i + 16 * part) * width, v = decode_load64(in + bit / 8) >> (bit % 8);
-			for (unsigned b = 0; b < width; b++)
-				planes[b] |= _pext_u64(v, every[width] << b) << (16 * part);
-		}
-		bad |= all & planes_at_least(planes, l->max_def + 1u);
-		*ret_values += (size_t)__builtin_popcountll(all & planes_at_least(planes, l->max_def));
-		for (uint32_t k = 0; k < l->path_len && keep; k++) {
-			struct column *c = s->columns[k];
-			uint64_t slots = all & planes_at_least(planes, l->path[k].slot_def);
-			uint64_t present = slots & planes_at_least(planes, l->path[k].present_def);
-			size_t count = (size_t)__builtin_popcountll(slots);
-			bits_append(c->present, c->slots, _pext_u64(present, slots), count);
-			c->slots += (uint32_t)count;
-			c->values += (uint32_t)__builtin_popcountll(present);
-		}
-	}
-	return !bad;
+	return apply_any(r, s, p, ret_skip, ret_take, ret_total, reterr);
 }
 #else
-static bool packed_bmi2(const struct level_sink *s, const uint8_t *in, uint64_t at, unsigned width, size_t n, bool keep, size_t *ret_values)
-{
-	return false; /* reader_levels_simd is never set */
-}
+#define apply_bmi2 apply_portable
 #endif
-
-/* The next n entries of a field that lies in no list, a run of equal levels at a time; keep: they belong to the rows wanted. */
-static bool entries_optional(const struct level_sink *s, struct hybrid_reader *h, size_t n, bool keep, size_t *ret_values)
-{
-	const struct leaf *l = s->leaf;
-	uint8_t defs[LEVEL_CHUNK + LEVEL_GROUP];
-	uint32_t def = 0;
-	for (size_t m, packed; n; n -= m) {
-		m = hybrid_take_run(h, n, &def, &packed);
-		if (m) {
-			if (def > l->max_def)
-				return false;
-			*ret_values += def == l->max_def ? m : 0;
-			for (uint32_t k = 0; k < l->path_len && keep; k++)
-				node_run(&l->path[k], s->columns[k], def, m);
-			continue;
-		}
-		m = packed < LEVEL_CHUNK ? packed : LEVEL_CHUNK;
-		if (m && reader_levels_simd && h->width <= 3) {
-			if (!packed_bmi2(s, h->packed, h->packed_at, h->width, m, keep, ret_values))
-				return false;
-			h->packed_at += m;
-			continue;
-		}
-		if (!m || !hybrid_read_u8(h, defs, m))
-			return false;
-		memset(defs + m, 0, LEVEL_GROUP);
-		if (count_at_least(defs, m, l->max_def + 1u))
-			return false;
-		*ret_values += count_at_least(defs, m, l->max_def);
-		for (uint32_t k = 0; k < l->path_len && keep; k++)
-			node_apply(&l->path[k], s->columns[k], NULL, defs, m);
-	}
-	return true;
-}
-
-/* In no list: an entry is a row. */
-static rc_t apply_optional(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take,
-			   size_t *ret_total, struct err *reterr)
-{
-	uint64_t entries = p->entries, before = s->row_from > s->row ? s->row_from - s->row : 0, until = s->row_to > s->row ? s->row_to - s->row : 0;
-	size_t first = (size_t)(before < entries ? before : entries), last = (size_t)(until < entries ? until : entries);
-	size_t skip = 0, take = 0, rest = 0;
-	struct hybrid_reader h;
-	hybrid_init(&h, p->defs, p->defs_end, 32 - (unsigned)__builtin_clz(s->leaf->max_def));
-	TRY(charge_structure(r, s->leaf, last - first, reterr));
-	if (!entries_optional(s, &h, first, false, &skip) || !entries_optional(s, &h, last - first, true, &take) ||
-	    !entries_optional(s, &h, (size_t)entries - last, false, &rest))
-		return levels_bad(reterr);
-	s->row += entries;
-	*ret_skip = skip;
-	*ret_take = take;
-	*ret_total = skip + take + rest;
-	return RC_OK;
-}
 
 /* Required all the way: no levels are stored. */
 static rc_t apply_required(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take,
 			   size_t *ret_total, struct err *reterr)
 {
-	size_t first, last;
-	select_rows(s, NULL, p->entries, &first, &last);
+	uint64_t before = s->row_from > s->row ? s->row_from - s->row : 0, until = s->row_to > s->row ? s->row_to - s->row : 0;
+	size_t first = (size_t)(before < p->entries ? before : p->entries), last = (size_t)(until < p->entries ? until : p->entries);
 	TRY(charge_structure(r, s->leaf, last - first, reterr));
 	for (uint32_t k = 0; k < s->leaf->path_len && last > first; k++)
 		node_fill(s->columns[k], last - first);
+	s->row += p->entries;
 	*ret_skip = first;
 	*ret_take = last - first;
 	*ret_total = p->entries;
@@ -436,10 +423,8 @@ rc_t levels_apply(struct parquet_reader *r, struct level_sink *s, const struct p
 	} else if (l->path_len == 1 && l->max_def == 1 && !l->max_rep && !p->defs_packed && s->row >= s->row_from &&
 		   s->row + p->entries <= s->row_to) {
 		rc = apply_flat(r, s, p, ret_skip, ret_take, ret_total, reterr);
-	} else if (!l->max_rep && !p->defs_packed) {
-		rc = apply_optional(r, s, p, ret_skip, ret_take, ret_total, reterr);
 	} else {
-		rc = apply_nested(r, s, p, ret_skip, ret_take, ret_total, reterr);
+		rc = (reader_levels_simd ? apply_bmi2 : apply_portable)(r, s, p, ret_skip, ret_take, ret_total, reterr);
 	}
 	if (!l->max_rep && s->row >= s->row_to)
 		s->done = true;
