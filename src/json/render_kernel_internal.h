@@ -319,6 +319,11 @@ RENDER_TARGET static inline bool RENDER_NAME(list_at)(struct job *j, struct curs
 		p = RENDER_NAME(put_padded)(p, lit, n_);                                                                                               \
 	} while (0)
 
+#define VALUE(kind, put)                                                                                                                               \
+	case kind:                                                                                                                                     \
+		p = RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value) ? RENDER_NAME(put)(j, p, op->cursor, value) : RENDER_NAME(put_null)(p); \
+		break;
+
 #define EMPTY_LIST "a list is missing or empty where the shape has elements"
 #define FULL_LIST "a list has elements where the shape has none"
 #define OTHER_LENGTH "a list has another length than the shape says"
@@ -349,30 +354,10 @@ RENDER_TARGET uint8_t *RENDER_NAME(plan_run)(struct job *j, const struct plan *p
 	for (const struct op *op = plan->ops;; op++) {
 		LITERAL(plan->lits + op->lit, op->lit_len);
 		switch ((enum op_kind)op->kind) {
-		case OP_VALUE:
-			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
-				p = RENDER_NAME(put_value)(j, p, op->cursor, value);
-			else
-				p = RENDER_NAME(put_null)(p);
-			break;
-		case OP_STRING:
-			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
-				p = RENDER_NAME(put_string)(j, p, op->cursor, value);
-			else
-				p = RENDER_NAME(put_null)(p);
-			break;
-		case OP_INT:
-			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
-				p = RENDER_NAME(put_int)(j, p, op->cursor, value);
-			else
-				p = RENDER_NAME(put_null)(p);
-			break;
-		case OP_DECIMAL:
-			if (RENDER_NAME(cursor_at)(j, op->cursor, reg[op->from], &value))
-				p = RENDER_NAME(put_decimal)(j, p, op->cursor, value);
-			else
-				p = RENDER_NAME(put_null)(p);
-			break;
+			VALUE(OP_VALUE, put_value)
+			VALUE(OP_STRING, put_string)
+			VALUE(OP_INT, put_int)
+			VALUE(OP_DECIMAL, put_decimal)
 		case OP_SIBLINGS:
 			p = RENDER_NAME(put_scalar)(j, p, op->arg, reg[op->from]);
 			break;
@@ -564,6 +549,7 @@ RENDER_TARGET uint8_t *RENDER_NAME(shape_walk)(struct job *j, uint8_t *p)
 }
 
 #undef LITERAL
+#undef VALUE
 #undef CHECK_VALUE
 #undef EMPTY_LIST
 #undef FULL_LIST
