@@ -14,6 +14,7 @@
 #include "json/render.h"
 #include "json/shape.h"
 #include "json/string.h"
+#include "json/time.h"
 
 #define NO_SLOT UINT32_MAX
 
@@ -31,6 +32,7 @@ struct cursor {
 	uint32_t word, rank; /* the values before bitmap word `word` are `rank` */
 	uint8_t place;	     /* enum place */
 	uint8_t format, scale;
+	struct json_time_day day; /* of the time written last */
 };
 
 /* The columns of one node. */

@@ -204,7 +204,7 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_decimal)(struct job *j, uin
 }
 
 /* A value of a scalar column as JSON text. */
-RENDER_TARGET static inline uint8_t *RENDER_NAME(put_value)(struct job *j, uint8_t *p, const struct cursor *c, uint32_t value)
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_value)(struct job *j, uint8_t *p, struct cursor *c, uint32_t value)
 {
 	int64_t i;
 	CHECK_VALUE();
@@ -228,7 +228,7 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_value)(struct job *j, uint8
 	case PLACE_TIME: {
 		memcpy(&i, c->data + (size_t)value * 8, 8);
 		*p = '"';
-		size_t n = json_time_format(i, c->format, (char *)p + 1);
+		size_t n = json_time_format_near(i, c->format, &c->day, (char *)p + 1);
 		if (!n)
 			return render_fault(j, "a timestamp has more digits than its format");
 		p[n + 1] = '"';
@@ -258,10 +258,10 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_null)(uint8_t *p)
 }
 
 /* The scalar column of a node that has a value at slot; NULL: none has, or the job has a fault, for two have. */
-RENDER_TARGET static inline const struct cursor *RENDER_NAME(scalar_at)(struct job *j, uint32_t node, uint32_t slot, uint32_t *ret_value)
+RENDER_TARGET static inline struct cursor *RENDER_NAME(scalar_at)(struct job *j, uint32_t node, uint32_t slot, uint32_t *ret_value)
 {
 	const struct node_cursors *nc = &j->space->nodes[node];
-	const struct cursor *found = NULL;
+	struct cursor *found = NULL;
 	uint32_t at;
 	for (uint8_t i = 0; i < nc->scalars; i++) {
 		if (!RENDER_NAME(cursor_at)(j, nc->scalar[i], slot, &at))
@@ -279,7 +279,7 @@ RENDER_TARGET static inline const struct cursor *RENDER_NAME(scalar_at)(struct j
 RENDER_TARGET static uint8_t *RENDER_NAME(put_scalar)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot)
 {
 	uint32_t value = 0;
-	const struct cursor *found = RENDER_NAME(scalar_at)(j, node, slot, &value);
+	struct cursor *found = RENDER_NAME(scalar_at)(j, node, slot, &value);
 	if (found)
 		return RENDER_NAME(put_value)(j, p, found, value);
 	return j->fault ? NULL : RENDER_NAME(put_null)(p);
@@ -289,7 +289,7 @@ RENDER_TARGET static uint8_t *RENDER_NAME(put_scalar)(struct job *j, uint8_t *p,
 RENDER_TARGET static uint8_t *RENDER_NAME(put_option)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot, struct slice literal)
 {
 	uint32_t value = 0;
-	const struct cursor *found = RENDER_NAME(scalar_at)(j, node, slot, &value);
+	struct cursor *found = RENDER_NAME(scalar_at)(j, node, slot, &value);
 	if (!found)
 		return j->fault ? NULL : p;
 	p = RENDER_NAME(put_bytes)(j, p, literal);

@@ -3,7 +3,6 @@
 #include "json/digits_internal.h"
 #include "json/escape_internal.h"
 #include "json/number.h"
-#include "json/time.h"
 
 #define RENDER_NAME(x) x##_portable
 #define RENDER_TARGET

@@ -258,39 +258,53 @@ static char *put2(char *out, unsigned v)
 
 size_t json_time_format(int64_t us, unsigned format, char out[JSON_TIME_CHARS])
 {
-	unsigned row = format - FORMAT_TIME_BASE, year, month, day;
-	if (row >= TIME_FORMATS || us < US_MIN || us > US_MAX)
-		return 0;
-	int64_t days = us / US_DAY - (us % US_DAY < 0);
-	int64_t in_day = us - days * US_DAY;
-	unsigned second = (unsigned)(in_day / US_SECOND), fraction = (unsigned)(in_day % US_SECOND);
-	unsigned digits = row / TIME_SEPARATORS % TIME_FRACTIONS, zone = row / TIME_SEPARATORS / TIME_FRACTIONS;
-	char six[6];
-	digits_put_fixed(fraction, 6, six);
-	if (digits == TIME_FRACTION_TRIM)
-		for (digits = 6; digits && six[digits - 1] == '0'; digits--)
-			;
-	else if (digits == TIME_FRACTION_THREES)
-		digits = fraction == 0 ? 0 : fraction % 1000 == 0 ? 3 : 6;
-	for (unsigned i = digits; i < 6; i++)
-		if (six[i] != '0')
-			return 0;
+	struct json_time_day day = { 0 };
+	return json_time_format_near(us, format, &day, out);
+}
+
+static void put_date(int64_t days, char out[10])
+{
+	unsigned year, month, day;
 	date_from_day(days, &year, &month, &day);
 	put2(put2(out, year / 100), year % 100);
 	out[4] = '-';
 	put2(out + 5, month);
 	out[7] = '-';
 	put2(out + 8, day);
+}
+
+size_t json_time_format_near(int64_t us, unsigned format, struct json_time_day *last, char out[JSON_TIME_CHARS])
+{
+	unsigned row = format - FORMAT_TIME_BASE;
+	if (row >= TIME_FORMATS || us < US_MIN || us > US_MAX)
+		return 0;
+	int64_t days = us / US_DAY - (us % US_DAY < 0);
+	int64_t in_day = us - days * US_DAY;
+	unsigned second = (unsigned)(in_day / US_SECOND), fraction = (unsigned)(in_day % US_SECOND);
+	unsigned digits = row / TIME_SEPARATORS % TIME_FRACTIONS, zone = row / TIME_SEPARATORS / TIME_FRACTIONS;
+	const uint64_t zeros = 0x303030303030u;
+	uint64_t six = digits_word8(fraction) >> 16;
+	if (digits == TIME_FRACTION_TRIM)
+		for (digits = 6; digits && six >> (8 * digits - 8) == '0'; digits--)
+			six &= ~((uint64_t)0xff << (8 * digits - 8));
+	else if (digits == TIME_FRACTION_THREES)
+		digits = fraction == 0 ? 0 : fraction % 1000 == 0 ? 3 : 6;
+	else if (six >> (8 * digits) != zeros >> (8 * digits))
+		return 0;
+	if (!last->text[0] || last->days != days) {
+		put_date(days, last->text);
+		last->days = days;
+	}
+	memcpy(out, last->text, 10);
 	out[10] = row % TIME_SEPARATORS ? ' ' : 'T';
-	put2(out + 11, second / 3600);
-	out[13] = ':';
-	put2(out + 14, second / 60 % 60);
-	out[16] = ':';
-	put2(out + 17, second % 60);
+	/* hh0mm0ss, and colons for the zeros */
+	uint64_t clock = digits_word8(second / 3600 * 1000000 + second / 60 % 60 * 1000 + second % 60);
+	clock += (uint64_t)(':' - '0') << 16 | (uint64_t)(':' - '0') << 40;
+	memcpy(out + 11, &clock, 8);
 	char *p = out + 19;
 	if (digits) {
 		*p = '.';
-		memcpy(p + 1, six, 6); /* more than is wanted, but not more than there is room for */
+		memcpy(p + 1, &six, 6); /* more than is wanted, but not more than there is room for */
 		p += 1 + digits;
 	}
 	if (zone == TIME_ZONE_Z) {

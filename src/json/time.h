@@ -45,6 +45,12 @@ struct json_time_minute { /* zeroed at the start */
 bool json_time_parse_near(struct slice text, unsigned format, struct json_time_minute *last, int64_t *ret_us);
 /* Bytes written to out, no NUL; 0 if us is outside years 0001 to 9999, or if it has more precision than the format shows. */
 size_t json_time_format(int64_t us, unsigned format, char out[JSON_TIME_CHARS]);
+/* The same, sooner for a time of the day that was written last. */
+struct json_time_day { /* zeroed at the start */
+	int64_t days;
+	char text[10]; /* YYYY-MM-DD */
+};
+size_t json_time_format_near(int64_t us, unsigned format, struct json_time_day *last, char out[JSON_TIME_CHARS]);
 /* Characters of every text of the format; 0 if they differ in length, or for no format. */
 size_t json_time_length(unsigned format);
 /* Has it a zone (TYPE_TIMESTAMPTZ), or not (TYPE_TIMESTAMP)? */
