@@ -147,6 +147,7 @@ void cursor_bind(struct renderer *r, struct cursor *c)
 	c->data = col->data.data;
 	c->readable = col->data.cap;
 	c->offsets = col->offsets;
+	c->codes = col->coded ? col->codes : NULL;
 	c->place = (uint8_t)place_of(c->field);
 	c->format = c->field->format;
 	c->scale = c->field->scale;

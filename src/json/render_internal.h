@@ -27,6 +27,7 @@ struct cursor {
 	const uint64_t *present; /* NULL: all slots have values */
 	const uint8_t *data;
 	const uint32_t *offsets;
+	const uint32_t *codes; /* of coded strings */
 	size_t readable; /* bytes at data that may be loaded */
 	uint32_t slots, values;
 	uint32_t word, rank; /* the values before bitmap word `word` are `rank` */

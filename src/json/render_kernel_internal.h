@@ -82,9 +82,14 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_bytes)(struct job *j, uint8
 RENDER_TARGET static inline uint8_t *RENDER_NAME(put_string)(struct job *j, uint8_t *p, const struct cursor *c, uint32_t value)
 {
 	CHECK_VALUE();
+	if (c->codes) {
+		__builtin_prefetch(c->codes + value + 32);
+		value = c->codes[value];
+	} else {
+		__builtin_prefetch(c->offsets + value + 32);
+	}
 	size_t from = c->offsets[value], len = c->offsets[value + 1] - from;
 	const uint8_t *text = c->data + from;
-	__builtin_prefetch(c->offsets + value + 32);
 	if (__builtin_expect((size_t)(j->end - p) < len + RENDER_SLACK, 0) && !(p = render_room(j, p, len + RENDER_SLACK)))
 		return NULL;
 	*p++ = '"';

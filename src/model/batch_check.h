@@ -28,10 +28,13 @@ static inline void check_column(const struct column *c, uint32_t slots)
 	uint32_t inner = c->values;
 	size_t width = field_width(c->field);
 	if (c->field->type == TYPE_STRING || c->field->type == TYPE_BINARY || c->field->type == TYPE_LIST || c->field->type == TYPE_MAP) {
-		must(!c->values || c->offsets[0] == 0);
-		for (uint32_t i = 0; i < c->values; i++)
+		uint32_t texts = c->coded ? c->entries : c->values;
+		must(!texts || c->offsets[0] == 0);
+		for (uint32_t i = 0; i < texts; i++)
 			must(c->offsets[i] <= c->offsets[i + 1]);
-		inner = c->values ? c->offsets[c->values] : 0;
+		for (uint32_t i = 0; c->coded && i < c->values; i++)
+			must(c->codes[i] < texts);
+		inner = texts ? c->offsets[texts] : 0;
 	}
 	if (type_is_nested(c->field->type)) {
 		for (uint32_t i = 0; i < c->child_count; i++)

@@ -13,6 +13,7 @@ void column_free(struct column *c)
 	free(c->children);
 	free(c->present);
 	free(c->offsets);
+	free(c->codes);
 	buf_free(&c->data);
 	*c = (struct column){ .field = c->field };
 }
@@ -29,6 +30,7 @@ static void column_reset(struct column *c)
 		c->offsets[0] = 0;
 	c->slots = 0;
 	c->values = 0;
+	c->coded = false;
 	buf_reset(&c->data);
 }
 
@@ -128,7 +130,7 @@ static size_t column_bytes(const struct column *c)
 {
 	size_t bytes = c->data.len + c->slots / 8;
 	if (c->offsets)
-		bytes += (size_t)c->values * sizeof *c->offsets;
+		bytes += (size_t)c->values * sizeof *c->offsets + (c->coded ? c->entries * sizeof *c->codes : 0);
 	for (uint32_t i = 0; i < c->child_count; i++)
 		bytes += column_bytes(&c->children[i]);
 	return bytes;
@@ -141,7 +143,7 @@ size_t batch_bytes(const struct batch *b)
 
 static size_t column_memory(const struct column *c)
 {
-	size_t bytes = c->data.cap + c->present_cap * 8 + c->offsets_cap * sizeof *c->offsets + c->child_count * sizeof *c;
+	size_t bytes = c->data.cap + c->present_cap * 8 + c->offsets_cap * sizeof *c->offsets + c->codes_cap * sizeof *c->codes + c->child_count * sizeof *c;
 	for (uint32_t i = 0; i < c->child_count; i++)
 		bytes += column_memory(&c->children[i]);
 	return bytes;

@@ -5,7 +5,7 @@
  *   struct: its children's slots = its present instances.
  *   list, map: offsets[i] .. offsets[i+1] are the i-th present instance's elements; its children's slots = all elements.
  *   bool: one byte a value, 0 or 1.   fixed width (field_width): packed little-endian in `data`.
- *   string, binary: offsets[i] .. offsets[i+1] delimit the i-th value in `data`.
+ *   string, binary: offsets[i] .. offsets[i+1] delimit the i-th value in `data`; if `coded`, the codes[i]-th.
  *   decimal ≤ 18 digits: int64;  > 18: __int128.
  * Slots may lag behind: trailing absent slots are implied, so that a sparse column costs nothing for rows it is not in. Whoever
  * seals a batch knows the row count; column_seal makes every `slots` exact.
@@ -27,6 +27,10 @@ struct column {
 	uint32_t *offsets;     /* values + 1 entries for string, binary, list, map; else NULL. offsets[0] = 0 */
 	size_t offsets_cap;    /* entries */
 	struct buf data;       /* value bytes */
+	bool coded;	       /* a string column as its file's dictionary has it: only in a batch with may_be_coded */
+	uint32_t *codes;       /* coded: of each value, the number of its text among `entries` */
+	size_t codes_cap;
+	uint32_t entries;      /* coded: texts; offsets has entries + 1 */
 };
 
 /* A run of rows: the root column is TYPE_STRUCT and always present (slots = values = rows, no bitmap used). */
@@ -34,6 +38,7 @@ struct batch {
 	const struct schema *schema; /* borrowed */
 	struct column root;
 	uint32_t rows;
+	bool may_be_coded; /* whoever reads it looks at strings by column_bytes_at, or knows `coded` */
 	uint32_t adopted; /* schema->field_count when the columns were last brought up to it */
 };
 
@@ -94,6 +99,8 @@ static inline uint32_t column_list_extend(struct column *c)
 
 static inline struct slice column_bytes_at(const struct column *c, uint32_t value)
 {
+	if (c->coded)
+		value = c->codes[value];
 	uint32_t from = c->offsets[value];
 	return slice_of(c->data.data + from, c->offsets[value + 1] - from);
 }

@@ -224,6 +224,7 @@ static rc_t read_columns(struct parquet_reader *r, uint32_t row_group, const str
 			 uint32_t to, struct batch *ret, struct err *reterr)
 {
 	r->batch_left = r->limits.batch_bytes;
+	r->codes = ret->may_be_coded;
 	memset(r->seen, 0, r->node_count);
 	for (uint32_t i = 0; i < r->leaf_count; i++) {
 		const struct leaf *l = &r->leaves[i];

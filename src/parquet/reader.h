@@ -78,7 +78,7 @@ rc_t parquet_reader_leaf_stats(struct parquet_reader *r, uint32_t row_group, con
  * memory is used again), with the rows row_from ≤ row < row_to of a row group; a row_to past the end means the end.
  * fields: any fields of the reader's schema, a nested one stands for everything below it; fields = NULL: all columns. Columns that
  * were not asked for stay absent, also if required. Pages outside the row range are skipped by the offset index where there is one.
- * On failure `ret` is left reset. */
+ * A batch with may_be_coded gets string columns by their dictionary, where they have one. On failure `ret` is left reset. */
 rc_t parquet_reader_read(struct parquet_reader *r, uint32_t row_group, const struct field *const *fields, size_t n, uint32_t row_from,
 			 uint32_t row_to, struct batch *ret, struct err *reterr);
 

@@ -92,6 +92,7 @@ struct parquet_reader {
 	struct column bytes;   /* byte arrays before conversion */
 	struct column dict;    /* the chunk's dictionary, as model values */
 	bool has_dict;
+	bool codes;            /* the batch may have string columns with codes */
 	struct level_bits *reps, *defs; /* reader_levels.c */
 	struct column *shadow; /* [READER_PATH_MAX] structure of fields that another leaf has filled, for comparison */
 	uint8_t *seen;         /* [node_count] this read has filled the field's structure */

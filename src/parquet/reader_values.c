@@ -226,6 +226,12 @@ static rc_t decode_bytes(struct parquet_reader *r, const struct page *p, size_t 
 	}
 }
 
+/* Of the last n texts, which are still to be appended. */
+static uint32_t *next_offsets(struct column *c, size_t n)
+{
+	return c->offsets + (c->coded ? c->entries : c->values - n);
+}
+
 /* Appends values first .. first + n - 1 of r->bytes to the column. */
 static rc_t append_scratch_bytes(struct parquet_reader *r, const struct leaf *l, size_t first, size_t n, struct column *c, struct err *reterr)
 {
@@ -239,7 +245,7 @@ static rc_t append_scratch_bytes(struct parquet_reader *r, const struct leaf *l,
 		return fixed ? append_converted(r, l, bytes_from, NULL, n, c, reterr) : append_converted(r, l, r->bytes.data.data, from, n, c, reterr);
 	size_t bytes = from[n] - from[0];
 	if (!fixed) {
-		uint32_t *to = c->offsets + (c->values - n);
+		uint32_t *to = next_offsets(c, n);
 		for (size_t i = 0; i < n; i++)
 			to[i + 1] = to[0] + (from[i + 1] - from[0]);
 	}
@@ -253,7 +259,7 @@ static rc_t append_bytes(struct parquet_reader *r, const struct leaf *l, const s
 			 struct column *c, struct err *reterr)
 {
 	if (is_bytes(l->field) && !skip)
-		return decode_bytes(r, p, take, total, &c->data, c->offsets + (c->values - take), reterr);
+		return decode_bytes(r, p, take, total, &c->data, next_offsets(c, take), reterr);
 	struct column *b = &r->bytes;
 	b->values = 0;
 	buf_reset(&b->data);
@@ -265,6 +271,47 @@ static rc_t append_bytes(struct parquet_reader *r, const struct leaf *l, const s
 }
 
 /* ---- dictionary ---- */
+
+/* Room for the codes of all values, and `texts` more texts. */
+static void reserve_codes(struct column *c, size_t texts)
+{
+	while ((size_t)c->entries + texts + 1 > c->offsets_cap)
+		column_grow_offsets(c);
+	if (c->values > c->codes_cap) {
+		c->codes_cap = c->values > 2 * c->codes_cap ? c->values : 2 * c->codes_cap;
+		c->codes = mem_realloc(c->codes, c->codes_cap * sizeof *c->codes);
+	}
+}
+
+/* n values as codes of the column's own dictionary. */
+static rc_t append_codes(struct parquet_reader *r, struct hybrid_reader *h, size_t n, struct column *c, struct err *reterr)
+{
+	uint32_t *codes = c->codes + (c->values - n);
+	if (!hybrid_read_u32(h, codes, n))
+		return short_page(reterr);
+	if (index_max(codes, n) >= r->dict.values)
+		return err_set(reterr, RC_CORRUPT, "a page refers to a dictionary entry that does not exist");
+	return RC_OK;
+}
+
+/* The column takes the chunk's dictionary over. It has no values but those that are to come. */
+static rc_t take_dictionary(struct parquet_reader *r, struct column *c, struct err *reterr)
+{
+	struct column *d = &r->dict;
+	TRY(reader_charge(r, d->data.len + (uint64_t)d->values * sizeof *d->offsets, reterr));
+	struct buf data = c->data;
+	uint32_t *offsets = c->offsets;
+	size_t cap = c->offsets_cap;
+	c->data = d->data;
+	c->offsets = d->offsets;
+	c->offsets_cap = d->offsets_cap;
+	c->entries = d->values;
+	c->coded = true;
+	d->data = data;
+	d->offsets = offsets;
+	d->offsets_cap = cap;
+	return RC_OK;
+}
 
 static rc_t append_dict_chunk(struct parquet_reader *r, const uint32_t *index, size_t done, size_t n, size_t take, struct column *c,
 			      struct err *reterr)
@@ -300,6 +347,8 @@ static rc_t append_dict(struct parquet_reader *r, const struct page *p, size_t s
 		if (!hybrid_read_u32(&h, index, n))
 			return short_page(reterr);
 	}
+	if (c->coded)
+		return append_codes(r, &h, take, c, reterr);
 	for (size_t done = 0, n; done < take; done += n) {
 		n = take - done < INDEX_CHUNK ? take - done : INDEX_CHUNK;
 		if (!hybrid_read_u32(&h, index, n))
@@ -322,13 +371,22 @@ rc_t values_append(struct parquet_reader *r, const struct leaf *l, const struct 
 {
 	if (!take)
 		return RC_OK;
-	if (is_bytes(l->field)) {
+	bool by_dict = p->encoding == ENCODING_RLE_DICTIONARY || p->encoding == ENCODING_PLAIN_DICTIONARY;
+	if (is_bytes(l->field))
 		TRY(reader_charge(r, take * 4, reterr));
+	if (by_dict && r->codes && r->has_dict && is_bytes(l->field) && c->values == take)
+		TRY(take_dictionary(r, c, reterr));
+	if (c->coded)
+		reserve_codes(c, by_dict ? 0 : take);
+	else if (is_bytes(l->field))
 		reader_reserve_offsets(c, 0);
-	}
-	if (p->encoding == ENCODING_RLE_DICTIONARY || p->encoding == ENCODING_PLAIN_DICTIONARY)
+	if (by_dict)
 		return append_dict(r, p, skip, take, c, reterr);
-	return append_any(r, l, p, skip, take, total, c, reterr);
+	TRY(append_any(r, l, p, skip, take, total, c, reterr));
+	if (c->coded) /* a writer that has given its dictionary up: each value is a text of its own */
+		for (size_t i = 0; i < take; i++)
+			c->codes[c->values - take + i] = c->entries++;
+	return RC_OK;
 }
 
 rc_t values_dictionary(struct parquet_reader *r, const struct leaf *l, const struct page *p, struct err *reterr)

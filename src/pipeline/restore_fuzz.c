@@ -147,6 +147,7 @@ static void read_group(struct parquet_reader *r, struct renderer *render, uint32
 	struct slice gap;
 	uint32_t rows = (uint32_t)parquet_reader_row_group_rows(r, group);
 	batch_init(&b, parquet_reader_schema(r));
+	b.may_be_coded = step % 2;
 	for (uint32_t from = 0; from < rows; from += step) {
 		must(parquet_reader_read(r, group, NULL, 0, from, from + step, &b, &err) == RC_OK);
 		check_batch(&b);

@@ -112,6 +112,7 @@ rc_t scan_file_open(struct store *store, const char *name, struct table *table, 
 		snprintf(key, sizeof key, "%s.%u", SHAPE_KEYS_KEY, i);
 	}
 	batch_init(&f->batch, parquet_reader_schema(f->reader));
+	f->batch.may_be_coded = true;
 	f->has_batch = true;
 	*ret = f;
 	f = NULL;
