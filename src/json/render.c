@@ -165,7 +165,7 @@ static void bind_nodes(struct renderer *r, struct space *s)
 	}
 	for (uint32_t n = from; n < s->places.count; n++) {
 		struct node_cursors *nc = &s->nodes[n];
-		*nc = (struct node_cursors){ .object = &r->nothing, .list = &r->nothing };
+		*nc = (struct node_cursors){ .rest = n < s->node_count ? nc->rest : (struct rest_path){ 0 }, .object = &r->nothing, .list = &r->nothing };
 		for (int p = 0; p < PLACES; p++) {
 			const struct field *f = s->places.nodes[n].field[p];
 			if (!f)
@@ -286,8 +286,10 @@ uint8_t *render_escaped(struct job *j, uint8_t *p, struct slice utf8)
 	return j->out->overflow ? NULL : render_room(j, j->out->data + j->out->len, RENDER_SLACK);
 }
 
-bool render_rest_key(const struct shape_keys *keys, uint32_t node, struct slice path, struct slice *ret_key)
+bool render_rest_key(struct job *j, uint32_t node, struct slice path, struct slice *ret_key)
 {
+	const struct shape_keys *keys = j->space->keys;
+	struct rest_path *known = &j->space->nodes[node].rest;
 	size_t prefix = 0;
 	for (uint32_t n = node; n != SHAPE_ROOT_NODE; n = shape_node_at(keys, n)->parent)
 		prefix += shape_node_at(keys, n)->key.len + 1;
@@ -301,6 +303,12 @@ bool render_rest_key(const struct shape_keys *keys, uint32_t node, struct slice 
 		at -= key.len;
 		if (key.len && memcmp(path.data + at, key.data, key.len) != 0)
 			return false;
+	}
+	if (prefix < REST_PATH_MAX && !known->text) {
+		known->text = arena_zalloc(&j->r->arena, REST_PATH_MAX);
+		known->len = prefix;
+		if (prefix)
+			memcpy(known->text, path.data, prefix);
 	}
 	*ret_key = slice_skip(path, prefix);
 	return true;
@@ -401,7 +409,7 @@ rc_t renderer_row(struct renderer *r, uint32_t row, struct buf *out, struct err 
 {
 	if (row >= r->rows)
 		return err_set(reterr, RC_INVALID, "row %u: the batch has %u rows", row, r->rows);
-	struct job j = { .r = r, .out = out, .row = row, .rest_node = SHAPE_NONE };
+	struct job j = { .r = r, .out = out, .row = row };
 	rc_t rc = RC_OK;
 	switch (json_scan_simd ? row_find_avx2(&j) : row_find_portable(&j)) {
 	case ROW_TEXT:

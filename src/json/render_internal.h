@@ -36,8 +36,16 @@ struct cursor {
 	struct json_time_day day; /* of the time written last */
 };
 
+/* How the paths of a node's members in __rest begin: its dotted path and a dot; nothing for the root. Of short ones only. */
+struct rest_path {
+	uint8_t *text; /* REST_PATH_MAX bytes; NULL: not known */
+	size_t len;
+};
+#define REST_PATH_MAX 32
+
 /* The columns of one node. */
 struct node_cursors {
+	struct rest_path rest;
 	struct cursor *scalar[PLACES];
 	struct cursor *object, *list; /* never NULL: the renderer's `nothing` if there is no such column */
 	uint8_t scalars;
@@ -67,7 +75,7 @@ enum op_kind {
 	OP_ELEMENT,  /* to = element `arg` of the list at `from` */
 	OP_EMPTY,    /* list column `cursor` has no elements at slot `from` */
 	OP_CHOICE,   /* of the OP_OPTIONs behind it, those that have a value at slot `from` */
-	OP_OPTION,   /* `sep` and the value of `cursor` */
+	OP_OPTION,   /* `sep` and the value of `cursor`; `to` is OP_STRING, OP_INT, OP_DECIMAL or OP_VALUE */
 	OP_OPTIONS,  /* `sep` and the value of node `arg`, which has several scalar columns, at slot `from`, if there is one */
 	OP_REST,     /* the next __rest entry, by edge `arg` */
 	OP_END
@@ -145,8 +153,6 @@ struct job {
 	enum json_dialect dialect;
 	uint32_t row;
 	uint32_t rest_at, rest_end; /* entries of the __rest map left */
-	uint32_t rest_node;	    /* whose members were written last from there: their paths begin with rest_prefix */
-	struct slice rest_prefix;
 	const char *fault;	    /* why the row is corrupt; static */
 };
 
@@ -172,8 +178,8 @@ static inline uint8_t *render_copy(uint8_t *p, const uint8_t *from, size_t n, si
 	return p + n;
 }
 
-/* True if path is the node's dotted path and `.` (nothing for the root) and then *ret_key. */
-bool render_rest_key(const struct shape_keys *keys, uint32_t node, struct slice path, struct slice *ret_key);
+/* True if path is the node's dotted path and `.` (nothing for the root) and then *ret_key. Keeps the beginning. */
+bool render_rest_key(struct job *j, uint32_t node, struct slice path, struct slice *ret_key);
 
 /* render_plan.c: the plan of a shape, at most PLAN_SHAPE_MAX long, in the renderer's plan arena; NULL if it is none that a plan is for: then
  * walking it tells why. */

@@ -4,6 +4,17 @@
  *   RENDER_AVX2     1 or 0
  * No guard: it is a template. Everywhere: p is where the text goes on, with RENDER_SLACK bytes of room; NULL is a failure that the job tells. */
 
+/* Which value a slot that is present has, of a column that lacks some. */
+RENDER_TARGET static inline uint32_t RENDER_NAME(rank_at)(struct cursor *c, uint32_t slot)
+{
+	uint32_t word = slot >> 6;
+	if (word < c->word)
+		c->word = c->rank = 0;
+	while (c->word < word)
+		c->rank += (uint32_t)__builtin_popcountll(c->present[c->word++]);
+	return c->rank + (uint32_t)__builtin_popcountll(c->present[word] & (((uint64_t)1 << (slot & 63)) - 1));
+}
+
 /* Is `slot` of the cursor's column present, and which value is it? Slots in increasing order: amortised a word each 64. */
 RENDER_TARGET static inline bool RENDER_NAME(cursor_at)(struct job *j, struct cursor *c, uint32_t slot, uint32_t *ret_value)
 {
@@ -14,15 +25,9 @@ RENDER_TARGET static inline bool RENDER_NAME(cursor_at)(struct job *j, struct cu
 		return false;
 	if (!c->present)
 		return true;
-	uint32_t word = slot >> 6;
-	uint64_t bit = (uint64_t)1 << (slot & 63), bits = c->present[word];
-	if (!(bits & bit))
+	if (!(c->present[slot >> 6] >> (slot & 63) & 1))
 		return false;
-	if (word < c->word)
-		c->word = c->rank = 0;
-	while (c->word < word)
-		c->rank += (uint32_t)__builtin_popcountll(c->present[c->word++]);
-	*ret_value = c->rank + (uint32_t)__builtin_popcountll(bits & (bit - 1));
+	*ret_value = RENDER_NAME(rank_at)(c, slot);
 	return true;
 }
 
@@ -114,12 +119,11 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_string)(struct job *j, uint
 #endif
 }
 
-/* Are the n bytes at a and at b of the cursor's column, the same? */
+/* Are the n < 32 bytes at a, of the cursor's column, the same as those at b, which has 32? */
 RENDER_TARGET static inline bool RENDER_NAME(same_bytes)(const struct cursor *c, const uint8_t *a, const uint8_t *b, size_t n)
 {
 #if RENDER_AVX2
-	const uint8_t *later = a > b ? a : b;
-	if (__builtin_expect(n < 32 && c->readable - (size_t)(later - c->data) >= 32, 1)) {
+	if (__builtin_expect(c->readable - (size_t)(a - c->data) >= 32, 1)) {
 		__m256i same = _mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)a), _mm256_loadu_si256((const __m256i *)b));
 		return _bzhi_u32(~(uint32_t)_mm256_movemask_epi8(same), (uint32_t)n) == 0;
 	}
@@ -147,13 +151,11 @@ RENDER_TARGET static uint8_t *RENDER_NAME(put_rest)(struct job *j, uint8_t *p, c
 	if (!RENDER_NAME(value_at)(j, keys, entry, &k) || !RENDER_NAME(value_at)(j, texts, entry, &v))
 		return render_fault(j, "__rest has an entry without text");
 	struct slice path = column_bytes_at(keys->col, k), text = column_bytes_at(texts->col, v), name;
-	size_t prefix = j->rest_prefix.len;
-	if (j->rest_node == e->from && path.len >= prefix && RENDER_NAME(same_bytes)(keys, path.data, j->rest_prefix.data, prefix))
-		name = slice_of(path.data + prefix, path.len - prefix);
-	else if (!render_rest_key(j->space->keys, e->from, path, &name))
+	struct rest_path *known = &j->space->nodes[e->from].rest;
+	if (known->text && path.len >= known->len && RENDER_NAME(same_bytes)(keys, path.data, known->text, known->len))
+		name = slice_of(path.data + known->len, path.len - known->len);
+	else if (!render_rest_key(j, e->from, path, &name))
 		return render_fault(j, "__rest has an entry of another place");
-	j->rest_node = e->from;
-	j->rest_prefix = slice_of(path.data, path.len - name.len);
 	size_t len = e->len + name.len + e->sep + text.len + 2;
 	if ((size_t)(j->end - p) < len + RENDER_SLACK && !(p = render_room(j, p, len + RENDER_SLACK)))
 		return NULL;
@@ -342,10 +344,15 @@ RENDER_TARGET static inline uint8_t *RENDER_NAME(put_choice)(struct job *j, uint
 	bool known = c->word == slot / 64 && c->turn == j->r->turn && c->asked > CHOICE_ALONE;
 	for (uint64_t bits = known ? c->rows[slot % 64] : choice_find(j->r, c, slot); bits; bits &= bits - 1) {
 		const struct op *member = op + 1 + __builtin_ctzll(bits);
-		uint32_t value;
+		struct cursor *column = member->cursor;
+		uint32_t value = column->present ? RENDER_NAME(rank_at)(column, slot) : slot;
 		LITERAL(plan->lits + member->sep, member->sep_len);
-		if (RENDER_NAME(cursor_at)(j, member->cursor, slot, &value))
-			p = RENDER_NAME(put_value)(j, p, member->cursor, value);
+		if (member->to == OP_STRING)
+			p = RENDER_NAME(put_string)(j, p, column, value);
+		else if (member->to == OP_INT)
+			p = RENDER_NAME(put_int)(j, p, column, value);
+		else
+			p = RENDER_NAME(put_value)(j, p, column, value);
 		if (__builtin_expect(!p, 0))
 			return NULL;
 	}

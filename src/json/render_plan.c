@@ -128,7 +128,7 @@ static struct choice *choice_of(struct maker *m, uint32_t edge, uint32_t first, 
 
 static void option(struct maker *m, enum op_kind kind, const struct shape_edge *member, uint16_t from, struct cursor *cursor)
 {
-	struct op *op = emit(m, kind, from, 0, member->to, cursor);
+	struct op *op = emit(m, kind, from, cursor ? (uint16_t)kind_of(cursor) : 0, member->to, cursor);
 	literal(m, member->lit, member->len);
 	op->sep = m->lit;
 	op->sep_len = (uint16_t)member->len;
