@@ -134,11 +134,18 @@ RENDER_TARGET static inline bool RENDER_NAME(same_bytes)(const struct cursor *c,
 /* Bytes of an edge's literal, behind which 16 can be read. */
 RENDER_TARGET static inline uint8_t *RENDER_NAME(put_edge)(uint8_t *p, const uint8_t *from, size_t n)
 {
-	if (__builtin_expect(n <= 16, 1))
-		memcpy(p, from, 16);
-	else
-		memcpy(p, from, n);
+	memcpy(p, from, 16);
+	for (size_t i = 16; i < n; i += 16)
+		memcpy(p + i, from + i, 16);
 	return p + n;
+}
+
+/* The same, with room asked for. */
+RENDER_TARGET static inline uint8_t *RENDER_NAME(put_literal)(struct job *j, uint8_t *p, const uint8_t *from, size_t n)
+{
+	if (__builtin_expect((size_t)(j->end - p) < n + RENDER_SLACK, 0) && !(p = render_room(j, p, n + RENDER_SLACK)))
+		return NULL;
+	return RENDER_NAME(put_edge)(p, from, n);
 }
 
 /* The __rest entry that edge e of the shape stands for. */
@@ -270,6 +277,8 @@ RENDER_TARGET static inline struct cursor *RENDER_NAME(scalar_at)(struct job *j,
 	const struct node_cursors *nc = &j->space->nodes[node];
 	struct cursor *found = NULL;
 	uint32_t at;
+	if (nc->scalars == 1)
+		return RENDER_NAME(cursor_at)(j, nc->scalar[0], slot, ret_value) ? nc->scalar[0] : NULL;
 	for (uint8_t i = 0; i < nc->scalars; i++) {
 		if (!RENDER_NAME(cursor_at)(j, nc->scalar[i], slot, &at))
 			continue;
@@ -295,11 +304,11 @@ RENDER_TARGET static uint8_t *RENDER_NAME(put_scalar)(struct job *j, uint8_t *p,
 /* A member with its literal, if it has a value. */
 RENDER_TARGET static uint8_t *RENDER_NAME(put_option)(struct job *j, uint8_t *p, uint32_t node, uint32_t slot, struct slice literal)
 {
-	uint32_t value = 0;
+	uint32_t value = 0; /* literal: an edge's or a plan's */
 	struct cursor *found = RENDER_NAME(scalar_at)(j, node, slot, &value);
 	if (!found)
 		return j->fault ? NULL : p;
-	p = RENDER_NAME(put_bytes)(j, p, literal);
+	p = RENDER_NAME(put_literal)(j, p, literal.data, literal.len);
 	return p ? RENDER_NAME(put_value)(j, p, found, value) : NULL;
 }
 
@@ -477,7 +486,7 @@ RENDER_TARGET static uint8_t *RENDER_NAME(walk_object)(struct job *j, uint8_t *p
 			p = RENDER_NAME(put_rest)(j, p, e);
 			continue;
 		}
-		p = RENDER_NAME(put_bytes)(j, p, slice_of(e->lit, e->len));
+		p = RENDER_NAME(put_literal)(j, p, e->lit, e->len);
 		if (!p || e->kind == EDGE_END)
 			return p;
 		p = RENDER_NAME(walk_value)(j, p, e->to, e->class, members);
@@ -492,11 +501,11 @@ RENDER_TARGET static uint8_t *RENDER_NAME(walk_uniform)(struct job *j, uint8_t *
 		return render_fault(j, EMPTY_LIST);
 	for (uint32_t i = 0; i < count && p; i++) {
 		j->pos = body;
-		p = RENDER_NAME(put_bytes)(j, p, i ? slice_of(e->lit + e->len, e->sep) : slice_of(e->lit, e->len));
+		p = RENDER_NAME(put_literal)(j, p, e->lit + (i ? e->len : 0), i ? e->sep : e->len);
 		if (p)
 			p = RENDER_NAME(walk_value)(j, p, e->to, e->class, first + i);
 	}
-	return p ? RENDER_NAME(put_bytes)(j, p, slice_of(e->lit + e->len + e->sep, e->close)) : NULL;
+	return p ? RENDER_NAME(put_literal)(j, p, e->lit + e->len + e->sep, e->close) : NULL;
 }
 
 RENDER_TARGET static uint8_t *RENDER_NAME(walk_mixed)(struct job *j, uint8_t *p, uint32_t node, uint32_t first, uint32_t count)
@@ -509,7 +518,7 @@ RENDER_TARGET static uint8_t *RENDER_NAME(walk_mixed)(struct job *j, uint8_t *p,
 			return render_fault(j, SHAPE_MISFIT);
 		if (first != NO_SLOT && (e->kind == EDGE_END ? i != count : i >= count))
 			return render_fault(j, OTHER_LENGTH);
-		p = RENDER_NAME(put_bytes)(j, p, slice_of(e->lit, e->len));
+		p = RENDER_NAME(put_literal)(j, p, e->lit, e->len);
 		if (!p || e->kind == EDGE_END)
 			return p;
 		p = RENDER_NAME(walk_value)(j, p, e->to, e->class, first == NO_SLOT ? NO_SLOT : first + i);
@@ -526,7 +535,7 @@ RENDER_TARGET static uint8_t *RENDER_NAME(walk_array)(struct job *j, uint8_t *p,
 	if (!e)
 		return NULL;
 	if (e->from == node && e->kind == EDGE_END)
-		return count ? render_fault(j, FULL_LIST) : RENDER_NAME(put_bytes)(j, p, slice_of(e->lit, e->len));
+		return count ? render_fault(j, FULL_LIST) : RENDER_NAME(put_literal)(j, p, e->lit, e->len);
 	if (e->from == node && e->kind == EDGE_UNIFORM)
 		return RENDER_NAME(walk_uniform)(j, p, e, first, count);
 	if (e->from == node && e->kind == EDGE_MIXED)
