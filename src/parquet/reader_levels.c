@@ -147,17 +147,29 @@ __attribute__((constructor)) static void levels_detect(void)
 	reader_levels_simd = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 
-/* n packed levels to bit `at` of the planes, one for each bit of a level. */
-__attribute__((target("bmi2,popcnt"))) static void packed_planes(const struct hybrid_reader *h, size_t n, uint64_t planes[PLANES][LEVEL_WORDS], size_t at)
+/* n packed levels to bit `at` of the planes, one for each bit of a level. With a constant width the inner loops are unrolled. */
+__attribute__((target("bmi2,popcnt"), always_inline)) static inline void packed_by(const struct hybrid_reader *h, unsigned width, size_t n,
+										   uint64_t planes[PLANES][LEVEL_WORDS], size_t at)
 {
 	static const uint64_t every[PLANES + 1] = { 0, 0xffffffffffff, 0x555555555555, 0x249249249249 };
-	const size_t step = 48 / h->width; /* so many are in one load, wherever it begins */
-	for (size_t i = 0; i < n; i += step) {
-		size_t m = n - i < step ? n - i : step;
-		uint64_t bit = (h->packed_at + i) * h->width, v = decode_load64(h->packed + bit / 8) >> (bit % 8);
-		for (unsigned b = 0; b < h->width; b++)
-			bits_append(planes[b], at + i, _bzhi_u64(_pext_u64(v, every[h->width] << b), (unsigned)m), m);
+	const size_t step = 48 / width; /* so many are in one load, wherever it begins */
+	uint64_t bit = h->packed_at * width;
+	for (size_t i = 0, m; i < n; i += m, bit += m * width) {
+		uint64_t v = decode_load64(h->packed + bit / 8) >> (bit % 8);
+		m = n - i < step ? n - i : step;
+		for (unsigned b = 0; b < width; b++)
+			bits_append(planes[b], at + i, _bzhi_u64(_pext_u64(v, every[width] << b), (unsigned)m), m);
 	}
+}
+
+__attribute__((target("bmi2,popcnt"))) static void packed_planes(const struct hybrid_reader *h, size_t n, uint64_t planes[PLANES][LEVEL_WORDS], size_t at)
+{
+	if (h->width == 1)
+		packed_by(h, 1, n, planes, at);
+	else if (h->width == 2)
+		packed_by(h, 2, n, planes, at);
+	else
+		packed_by(h, 3, n, planes, at);
 }
 
 /* The entries with a level of at least `least`. */

@@ -45,9 +45,26 @@ void hybrid_init(struct hybrid_reader *h, const uint8_t *in, const uint8_t *end,
 /* The next n values; false if the input holds fewer. u8: width ≤ 8. */
 bool hybrid_read_u8(struct hybrid_reader *h, uint8_t *out, size_t n);
 bool hybrid_read_u32(struct hybrid_reader *h, uint32_t *out, size_t n);
+/* The next run, when the one before is used up. False: the input holds no more, or is bad. */
+bool hybrid_next(struct hybrid_reader *h);
 /* Takes up to n values that are all *ret_value, and returns how many; 0 if the next *ret_packed ≤ n values are bit-packed (they are still
  * to be read), or with *ret_packed = 0 if the input holds no more. */
-size_t hybrid_take_run(struct hybrid_reader *h, size_t n, uint32_t *ret_value, size_t *ret_packed);
+static inline size_t hybrid_take_run(struct hybrid_reader *h, size_t n, uint32_t *ret_value, size_t *ret_packed)
+{
+	*ret_packed = 0;
+	while (!h->repeated && h->packed_at == h->packed_count)
+		if (!hybrid_next(h))
+			return 0;
+	if (!h->repeated) {
+		uint64_t left = h->packed_count - h->packed_at;
+		*ret_packed = left < n ? (size_t)left : n;
+		return 0;
+	}
+	size_t taken = h->repeated < n ? (size_t)h->repeated : n;
+	*ret_value = h->value;
+	h->repeated -= h->width ? taken : 0;
+	return taken;
+}
 /* Width 1: ORs the next n values into a zeroed bitmap from bit `at` on (little-endian words, room up to bit at + n rounded up to 64);
  * *ret_ones = how many are 1. */
 bool hybrid_read_bits(struct hybrid_reader *h, uint64_t *bits, size_t at, size_t n, size_t *ret_ones);

@@ -98,18 +98,26 @@ void hybrid_init(struct hybrid_reader *h, const uint8_t *in, const uint8_t *end,
 		h->repeated = UINT64_MAX; /* nothing is stored: all values are 0 */
 }
 
-/* Reads the next run's header when both kinds are used up. */
-static bool hybrid_next(struct hybrid_reader *h)
+static bool long_header(struct hybrid_reader *h, uint64_t *ret)
 {
-	uint64_t header = 0;
+	*ret = 0;
 	for (unsigned shift = 0;; shift += 7) {
 		if (h->pos == h->end || shift > 35)
 			return false;
 		uint8_t b = *h->pos++;
-		header |= (uint64_t)(b & 0x7f) << shift;
+		*ret |= (uint64_t)(b & 0x7f) << shift;
 		if (!(b & 0x80))
-			break;
+			return true;
 	}
+}
+
+bool hybrid_next(struct hybrid_reader *h)
+{
+	uint64_t header;
+	if (h->pos < h->end && *h->pos < 0x80) /* most are short */
+		header = *h->pos++;
+	else if (!long_header(h, &header))
+		return false;
 	size_t left = (size_t)(h->end - h->pos);
 	if (header & 1) {
 		uint64_t bytes = (header >> 1) * h->width;
@@ -125,8 +133,8 @@ static bool hybrid_next(struct hybrid_reader *h)
 		size_t bytes = (h->width + 7) / 8;
 		if (bytes > left)
 			return false;
-		h->value = 0;
-		for (size_t i = 0; i < bytes; i++)
+		h->value = bytes ? h->pos[0] : 0;
+		for (size_t i = 1; i < bytes; i++)
 			h->value |= (uint32_t)h->pos[i] << (8 * i);
 		if (h->width < 32 && h->value >> h->width)
 			return false;
@@ -154,18 +162,6 @@ static void hybrid_advance(struct hybrid_reader *h, size_t n, bool packed)
 		h->packed_at += n;
 	else if (h->width)
 		h->repeated -= n;
-}
-
-size_t hybrid_take_run(struct hybrid_reader *h, size_t n, uint32_t *ret_value, size_t *ret_packed)
-{
-	bool packed = false;
-	size_t m = hybrid_run(h, n, &packed);
-	*ret_packed = packed ? m : 0;
-	if (!m || packed)
-		return 0;
-	*ret_value = h->value;
-	hybrid_advance(h, m, false);
-	return m;
 }
 
 bool hybrid_read_u8(struct hybrid_reader *h, uint8_t *out, size_t n)
