@@ -161,7 +161,7 @@ TEST(adopt_does_not_take_an_object_that_is_lost_for_never_acked_where_those_behi
 static void damage_last(const char *log)
 {
 	unsigned number = 0;
-	snprintf(id, sizeof id, "%s", log);
+	snprintf(id, sizeof id, "%.8s", log);
 	for (unsigned n = 1; n < 100; n++)
 		number = is_there(n) ? n : number;
 	flip_a_bit(number);
