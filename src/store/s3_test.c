@@ -45,8 +45,16 @@ static void play(void *ctx, const struct loopback_request *req, struct buf *out)
 	loopback_say(out, status, fields, body);
 }
 
+/* The folder of the store before, and of the last one. */
+__attribute__((destructor)) static void sweep(void)
+{
+	if (folder[0])
+		dir_remove_tree(folder, NULL);
+}
+
 static bool open_at(const char *url, struct store **ret, bool virtual_host)
 {
+	sweep();
 	snprintf(folder, sizeof folder, "/tmp/s3-test-XXXXXX");
 	if (!mkdtemp(folder))
 		return false;
