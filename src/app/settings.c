@@ -53,19 +53,22 @@ rc_t config_note(const char *data_dir, const char *path, struct err *reterr)
 	return file_replace_atomic(note, slice_str(line), reterr);
 }
 
-/* The file that the lake was last served with, if it has other lakes in it: without it, their collections would be looked for in this one. */
-static char *noted_config(void)
+/* Returns: RC_OK and the file that the lake was last served with, if it has other lakes in it (without it, their collections would be looked
+   for in this one); RC_NOT_FOUND: there is none. An error is not taken for that. */
+static rc_t noted_config(char **ret, struct err *reterr)
 {
 	AUTO_MEM char *data = settings.data ? mem_strdup(settings.data) : pipeline_default_data_dir(settings.lake ? settings.lake : LAKE_DEFAULT);
 	if (!data)
-		return NULL;
+		return RC_NOT_FOUND;
 	AUTO_MEM char *note = note_path(data);
 	AUTO_BUF struct buf text;
 	buf_init(&text, 4096);
-	if (file_read_all(note, &text, NULL) != RC_OK || !text.len || text.data[text.len - 1] != '\n')
-		return NULL;
+	TRY(file_read_all(note, &text, reterr));
+	if (text.len < 2 || text.data[text.len - 1] != '\n')
+		return err_set(reterr, RC_CORRUPT, "%s does not name a file", note);
 	text.len--;
-	return mem_strdup(buf_cstr(&text));
+	*ret = mem_strdup(buf_cstr(&text));
+	return RC_OK;
 }
 
 static bool is_check(int argc, char **argv)
@@ -76,17 +79,32 @@ static bool is_check(int argc, char **argv)
 	return check && !strcmp(argv[1], "serve");
 }
 
+/* These do not look into a lake. */
+static bool lakeless(const char *command)
+{
+	static const char *const names[] = { "convert", "restore", "token", "version", "help" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(command, names[i]))
+			return true;
+	return command[0] == '-';
+}
+
 static int take_config(int argc, char **argv)
 {
 	struct err err;
 	const char *given = settings.config ? settings.config : getenv("HYDRANT_CONFIG");
 	char *noted = NULL;
+	rc_t rc = RC_OK;
+	if ((!given || !*given) && !settings.server) {
+		rc = noted_config(&noted, &err);
+		if (rc != RC_OK && rc != RC_NOT_FOUND && argc > 1 && !lakeless(argv[1]))
+			return usage_error(NULL, "which config file the lake was last served with cannot be told: %s; give --config FILE", err.text);
+		given = noted;
+	}
 	if (!given || !*given)
-		given = noted = settings.server ? NULL : noted_config();
-	if (!given)
 		return EXIT_DONE;
 	settings.config = given;
-	rc_t rc = config_read(given, &settings.file, &err);
+	rc = config_read(given, &settings.file, &err);
 	if (rc != RC_OK && noted)
 		return usage_error(NULL, "the lake was last served with --config %s, and %s; give --config FILE, or remove the file `config` in its data folder",
 				   noted, err.text);

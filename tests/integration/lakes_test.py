@@ -78,6 +78,12 @@ def test_without_server():
     equal("ingest of a file goes to the collection's lake", (done.returncode, query("select sum(n) as n from x1", "main")), (0, [{"n": 93}]))
     done = hydrant("query", "select 1 as one", "--lake", "main", "--config", "nothing.yaml")
     check("a config file that is not there is told", done.returncode == 2 and b"nothing.yaml" in done.stderr, done.stderr)
+    os.makedirs("noted/config")
+    done = hydrant("collections", "--lake", "main", "--data", "noted")
+    check("a note of the config file that cannot be read is not taken for none", done.returncode == 2 and b"noted/config" in done.stderr
+          and b"give --config" in done.stderr, done.stderr)
+    done = hydrant("convert", "more.ndjson", "more.parquet", "--data", "noted")
+    equal("and in nobody's way who needs no lake", done.returncode, 0)
     done = hydrant("collections", "delete", "zz", "--purge", "--lake", "main")
     check("delete", done.returncode == 0 and not lake_files("third", "zz") and lake_files("third", "y"), done.stderr)
 
