@@ -60,6 +60,8 @@ static uint32_t edge_push(struct shape_keys *k, struct shape_edge edge)
 	size_t head = (size_t)edge.len + edge.sep + edge.close;
 	memcpy(edge.head, edge.lit, head < SHAPE_HEAD ? head : SHAPE_HEAD);
 	edge.class_mask = edge.kind == EDGE_MEMBER ? 0xff : 0;
+	bool plain = edge.kind == EDGE_MEMBER && edge.class == CLASS_SCALAR && edge.len <= SHAPE_HEAD;
+	edge.plain = !plain ? 0 : *edge.lit == '{' ? SHAPE_PLAIN_FIRST : SHAPE_PLAIN_NEXT;
 	edge.optional = edge.kind == EDGE_MEMBER && edge.class == CLASS_SCALAR && *edge.lit != '{';
 	edge.mask = edge.len < SHAPE_HEAD ? ((uint32_t)1 << edge.len) - 1 : UINT32_MAX;
 	k->edges[k->edge_count] = edge;

@@ -45,6 +45,8 @@ enum edge_kind { EDGE_ROOT, EDGE_MEMBER, EDGE_REST, EDGE_END, EDGE_UNIFORM, EDGE
 
 #define SHAPE_HEAD 32
 
+enum { SHAPE_PLAIN_FIRST = 1, SHAPE_PLAIN_NEXT }; /* the first of its object, or not */
+
 struct shape_edge {
 	uint8_t head[SHAPE_HEAD];	 /* the first bytes of lit, then zeros: for one vector compare */
 	uint32_t mask;			 /* a bit for each byte of `open` in head */
@@ -56,6 +58,7 @@ struct shape_edge {
 	bool optional;			 /* may be a member of an OPTIONS edge */
 	uint16_t sep, close;		 /* bytes of the other two */
 	uint32_t twin;			 /* same literal, CLASS_SCALAR; SHAPE_NONE if not looked up. A hint, not stored */
+	uint8_t plain;			 /* SHAPE_PLAIN_*: a MEMBER before a scalar, all of whose literal is in head; else 0 */
 	const uint8_t *lit;		 /* open, sep, close, one after the other; OPTIONS: the numbers */
 };
 

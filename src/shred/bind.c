@@ -18,6 +18,17 @@ static bool path_is(const struct shape_keys *keys, uint32_t node, const char *pa
 	return node != SHAPE_ROOT_NODE && !len;
 }
 
+/* No sibling to be counted, no event time to be noted. */
+static uint8_t plain_of(const struct bind *b)
+{
+	if (b->siblings || b->event_time || !b->places)
+		return 0;
+	uint8_t time = b->child[PLACE_TIME] != NO_CHILD && b->time_len ? PLAIN_TIME : 0;
+	return (uint8_t)(PLAIN_NULL | time | (b->child[PLACE_STRING] != NO_CHILD && b->child[PLACE_TIME] == NO_CHILD ? PLAIN_STRING : 0) |
+			 (b->child[PLACE_INT] != NO_CHILD && !b->int_to_double ? PLAIN_INT : 0) |
+			 (b->child[PLACE_DECIMAL] != NO_CHILD ? PLAIN_DECIMAL : 0) | (b->child[PLACE_BOOL] != NO_CHILD ? PLAIN_BOOL : 0));
+}
+
 static void bind_node(struct shredder *s, uint32_t n)
 {
 	const struct node_places *at = &s->places.nodes[n];
@@ -46,6 +57,7 @@ static void bind_node(struct shredder *s, uint32_t n)
 	b->listed = node->element || (n != SHAPE_ROOT_NODE && s->binds[node->parent].listed); /* parents come first */
 	b->deep = shape_node_at(s->keys, n)->depth >= s->opt.typed_depth;
 	b->event_time = s->time_path && path_is(s->keys, n, s->time_path);
+	b->plain = plain_of(b);
 }
 
 void shred_bind(struct shredder *s)

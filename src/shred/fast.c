@@ -349,6 +349,11 @@ const uint8_t *fast_keep_number(struct shredder *s, uint32_t node, const struct 
 #undef FAST_AVX2
 
 #if defined(__x86_64__)
+#define EIGHT(c) 0x0101010101010101 * (c)
+static const __m256i fast_stops[] = { { EIGHT('"'), EIGHT('"'), EIGHT('"'), EIGHT('"') },
+				      { EIGHT('\\'), EIGHT('\\'), EIGHT('\\'), EIGHT('\\') },
+				      { EIGHT(0x1f), EIGHT(0x1f), EIGHT(0x1f), EIGHT(0x1f) } };
+#undef EIGHT
 #define FAST_NAME(x) x##_avx2
 #define FAST_TARGET __attribute__((target("avx2,bmi,bmi2")))
 #define FAST_AVX2 1

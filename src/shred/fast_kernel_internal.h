@@ -27,10 +27,12 @@ FAST_TARGET static inline uint32_t FAST_NAME(equal_32)(const uint8_t *p, const u
 FAST_TARGET static inline uint32_t FAST_NAME(copy_32)(uint8_t *d, const uint8_t *p, uint32_t *ret_high)
 {
 #if FAST_AVX2
+	const __m256i *stops = fast_stops;
+	__asm__("" : "+r"(stops)); /* as operands in memory: the compiler would build all three anew for each string */
 	__m256i v = _mm256_loadu_si256((const __m256i *)p);
 	_mm256_storeu_si256((__m256i *)d, v);
-	__m256i hit = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('"')), _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\')));
-	hit = _mm256_or_si256(hit, _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v));
+	__m256i hit = _mm256_or_si256(_mm256_cmpeq_epi8(v, stops[0]), _mm256_cmpeq_epi8(v, stops[1]));
+	hit = _mm256_or_si256(hit, _mm256_cmpeq_epi8(_mm256_min_epu8(v, stops[2]), v));
 	*ret_high = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(hit, v));
 	return (uint32_t)_mm256_movemask_epi8(hit);
 #elif defined(__SSE2__)
@@ -239,6 +241,172 @@ FAST_TARGET static inline const struct shape_edge *FAST_NAME(predicted)(struct s
 
 FAST_TARGET static const uint8_t *FAST_NAME(put_array)(struct shredder *s, uint32_t node, struct column *parent, uint32_t slot, const uint8_t *p);
 
+/* ---- plain members: most values, with all that they share in registers ---- */
+
+/* Room for one more value in c at slot, and 32 bytes of it. Where there is none the way that grows columns takes the member. */
+FAST_TARGET static inline bool FAST_NAME(has_room)(const struct column *c, uint32_t slot)
+{
+	return slot >> 6 < c->present_cap && c->data.cap - c->data.len >= 32;
+}
+
+FAST_TARGET static inline uint32_t FAST_NAME(plain_mark)(struct column *c, uint32_t slot)
+{
+	c->present[slot >> 6] |= (uint64_t)1 << (slot & 63);
+	c->slots = slot + 1;
+	return c->values++;
+}
+
+/* p: behind the opening quote. NULL: nothing was done. */
+FAST_TARGET static inline const uint8_t *FAST_NAME(plain_string)(const struct row *r, struct column *c, uint32_t slot, const uint8_t *p)
+{
+	const uint8_t *from = p;
+	if (!FAST_NAME(has_room)(c, slot) || (size_t)c->values + 2 > c->offsets_cap)
+		return NULL;
+	uint8_t *to = c->data.data + c->data.len;
+	uint32_t with_high, m = FAST_NAME(copy_32)(to, p, &with_high), high = 0;
+	while (__builtin_expect(!m, 0)) {
+		high |= with_high;
+		p += 32;
+		to += 32;
+		if (p >= r->end || (size_t)(c->data.data + c->data.cap - to) < 32)
+			return NULL;
+		m = FAST_NAME(copy_32)(to, p, &with_high);
+	}
+	unsigned n = (unsigned)__builtin_ctz(m);
+	high |= with_high & (m ^ (m - 1)) >> 1;
+	p += n;
+	if (__builtin_expect(*p != '"', 0))
+		return NULL;
+	if (__builtin_expect(high, 0) && !r->trusted && !json_utf8_valid(slice_of(from, (size_t)(p - from)), NULL))
+		return NULL;
+	c->data.len += (size_t)(p - from);
+	c->offsets[FAST_NAME(plain_mark)(c, slot) + 1] = (uint32_t)c->data.len;
+	return p + 1;
+}
+
+/* An integer or decimal as its column has it, at p, whose digits are as foretold. NULL: nothing was done. */
+FAST_TARGET static inline const uint8_t *FAST_NAME(plain_number)(const struct bind *b, struct column *columns, uint32_t slot, const uint8_t *p,
+								 struct column **ret)
+{
+	bool minus = *p == '-';
+	const uint8_t *q = p + minus;
+	struct fast_digits whole = FAST_NAME(digits)(q);
+	uint8_t plain = PLAIN_INT;
+	enum place place = PLACE_INT;
+	uint64_t value = whole.value;
+	if (__builtin_expect(whole.n - 1 >= 7 || (*q == '0' && whole.n > 1), 0))
+		return NULL;
+	q += whole.n;
+	if (*q == '.') {
+		struct fast_digits part = FAST_NAME(digits)(q + 1);
+		q += 1 + part.n;
+		if (part.n != b->scale || !part.n || (uint8_t)(*q - '0') < 10)
+			return NULL;
+		value = value * fast_tens[part.n] + part.value;
+		plain = PLAIN_DECIMAL;
+		place = PLACE_DECIMAL;
+	}
+	if (!(b->plain & plain) || (*q | 0x20) == 'e' || (minus && !value))
+		return NULL;
+	struct column *c = &columns[b->child[place]];
+	if (!FAST_NAME(has_room)(c, slot))
+		return NULL;
+	value = minus ? -value : value;
+	memcpy(c->data.data + c->data.len, &value, 8);
+	c->data.len += 8;
+	FAST_NAME(plain_mark)(c, slot);
+	*ret = c;
+	return q;
+}
+
+/* A time of its column's format, all of whose texts have one length. p: behind the opening quote. NULL: nothing was done. */
+FAST_TARGET static inline const uint8_t *FAST_NAME(plain_time)(struct row *r, const struct bind *b, struct column *columns, uint32_t slot,
+							       const uint8_t *p, struct column **ret)
+{
+	struct column *c = *ret = &columns[b->child[PLACE_TIME]];
+	int64_t us;
+	if (p[b->time_len] != '"' || !FAST_NAME(has_room)(c, slot) ||
+	    !json_time_parse_near(slice_of(p, b->time_len), b->time_format, &r->minute, &us))
+		return NULL;
+	memcpy(c->data.data + c->data.len, &us, 8);
+	c->data.len += 8;
+	FAST_NAME(plain_mark)(c, slot);
+	return p + b->time_len + 1;
+}
+
+/* The value at p of a member of b, whose columns stand in `columns`; *ret: where it went. NULL: nothing was done. */
+FAST_TARGET static inline const uint8_t *FAST_NAME(plain_value)(struct row *r, const struct bind *b, struct column *columns, uint32_t slot,
+								const uint8_t *p, struct column **ret)
+{
+	if (*p == '"') {
+		if (b->plain & PLAIN_TIME)
+			return FAST_NAME(plain_time)(r, b, columns, slot, p + 1, ret);
+		if (!(b->plain & PLAIN_STRING))
+			return NULL;
+		*ret = &columns[b->child[PLACE_STRING]];
+		return FAST_NAME(plain_string)(r, *ret, slot, p + 1);
+	}
+	if (*p <= '9')
+		return FAST_NAME(plain_number)(b, columns, slot, p, ret);
+	bool yes = memcmp(p, "true", 4) == 0;
+	if (!(b->plain & PLAIN_BOOL) || !(yes || memcmp(p, "false", 5) == 0))
+		return NULL;
+	struct column *c = &columns[b->child[PLACE_BOOL]];
+	if (!FAST_NAME(has_room)(c, slot))
+		return NULL;
+	c->data.data[c->data.len++] = yes;
+	FAST_NAME(plain_mark)(c, slot);
+	*ret = c;
+	return p + (yes ? 4 : 5);
+}
+
+/* The members from p on, as long as they are foretold and plain. Stops before the first that is not, with everything as if put_object
+ * had done them. begin: the object's opening brace. */
+FAST_TARGET static inline const uint8_t *FAST_NAME(put_plain)(struct shredder *s, uint32_t node, struct column *own, uint32_t slot,
+						       uint64_t instance, const uint8_t *begin, const uint8_t *p)
+{
+	struct row *r = &s->row;
+	const struct shape_edge *edges = r->edges, *prev = &edges[r->prev];
+	if (!own || prev->next[0] == SHAPE_NONE || !edges[prev->next[0]].plain)
+		return p;
+	struct column *columns = own->children;
+	uint8_t place = p == begin ? SHAPE_PLAIN_FIRST : SHAPE_PLAIN_NEXT;
+	uint8_t *shape = r->shape.data + r->shape.len;
+	struct column **touched = r->touched + r->touched_count;
+	for (;;) {
+		uint32_t id = prev->next[0];
+		if (__builtin_expect(id == SHAPE_NONE, 0))
+			break;
+		const struct shape_edge *e = &edges[id];
+		const uint8_t *value = p + e->len;
+		if (e->plain != place || e->from != node || ~FAST_NAME(equal_32)(p, e->head) & e->mask || value >= r->end)
+			break;
+		struct bind *b = &s->binds[e->to];
+		if (b->stamp == instance)
+			break;
+		if (*value == 'n') {
+			if (memcmp(value, "null", 4) != 0 || !(b->plain & PLAIN_NULL))
+				break;
+			r->nulls++;
+			p = value + 4;
+		} else {
+			const uint8_t *behind = FAST_NAME(plain_value)(r, b, columns, slot, value, touched);
+			if (!behind)
+				break;
+			touched++;
+			p = behind;
+		}
+		b->stamp = instance;
+		place = SHAPE_PLAIN_NEXT;
+		shape = shape_put_edge(shape, id);
+		r->prev = id;
+		prev = e;
+	}
+	r->shape.len = (size_t)(shape - r->shape.data);
+	r->touched_count = (uint32_t)(touched - r->touched);
+	return p;
+}
+
 /* p: the opening brace. own: its struct column, NULL if it has none; instance: its value there. Recursion: nodes are at most
  * SHAPE_DEPTH_MAX deep. */
 FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint32_t node, struct column *own, uint32_t slot, const uint8_t *p)
@@ -247,9 +415,9 @@ FAST_TARGET static const uint8_t *FAST_NAME(put_object)(struct shredder *s, uint
 	uint64_t instance = ++s->instances;
 	const uint8_t *begin = p;
 	for (;;) {
-		uint32_t edge;
+		uint32_t edge, to;
 		uint8_t class;
-		uint32_t to;
+		p = FAST_NAME(put_plain)(s, node, own, slot, instance, begin, p);
 		size_t at = r->shape.len;
 		const uint8_t *from = p;
 		if (__builtin_expect(*p == '{' && p != begin, 0))

@@ -43,6 +43,8 @@ struct tape_entry {
 };
 
 /* A node's columns as the parser needs them: child indexes by place, and what a value must be to fit. */
+enum { PLAIN_NULL = 1, PLAIN_STRING = 2, PLAIN_INT = 4, PLAIN_DECIMAL = 8, PLAIN_BOOL = 16, PLAIN_TIME = 32 };
+
 struct bind {
 	uint32_t child[PLACES];	    /* index among the parent struct's children; NO_CHILD */
 	uint32_t element;	    /* node of the elements; SHAPE_NONE */
@@ -60,6 +62,7 @@ struct bind {
 	bool deep;				 /* containers here become JSON text */
 	bool event_time;			 /* the value is the row's event time */
 	bool listed;				 /* in a list: a row may have many of it */
+	uint8_t plain;				 /* PLAIN_*: such values need nothing but to be put into their column */
 };
 
 enum raw_reason { RAW_NUMBER = 1, RAW_STRING = 2, RAW_DUPLICATE = 4, RAW_SHAPE = 8, RAW_OTHER = 16 };
