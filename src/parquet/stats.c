@@ -122,8 +122,11 @@ bool stats_find_in_dictionary(const struct values *v, const struct dict *d, cons
 		return false;
 	*ret = (struct bounds){ .has = n > 0 };
 	memset(used, 0, d->count);
-	for (uint32_t i = 0; i < n; i++)
-		used[indices[i]] = 1;
+	if (d->count == 1)
+		used[0] = n > 0;
+	else
+		for (uint32_t i = 0; i < n; i++)
+			used[indices[i]] = 1;
 	dict_bounds(v, d, used, ret);
 	return true;
 }

@@ -339,6 +339,39 @@ TEST(writer_starts_every_row_group_with_its_first_column)
 	buf_free(&m.bytes);
 }
 
+/* Such a column is compared, not hashed: another value must be seen wherever it stands, be it as long as the others or not. */
+TEST(writer_sees_the_one_value_that_differs_in_a_long_column)
+{
+	static const char *const others[] = { "usual", "usuaL", "usual!", "", "usualusual" };
+	for (uint32_t i = 0; i < 14 * 5; i++) {
+		uint32_t at = 1000 + i / 5 * 777, rows = 10999 + i % 5, leaves;
+		struct memory_file m = { 0 };
+		struct err err;
+		AUTO(schema) *s = schema_new();
+		struct field *text = add(s, NULL, "text", TYPE_STRING), *number = add(s, NULL, "number", TYPE_INT64);
+		struct batch b, got;
+		batch_init(&b, s);
+		for (uint32_t row = 0; row < rows; row++) {
+			put_text(&b, text, row, row == at ? others[i % 5] : "usual");
+			put_i64(&b, number, row, row == at ? 7 + i % 5 : 7);
+		}
+		b.rows = rows;
+		batch_seal(&b);
+		AUTO(parquet_writer) *w = open_writer(&m, "zstd:1");
+		CHECK_OK(parquet_writer_row_group(w, &b, &err), err);
+		CHECK_OK(parquet_writer_finish(w, s, NULL, &err), err);
+		AUTO(parquet_reader) *r = open_reader(&m);
+		CHECK(r);
+		batch_init(&got, parquet_reader_schema(r));
+		CHECK_OK(parquet_reader_read(r, 0, NULL, 0, 0, UINT32_MAX, &got, &err), err);
+		CHECK(same_batch(&b, &got, &leaves));
+		CHECK_INT(leaves, 2);
+		batch_free(&got);
+		batch_free(&b);
+		buf_free(&m.bytes);
+	}
+}
+
 TEST(writer_passes_on_the_sinks_failure_and_stays_failed)
 {
 	struct memory_file m = { .fail_above = 3000 };
