@@ -93,6 +93,7 @@ static rc_t open_into(struct parquet_reader *r, struct err *reterr)
 	r->seen = arena_zalloc(&r->arena, r->node_count + 1);
 	r->shadow = arena_zalloc(&r->arena, READER_PATH_MAX * sizeof *r->shadow);
 	levels_open(r);
+	alike_open(r);
 	r->codec = codec_ctx_new();
 	return RC_OK;
 }
@@ -137,6 +138,7 @@ void parquet_reader_free(struct parquet_reader *r)
 	column_free(&r->bytes);
 	column_free(&r->dict);
 	codec_ctx_free(r->codec);
+	alike_close(r);
 	schema_free(r->schema);
 	arena_free(&r->arena);
 	free(r);
@@ -226,6 +228,7 @@ static rc_t read_columns(struct parquet_reader *r, uint32_t row_group, const str
 	r->batch_left = r->limits.batch_bytes;
 	r->codes = ret->may_be_coded;
 	memset(r->seen, 0, r->node_count);
+	alike_begin(r);
 	for (uint32_t i = 0; i < r->leaf_count; i++) {
 		const struct leaf *l = &r->leaves[i];
 		if (!all && !selected(l, sorted, n))

@@ -38,9 +38,12 @@ static bool same_structure(const struct column *a, const struct column *b, bool 
 static rc_t sink_close(struct parquet_reader *r, const struct leaf *l, struct batch *b, struct level_sink *s, struct err *reterr)
 {
 	struct column *at = &b->root;
+	bool alike = alike_whole(s);
+	if (!alike)
+		TRY(alike_leave(r, s, reterr));
 	for (uint32_t k = 0; k < l->path_len; k++) {
 		at = &at->children[l->path[k].field->index];
-		if (s->columns[k] != at && !same_structure(at, s->columns[k], l->path[k].list))
+		if (!alike && s->columns[k] != at && !same_structure(at, s->columns[k], l->path[k].list))
 			return err_set(reterr, RC_CORRUPT, "its levels contradict those of the columns beside it at %.*s",
 				       SLICE_ARG(l->path[k].field->name));
 		r->seen[l->path[k].ordinal] = 1;
@@ -111,7 +114,7 @@ static rc_t read_pages(struct chunk *c, struct level_sink *s, struct err *reterr
 			return err_set(reterr, RC_CORRUPT, "the column chunk has more values than its footer says");
 		left -= p.entries;
 		size_t skip, take, total;
-		TRY(levels_apply(r, s, &p, &skip, &take, &total, reterr));
+		TRY(alike_apply(r, s, &p, &skip, &take, &total, reterr));
 		TRY(values_append(r, l, &p, skip, take, total, out, reterr));
 	}
 	return RC_OK;

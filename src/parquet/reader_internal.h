@@ -4,6 +4,7 @@
  *   reader_page.c    the bytes of a column chunk → inflated, checked pages
  *   reader_column.c  one column chunk of one read: dictionary, pages, row range
  *   reader_levels.c  repetition and definition levels → presence bitmaps and list offsets
+ *   reader_alike.c   levels that are those of a column beside
  *   reader_values.c  encoded values → the column's values
  *   reader_stats.c   bounds and counts from the footer
  *   reader_index.c   page indexes and Bloom filters
@@ -94,6 +95,8 @@ struct parquet_reader {
 	bool has_dict;
 	bool codes;            /* the batch may have string columns with codes */
 	struct level_bits *reps, *defs; /* reader_levels.c */
+	struct alike *alikes;  /* reader_alike.c */
+	uint32_t alike_next;
 	struct column *shadow; /* [READER_PATH_MAX] structure of fields that another leaf has filled, for comparison */
 	uint8_t *seen;         /* [node_count] this read has filled the field's structure */
 	size_t batch_left;     /* bytes that this read may still add */
@@ -139,11 +142,25 @@ struct level_sink {
 	uint64_t row;        /* rows begun so far, counted from the row group's start */
 	uint64_t row_from, row_to;
 	bool done;           /* row_to was reached: nothing that follows counts */
+	uint32_t pages;	     /* applied so far */
+	struct alike *like;  /* the leaf that has had the same levels in all of them; NULL: none */
+	struct alike *kept;  /* where this leaf's levels are kept */
 };
 /* Applies a page's levels. *ret_skip values come first that belong to rows before row_from, then *ret_take that belong to the batch, of
  * *ret_total in the page. */
 rc_t levels_apply(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take,
 		  size_t *ret_total, struct err *reterr);
+
+/* reader_alike.c. levels_apply, or the same by copying. What a sink is alike in is missing in its shadows. */
+void alike_open(struct parquet_reader *r);
+void alike_close(struct parquet_reader *r);
+void alike_begin(struct parquet_reader *r); /* a read: columns are empty */
+rc_t alike_apply(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take, size_t *ret_total,
+		 struct err *reterr);
+/* All levels were those of another leaf: the structure of the fields above is that leaf's. */
+bool alike_whole(const struct level_sink *s);
+/* Applies to the shadows, too, what has been copied. */
+rc_t alike_leave(struct parquet_reader *r, struct level_sink *s, struct err *reterr);
 
 /* reader_values.c */
 /* Appends values skip .. skip + take - 1 of `total` encoded ones to the leaf column's data (its structure is there already). */

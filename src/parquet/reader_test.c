@@ -314,6 +314,73 @@ TEST(what_the_writer_wrote_reads_equal_whole_and_in_ranges)
 	reader_levels_simd = simd;
 }
 
+/* Members that are there whenever their object is: their pages hold the same levels, up to the row where a member begins to be missing. */
+static void fill_together(struct batch *b, uint32_t rows)
+{
+	struct column *o = &b->root.children[0], *list = &o->children[o->child_count - 1], *element = &list->children[0];
+	uint32_t alone[16];
+	for (uint32_t k = 0; k < 16; k++)
+		alone[k] = rnd(2) ? rows : rnd(rows);
+	for (uint32_t i = 0; i < rows; i++) {
+		if (rnd(10) == 0)
+			continue;
+		uint32_t slot = column_mark(o, i), n = rnd(4);
+		for (uint32_t k = 0; k + 1 < o->child_count; k++)
+			if (i < alone[k] || rnd(3))
+				put_leaf(&o->children[k], slot, k % 3);
+		column_list_begin(list, slot);
+		while (n--) {
+			uint32_t e = column_mark(element, column_list_extend(list));
+			for (uint32_t k = 0; k < element->child_count; k++)
+				if (i < alone[8 + k] || rnd(3))
+					put_leaf(&element->children[k], e, k % 3);
+		}
+	}
+	b->rows = rows;
+	batch_seal(b);
+}
+
+TEST(members_that_are_missing_together_up_to_some_row_read_equal)
+{
+	bool simd = reader_levels_simd;
+	for (int round = 0; round < 200; round++) {
+		reader_levels_simd = simd && round & 1;
+		struct schema *s = schema_new();
+		struct field *o = schema_add(s, NULL, SLICE_LIT("o"), TYPE_STRUCT);
+		for (uint32_t i = 0; i < 6; i++)
+			schema_add(s, o, slice_str((const char *[]){ "a", "b", "c", "d", "e", "f" }[i]), rnd(2) ? TYPE_INT64 : TYPE_STRING);
+		struct field *list = schema_add(s, o, SLICE_LIT("l"), TYPE_LIST), *element = schema_add(s, list, SLICE_LIT("element"), TYPE_STRUCT);
+		for (uint32_t i = 0; i < 4; i++)
+			schema_add(s, element, slice_str((const char *[]){ "a", "b", "c", "d" }[i]), rnd(2) ? TYPE_INT64 : TYPE_STRING);
+		schema_assign_ids(s);
+		struct batch written, got;
+		batch_init(&written, s);
+		fill_together(&written, 1 + rnd(3000));
+		struct parquet_writer_options options = random_options();
+		struct buf file;
+		buf_init(&file, BUF_MAX_DEFAULT);
+		write_file(&written, 1, &options, &file);
+		struct slice bytes = buf_slice(&file);
+		struct parquet_source source = { &bytes, bytes.len, memory_read };
+		struct parquet_reader *r = NULL;
+		struct err err = { 0 };
+		CHECK_OK(parquet_reader_open(&source, NULL, &r, &err), err);
+		batch_init(&got, parquet_reader_schema(r));
+		for (int turn = 0; turn < 4; turn++) {
+			got.may_be_coded = rnd(2);
+			uint32_t from = turn ? rnd(written.rows) : 0, to = turn ? from + 1 + rnd(written.rows - from) : written.rows;
+			if (!range_is_right(r, 0, &written, from, to, &got, &err))
+				TEST_FAIL_("round %d rows %u to %u of %u: %s", round, from, to, written.rows, err.text);
+		}
+		batch_free(&got);
+		parquet_reader_free(r);
+		buf_free(&file);
+		batch_free(&written);
+		schema_free(s);
+	}
+	reader_levels_simd = simd;
+}
+
 /* ---- a fixed small file for the rest ---- */
 
 struct sample {
