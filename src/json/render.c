@@ -110,7 +110,8 @@ static struct cursor *cursor_of(struct renderer *r, const struct field *f)
 	uintptr_t *v = map_put(&r->by_field, slice_of(&f, sizeof f), &new);
 	if (!new)
 		return (struct cursor *)*v;
-	struct cursor *c = arena_zalloc(&r->arena, sizeof *c);
+	uintptr_t room = (uintptr_t)arena_zalloc(&r->arena, sizeof(struct cursor) + CURSOR_LINE - 1);
+	struct cursor *c = (struct cursor *)((room + CURSOR_LINE - 1) & ~(uintptr_t)(CURSOR_LINE - 1));
 	*v = (uintptr_t)c; /* before the map grows */
 	c->field = f;
 	c->parent = f->parent ? cursor_of(r, f->parent) : NULL;

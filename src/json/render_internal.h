@@ -18,22 +18,24 @@
 
 #define NO_SLOT UINT32_MAX
 
-/* A column of the batch with a place in its presence bitmap. Bound to the batch when first used in it. */
+/* A column of the batch with a place in its presence bitmap. Bound to the batch when first used in it. A row looks at hundreds of cursors:
+ * what most values need is in one line of the cache, and the first in its struct. */
+#define CURSOR_LINE 64
 struct cursor {
-	const struct field *field;
-	struct cursor *parent;	 /* NULL: the root's */
-	const struct column *col; /* NULL: not in this batch; then slots is 0 */
-	uint64_t turn;		 /* of the renderer when it was bound */
+	uint32_t turn;		 /* of the renderer when it was bound */
+	uint8_t place;		 /* enum place */
+	uint8_t format, scale;
 	const uint64_t *present; /* NULL: all slots have values */
 	const uint8_t *data;
 	const uint32_t *offsets;
 	const uint32_t *codes; /* of coded strings */
-	size_t readable; /* bytes at data that may be loaded */
+	size_t readable;       /* bytes at data that may be loaded */
 	uint32_t slots, values;
 	uint32_t word, rank; /* the values before bitmap word `word` are `rank` */
-	uint8_t place;	     /* enum place */
-	uint8_t format, scale;
 	struct json_time_day day; /* of the time written last */
+	const struct field *field;
+	struct cursor *parent;	  /* NULL: the root's */
+	const struct column *col; /* NULL: not in this batch; then slots is 0 */
 };
 
 /* How the paths of a node's members in __rest begin: its dotted path and a dot; nothing for the root. Of short ones only. */
@@ -99,7 +101,7 @@ struct choice {
 	const struct space *space; /* they are members first and on of the space's edge: plans share them */
 	uint32_t edge, first, count;
 	uint32_t word, asked; /* slots 64 × word and on were asked for so often, as of turn */
-	uint64_t turn;
+	uint32_t turn;
 	uint64_t rows[64]; /* if asked > CHOICE_ALONE. Bit i: column i has a value */
 	struct cursor *columns[];
 };
@@ -127,7 +129,7 @@ struct renderer {
 	uint32_t role_fields;			  /* fields of the schema when these were looked up */
 	struct cursor nothing;
 	const struct column *root;
-	uint64_t turn;
+	uint32_t turn; /* of a file's row groups: far from going round */
 	uint32_t rows;
 
 	/* plans by shape: bounded, begun anew when full or when columns have changed */
