@@ -2,8 +2,11 @@
 #include <string.h>
 
 #include "app/app.h"
+#include "os/heap.h"
 #include "os/output.h"
 #include "scan/scan.h"
+
+#define HEAP_BYTES ((size_t)64 << 20) /* a row group, decoded */
 
 static rc_t restore_write(void *ctx, struct slice bytes, struct err *reterr)
 {
@@ -30,6 +33,7 @@ int cmd_restore(int argc, char **argv)
 		framing = RESTORE_NUL;
 	else if (name)
 		return usage_error("restore", "framing '%s' is not one of lines, length, nul", name);
+	heap_large_pages(HEAP_BYTES);
 	struct err err;
 	struct output output;
 	rc_t rc = output_open(out, &output, &err);

@@ -4,6 +4,7 @@
 #include "base/test.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/heap.h"
 #include "os/random.h"
 #include "os/secret.h"
 
@@ -108,22 +109,28 @@ TEST(uuids_have_their_form)
 	CHECK(u[14] == '4' && u[8] == '-');
 }
 
-/* Is the mapping that holds p marked to be left out of dumps? */
-static bool left_out(const void *p)
+/* Has the mapping that holds p this flag? */
+static bool flagged(const void *p, const char *flag)
 {
 	FILE *f = fopen("/proc/self/smaps", "r");
 	char line[512];
-	bool here = false, dd = false;
+	bool here = false, found = false;
 	while (f && fgets(line, sizeof line, f)) {
 		unsigned long from, to;
 		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
 			here = (uintptr_t)p >= from && (uintptr_t)p < to;
 		else if (here && !strncmp(line, "VmFlags:", 8))
-			dd = strstr(line, " dd") != NULL;
+			found = strstr(line, flag) != NULL;
 	}
 	if (f)
 		fclose(f);
-	return dd;
+	return found;
+}
+
+/* Is it marked to be left out of dumps? */
+static bool left_out(const void *p)
+{
+	return flagged(p, " dd");
 }
 
 TEST(secret_is_left_out_of_dumps_and_its_memory_comes_back_wiped)
@@ -155,6 +162,21 @@ TEST(secret_environment_is_the_same_elsewhere)
 	setenv("HYDRANT_SESAME", "2", 1);
 	CHECK_STR(getenv("HYDRANT_SESAME"), "2");
 	free(path);
+}
+
+TEST(what_is_allocated_next_may_lie_in_large_pages)
+{
+	heap_large_pages((size_t)16 << 20);
+	AUTO_MEM uint8_t *first = mem_alloc(1);
+	bool may = access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0 && first < (uint8_t *)sbrk(0); /* sanitizers have a malloc of their own */
+	uint8_t *block[100];
+	for (int i = 0; i < 100; i++)
+		memset(block[i] = mem_alloc(100000), i, 100000);
+	CHECK(!may || (flagged(block[50], " hg") && flagged(block[99] + 99999, " hg")));
+	for (int i = 0; i < 100; i++) {
+		CHECK(block[i][0] == i && block[i][99999] == i);
+		free(block[i]);
+	}
 }
 
 TEST_MAIN()
