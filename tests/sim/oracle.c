@@ -201,15 +201,16 @@ static void check_gaps(const struct log *l)
 			violated("position %llu of log %s is nowhere, %llu is there", (unsigned long long)pos, l->id, (unsigned long long)l->max);
 }
 
-/* The log has lost its record and said so. Not acked, nobody may know where it stood. */
-static bool is_excused(const struct sent *s)
+/* Of how many of its events the log has said that they are lost; what was committed before the damage stays. Not acked, nobody may know where it
+ * stood. */
+static uint64_t excused(const struct sent *s)
 {
 	if (!s->position)
-		return rot_count;
+		return rot_count ? s->count + s->bad : 0;
+	uint64_t n = 0;
 	for (uint64_t pos = s->position - (s->count + s->bad) + 1; pos <= s->position; pos++)
-		if (!rot_excuses(s->log, pos, s->acked ? s->acked_at : s->first_at))
-			return false;
-	return true;
+		n += rot_excuses(s->log, pos, s->acked ? s->acked_at : s->first_at);
+	return n;
 }
 
 static void check_sent(const struct sent *s)
@@ -223,15 +224,15 @@ static void check_sent(const struct sent *s)
 		if (got > (!may_be_twice(s) ? 1u : sim_settings.ack_store ? 8u : 2u))
 			violated("event %llu is there %u times (%sacked, %s)", (unsigned long long)n, got, s->acked ? "" : "not ",
 				 s->keyed ? "with a key" : "without a key");
-		if (s->acked && !got && !is_excused(s))
+		if (s->acked && !got && !excused(s))
 			violated("event %llu was acked by node %d and is lost; the request ended at position %llu of log %s", (unsigned long long)n, s->node,
 				 (unsigned long long)s->position, s->log);
 		here += got;
 	}
-	if (here && here != s->count && !may_be_twice(s))
+	if (here && here != s->count && !may_be_twice(s) && here + excused(s) < s->count)
 		violated("of a request of %llu events only %u are there", (unsigned long long)s->count, here);
 	/* A quarantine is committed before its collection: in between the log may lose the request. */
-	if (s->bad && !is_excused(s) && !may_be_twice(s) && (bad_times[s->first] != 1) != (here == 0))
+	if (s->bad && excused(s) < s->count + s->bad && !may_be_twice(s) && (bad_times[s->first] != 1) != (here == 0))
 		violated("the bad line of request %llu is there %u times, its events %u", (unsigned long long)s->first, bad_times[s->first], here);
 }
 
