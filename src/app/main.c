@@ -1,10 +1,14 @@
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "app/app.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "os/secret.h"
 #include "sql/sql.h"
 
@@ -62,6 +66,7 @@ int cmd_version(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	secret_environment();
+	json_set_alloc_funcs(mem_alloc, free); /* without memory a document would lack members, and be committed so */
 	if (argc > 1 && !strcmp(argv[1], SQL_CHILD_ARG))
 		return sql_child_main(argc, argv);
 	signal(SIGPIPE, SIG_IGN);
