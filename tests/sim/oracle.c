@@ -215,6 +215,7 @@ static uint64_t excused(const struct sent *s)
 
 static void check_sent(const struct sent *s)
 {
+	uint64_t missing = 0, lost = excused(s);
 	unsigned here = 0;
 	for (uint64_t n = s->first; n < s->first + s->count; n++) {
 		unsigned got = times[s->collection][n];
@@ -224,15 +225,16 @@ static void check_sent(const struct sent *s)
 		if (got > (!may_be_twice(s) ? 1u : sim_settings.ack_store ? 8u : 2u))
 			violated("event %llu is there %u times (%sacked, %s)", (unsigned long long)n, got, s->acked ? "" : "not ",
 				 s->keyed ? "with a key" : "without a key");
-		if (s->acked && !got && !excused(s))
+		missing += !got;
+		if (s->acked && missing > lost)
 			violated("event %llu was acked by node %d and is lost; the request ended at position %llu of log %s", (unsigned long long)n, s->node,
 				 (unsigned long long)s->position, s->log);
 		here += got;
 	}
-	if (here && here != s->count && !may_be_twice(s) && here + excused(s) < s->count)
+	if (here && here != s->count && !may_be_twice(s) && missing > lost)
 		violated("of a request of %llu events only %u are there", (unsigned long long)s->count, here);
 	/* A quarantine is committed before its collection: in between the log may lose the request. */
-	if (s->bad && excused(s) < s->count + s->bad && !may_be_twice(s) && (bad_times[s->first] != 1) != (here == 0))
+	if (s->bad && lost < s->count + s->bad && !may_be_twice(s) && (bad_times[s->first] != 1) != (here == 0))
 		violated("the bad line of request %llu is there %u times, its events %u", (unsigned long long)s->first, bad_times[s->first], here);
 }
 
