@@ -54,7 +54,7 @@ rc_t config_note(const char *data_dir, const char *path, struct err *reterr)
 }
 
 /* Returns: RC_OK and the file that the lake was last served with, if it has other lakes in it (without it, their collections would be looked
-   for in this one); RC_NOT_FOUND: there is none. An error is not taken for that. */
+ * for in this one); RC_NOT_FOUND: there is none. An error is not taken for that. */
 static rc_t noted_config(char **ret, struct err *reterr)
 {
 	AUTO_MEM char *data = settings.data ? mem_strdup(settings.data) : pipeline_default_data_dir(settings.lake ? settings.lake : LAKE_DEFAULT);
@@ -82,11 +82,11 @@ static bool is_check(int argc, char **argv)
 /* These do not look into a lake. */
 static bool lakeless(const char *command)
 {
-	static const char *const names[] = { "convert", "restore", "token", "version", "help" };
+	static const char *const names[] = { "convert", "restore", "token", "version" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(command, names[i]))
 			return true;
-	return command[0] == '-';
+	return false;
 }
 
 static int take_config(int argc, char **argv)

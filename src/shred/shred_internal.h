@@ -42,9 +42,9 @@ struct tape_entry {
 	uint64_t value;
 };
 
-/* A node's columns as the parser needs them: child indexes by place, and what a value must be to fit. */
 enum { PLAIN_NULL = 1, PLAIN_STRING = 2, PLAIN_INT = 4, PLAIN_DECIMAL = 8, PLAIN_BOOL = 16, PLAIN_TIME = 32 };
 
+/* A node's columns as the parser needs them: child indexes by place, and what a value must be to fit. */
 struct bind {
 	uint32_t child[PLACES];	    /* index among the parent struct's children; NO_CHILD */
 	uint32_t element;	    /* node of the elements; SHAPE_NONE */
