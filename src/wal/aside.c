@@ -4,7 +4,7 @@
  *
  * The order of steps, of one segment; a crash between any two is harmless:
  *   1 the records are copied behind the end of a side file, which is synced, and its folder     nobody reads there yet
- *   2 an ASIDE record in the log names all side files and where they end: durable               from here on there are two copies
+ *   2 an ASIDE record in the log names all side files and where they end: durable, twice        from here on there are two copies
  *   3 the index is told that they are there now, and the segment is trimmed like any other      while a start finds both, the segment's count
  * And when the last event of a side file is committed or dropped:
  *   4 an ASIDE record without it is durable   5 the file is removed
@@ -123,6 +123,7 @@ static bool is_side_file(const struct wal *w, uint64_t seq)
 /* All side files as they are, and as they will be with these moves done: durable on return. */
 static rc_t say_locked(struct wal *w, const struct move *moves, size_t move_count, struct err *reterr)
 {
+	static const uint8_t apart[4096];
 	struct buf b;
 	uint64_t n = 0, ticket;
 	buf_init(&b, BUF_MAX_DEFAULT);
@@ -146,7 +147,12 @@ static rc_t say_locked(struct wal *w, const struct move *moves, size_t move_coun
 		if (is_side_file(w, d->segment))
 			buf_append(&b, v, sizeof v);
 	}
+	/* Twice, and in other sectors: nothing else says how far the files go. */
+	size_t len = b.len;
+	buf_append(&b, apart, sizeof apart);
 	rc_t rc = append_control_locked(w, WAL_ASIDE, slice_of(NULL, 0), buf_slice(&b), &ticket, reterr);
+	if (rc == RC_OK)
+		rc = append_control_locked(w, WAL_ASIDE, slice_of(NULL, 0), slice_of(b.data, len), &ticket, reterr);
 	buf_free(&b);
 	TRY(rc);
 	uint64_t seq = active(w)->h.seq;

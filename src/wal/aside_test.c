@@ -680,36 +680,77 @@ TEST(wal_salvage_of_a_side_file_is_remembered_and_goes_on)
 	}
 }
 
-/* The record that names the side files is one like others: without it, they are found by themselves. */
+/* Damages the log's newest records that name side files, of those that are left the n-th one from the end (0: every one); returns how many. */
+static unsigned damage_words(const struct wal_options *o, unsigned n)
+{
+	struct err err = { 0 };
+	struct { uint64_t seq, at; } words[256];
+	unsigned count = 0, hit = 0;
+	AUTO_BUF struct buf seg;
+	buf_init(&seg, 16 << 20);
+	for (uint64_t seq = 1; seq < 40; seq++) {
+		AUTO_MEM char *path = mem_printf("%s/%016llx.wal", o->dir, (unsigned long long)seq);
+		struct seg_header h;
+		buf_reset(&seg);
+		if (file_read_all(path, &seg, NULL) != RC_OK || seg_header_parse(seg.data, &h) != RC_OK)
+			continue;
+		struct rec_head r;
+		for (uint64_t off = SEG_DATA; rec_head_parse(&h, seg.data + off, seg.len - off, off, seg.len, &r) == REC_VALID; off += r.size)
+			if (r.type == WAL_ASIDE && count < 256)
+				words[count].seq = seq, words[count++].at = r.body + 3;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		AUTO_MEM char *path = mem_printf("%s/%016llx.wal", o->dir, (unsigned long long)words[i].seq);
+		uint8_t byte = 0xa5;
+		int fd;
+		if (n && i != count - n)
+			continue;
+		must(file_open(path, FILE_WRITE, &fd, &err), &err);
+		must(__real_file_pwrite(fd, path, &byte, 1, words[i].at, &err), &err);
+		file_close(fd);
+		hit++;
+	}
+	return hit;
+}
+
+/* Two damages: a record that names the side files, and the head of a side file's last one, which tells of itself nothing any more. */
+TEST(wal_side_file_that_ends_in_damage_is_reported_with_either_word_of_it_damaged)
+{
+	struct err err = { 0 };
+	for (unsigned copy = 1; copy <= 2; copy++) {
+		uint64_t count = 0, last = 0;
+		struct wal_options o = make_side(&count, &err);
+		struct wal *w = NULL;
+		struct seg_header h;
+		struct rec_head r = { 0 };
+		CHECK_INT(seg_header_parse(image.data, &h), RC_OK);
+		for (uint64_t off = SEG_DATA; off < image.len; off += r.size) {
+			CHECK_INT(rec_head_parse(&h, image.data + off, image.len - off, off, image.len, &r), REC_VALID);
+			last = off;
+		}
+		put_side(image.len, last + 9, 1);
+		CHECK_INT(damage_words(&o, copy), 1);
+		CHECK_RC(wal_open(&o, &w, &err), RC_CORRUPT);
+		o.salvage = true;
+		CHECK_OK(wal_open(&o, &w, &err), err);
+		const struct wal_recovery *rec = wal_recovery(w);
+		bool named = false;
+		for (size_t i = 0; i < rec->damage_count; i++)
+			named |= rec->damages[i].segment == h.seq && rec->damages[i].first == r.first && rec->damages[i].last == r.first + r.count - 1;
+		CHECK(named);
+		CHECK_INT(rec->damage_count, 2);
+		CHECK_INT(read_stuck(w, &err), (long)(count - r.count));
+		wal_free(w);
+	}
+}
+
+/* The records that name the side files are like others: without them, these are found by themselves. */
 TEST(wal_damage_to_the_word_of_side_files_costs_no_event)
 {
 	struct err err = { 0 };
 	uint64_t count = 0;
 	struct wal_options o = make_side(&count, &err);
-	AUTO_MEM char *path = NULL;
-	AUTO_BUF struct buf seg;
-	unsigned hit = 0;
-	buf_init(&seg, 16 << 20);
-	for (uint64_t seq = 1; seq < 40; seq++) {
-		struct seg_header h;
-		free(path);
-		path = mem_printf("%s/%016llx.wal", o.dir, (unsigned long long)seq);
-		buf_reset(&seg);
-		if (file_read_all(path, &seg, NULL) != RC_OK || seg_header_parse(seg.data, &h) != RC_OK)
-			continue;
-		struct rec_head r;
-		for (uint64_t off = SEG_DATA; rec_head_parse(&h, seg.data + off, seg.len - off, off, seg.len, &r) == REC_VALID; off += r.size) {
-			if (r.type != WAL_ASIDE)
-				continue;
-			int fd;
-			CHECK_OK(file_open(path, FILE_WRITE, &fd, &err), err);
-			seg.data[r.body + 3] ^= 4;
-			CHECK_OK(__real_file_pwrite(fd, path, seg.data + r.body, 8, r.body, &err), err);
-			file_close(fd);
-			hit++;
-		}
-	}
-	CHECK(hit > 0);
+	CHECK(damage_words(&o, 0) > 1);
 	struct wal *w = NULL;
 	CHECK_RC(wal_open(&o, &w, &err), RC_CORRUPT);
 	o.salvage = true;

@@ -40,8 +40,8 @@
  * a valid record. There, bytes that were meant to be a record (right magic or right checksum, or such bytes beyond) are a torn
  * tail if nothing says that they were durable: no valid record beyond carries a greater durable offset. Otherwise they are damage.
  * A segment that the chain of predecessors, going from the newest, does not reach is void.
- * A side file's records end where the newest ASIDE record says; a file that it does not name is void (with damage in the segments, which may
- * have cost such a record: they end at the first place without a valid one). What a segment still has counts there, not in a side file.
+ * A side file's records end where the newest ASIDE record says, which is written twice; a file that it does not name is void (with damage in the
+ * segments, which may have cost both: they end at the first place without a valid one). What a segment still has counts there, not in a side file.
  *
  * Bodies:
  *   EVENTS     u32 flags (bits 0-1 kind of all, 4 kinds table, 8 ids, 16 keys, 32 reasons), u32 meta length, u32 idempotency key length,
@@ -54,7 +54,7 @@
  *   DAMAGE     entries: u64 segment, offset, end, first, last
  *   ASIDE      u64 how many; each side file: u64 sequence, end of its records, first position, of the last record first position, u32 count,
  *              u32 size / 8, u64 what the collection had committed, u32 name length, u32 0, name padded to 8; then known damage in them,
- *              as in DAMAGE
+ *              as in DAMAGE; then zeros
  */
 #ifndef WAL_FORMAT_H
 #define WAL_FORMAT_H

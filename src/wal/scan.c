@@ -30,6 +30,8 @@ static void visit_damage(struct wal *w, struct slice body)
 {
 	for (size_t pos = 0; pos + DAMAGE_SUB <= body.len; pos += DAMAGE_SUB) {
 		const uint8_t *p = body.data + pos;
+		if (!get_u64(p)) /* an ASIDE record's zeros */
+			break;
 		ARRAY_ROOM(w->known, w->known_count, w->known_cap);
 		w->known[w->known_count++] = (struct wal_damage){ get_u64(p), get_u64(p + 8), get_u64(p + 16), get_u64(p + 24), get_u64(p + 32) };
 	}
