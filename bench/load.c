@@ -411,6 +411,17 @@ __attribute__((noreturn)) static void usage(void)
 	exit(2);
 }
 
+/* A number and nothing behind it: 100M is not 100. */
+static uint64_t whole(const char *text, uint64_t most)
+{
+	char *end;
+	errno = 0;
+	uint64_t n = strtoull(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || n > most)
+		usage();
+	return n;
+}
+
 static void options(int argc, char **argv)
 {
 	static const struct option known[] = {
@@ -422,7 +433,7 @@ static void options(int argc, char **argv)
 	for (int o; (o = getopt_long(argc, argv, "", known, NULL)) != -1;) {
 		switch (o) {
 		case 'p':
-			opt.port = (int)strtol(optarg, NULL, 10);
+			opt.port = (int)whole(optarg, 65535);
 			break;
 		case 'c':
 			opt.collection = optarg;
@@ -434,19 +445,19 @@ static void options(int argc, char **argv)
 			opt.kind = events_kind_of(optarg);
 			break;
 		case 'S':
-			opt.seed = strtoull(optarg, NULL, 10);
+			opt.seed = whole(optarg, UINT64_MAX);
 			break;
 		case 'b':
-			opt.bytes = (size_t)strtoull(optarg, NULL, 10);
+			opt.bytes = whole(optarg, SIZE_MAX);
 			break;
 		case 'n':
-			opt.connections = (int)strtol(optarg, NULL, 10);
+			opt.connections = (int)whole(optarg, CONNECTIONS_MAX);
 			break;
 		case 's':
 			opt.seconds = strtod(optarg, NULL);
 			break;
 		case 'r':
-			opt.requests = strtoull(optarg, NULL, 10);
+			opt.requests = whole(optarg, UINT64_MAX);
 			break;
 		case 'R':
 			opt.rate = strtod(optarg, NULL);
