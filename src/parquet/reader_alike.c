@@ -15,7 +15,7 @@ struct alike_page {
 	uint64_t row, row_behind; /* of the sink; and what it says behind the page */
 	bool done;
 	uint32_t slots, values; /* of the leaf, behind it */
-	size_t charged, skip, take, total;
+	size_t skip, take, total;
 };
 
 struct alike {
@@ -122,12 +122,16 @@ static void copy_slots(struct column *to, const struct column *from, uint32_t sl
 	to->values = values;
 }
 
-static void follow(struct level_sink *s, const struct alike_page *k)
+static rc_t follow(struct parquet_reader *r, struct level_sink *s, const struct alike_page *k, struct err *reterr)
 {
+	size_t bytes = (k->slots - s->columns[s->leaf->path_len - 1]->slots) / 8;
+	TRY(reader_charge(r, bytes, reterr));
+	s->copied += bytes;
 	copy_slots(s->columns[s->leaf->path_len - 1], s->like->column, k->slots, k->values);
 	s->row = k->row_behind;
 	s->done = k->done;
 	s->pages++;
+	return RC_OK;
 }
 
 rc_t alike_leave(struct parquet_reader *r, struct level_sink *s, struct err *reterr)
@@ -140,6 +144,8 @@ rc_t alike_leave(struct parquet_reader *r, struct level_sink *s, struct err *ret
 	if (c->present)
 		memset(c->present, 0, ((size_t)c->slots + 63) / 64 * sizeof *c->present);
 	c->slots = c->values = 0;
+	r->batch_left += s->copied;
+	s->copied = 0;
 	s->like = NULL;
 	s->row = a->pages[0].row;
 	s->done = s->started = false;
@@ -161,17 +167,14 @@ rc_t alike_apply(struct parquet_reader *r, struct level_sink *s, const struct pa
 		choose(r, s, p);
 	if (s->like && s->pages < s->like->count && same_page(s->like, &s->like->pages[s->pages], s, p)) {
 		const struct alike_page *k = &s->like->pages[s->pages];
-		TRY(reader_charge(r, k->charged, reterr));
 		*ret_skip = k->skip;
 		*ret_take = k->take;
 		*ret_total = k->total;
-		follow(s, k);
-		return RC_OK;
+		return follow(r, s, k, reterr);
 	}
 	TRY(alike_leave(r, s, reterr));
-	struct alike_page done = { .row = s->row, .charged = r->batch_left };
+	struct alike_page done = { .row = s->row };
 	TRY(levels_apply(r, s, p, ret_skip, ret_take, ret_total, reterr));
-	done.charged -= r->batch_left;
 	done.skip = *ret_skip;
 	done.take = *ret_take;
 	done.total = *ret_total;

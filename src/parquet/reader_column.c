@@ -48,6 +48,7 @@ static rc_t sink_close(struct parquet_reader *r, const struct leaf *l, struct ba
 				       SLICE_ARG(l->path[k].field->name));
 		r->seen[l->path[k].ordinal] = 1;
 	}
+	r->batch_left += s->lent;
 	return RC_OK;
 }
 

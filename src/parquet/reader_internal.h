@@ -145,6 +145,8 @@ struct level_sink {
 	uint32_t pages;	     /* applied so far */
 	struct alike *like;  /* the leaf that has had the same levels in all of them; NULL: none */
 	struct alike *kept;  /* where this leaf's levels are kept */
+	size_t copied;       /* charged for what was copied from `like` */
+	size_t lent;         /* charged for shadows, which the next leaf uses again */
 };
 /* Applies a page's levels. *ret_skip values come first that belong to rows before row_from, then *ret_take that belong to the batch, of
  * *ret_total in the page. */

@@ -330,12 +330,17 @@ static rc_t levels_bad(struct err *reterr)
 }
 
 /* Memory of the structure that n entries can add. */
-static rc_t charge_structure(struct parquet_reader *r, const struct leaf *l, size_t n, struct err *reterr)
+static rc_t charge_structure(struct parquet_reader *r, struct level_sink *s, size_t n, struct err *reterr)
 {
-	size_t bytes = 0;
-	for (uint32_t k = 0; k < l->path_len; k++)
-		bytes += n / 8 + (l->path[k].list ? n : 0); /* a byte an entry stands for the offsets: most entries begin no list */
-	return reader_charge(r, bytes, reterr);
+	size_t bytes = 0, lent = 0;
+	for (uint32_t k = 0; k < s->leaf->path_len; k++) {
+		size_t one = n / 8 + (s->leaf->path[k].list ? n : 0); /* a byte an entry stands for the offsets: most entries begin no list */
+		bytes += one;
+		lent += s->columns[k] == &r->shadow[k] ? one : 0;
+	}
+	TRY(reader_charge(r, bytes, reterr));
+	s->lent += lent;
+	return RC_OK;
 }
 
 LEVELS_KERNEL rc_t apply_any(struct parquet_reader *r, struct level_sink *s, const struct page *p, size_t *ret_skip, size_t *ret_take, size_t *ret_total,
@@ -358,7 +363,7 @@ LEVELS_KERNEL rc_t apply_any(struct parquet_reader *r, struct level_sink *s, con
 			return levels_bad(reterr);
 		size_t first, last;
 		select_rows(s, reps->at_least[1], n, n - bits_count(reps->at_least[1], n), &first, &last);
-		TRY(charge_structure(r, l, last - first, reterr));
+		TRY(charge_structure(r, s, last - first, reterr));
 		skip += bits_count(defs->at_least[l->max_def], first); /* entries before `first` exist only until the range begins */
 		total += bits_count(defs->at_least[l->max_def], n);
 		for (uint32_t k = 0; k < l->path_len && last > first; k++)
@@ -392,7 +397,7 @@ static rc_t apply_required(struct parquet_reader *r, struct level_sink *s, const
 {
 	uint64_t before = s->row_from > s->row ? s->row_from - s->row : 0, until = s->row_to > s->row ? s->row_to - s->row : 0;
 	size_t first = (size_t)(before < p->entries ? before : p->entries), last = (size_t)(until < p->entries ? until : p->entries);
-	TRY(charge_structure(r, s->leaf, last - first, reterr));
+	TRY(charge_structure(r, s, last - first, reterr));
 	for (uint32_t k = 0; k < s->leaf->path_len && last > first; k++)
 		node_fill(s->columns[k], last - first);
 	s->row += p->entries;
@@ -409,7 +414,7 @@ static rc_t apply_flat(struct parquet_reader *r, struct level_sink *s, const str
 	struct column *c = s->columns[0];
 	struct hybrid_reader h;
 	size_t ones = 0;
-	TRY(charge_structure(r, s->leaf, p->entries, reterr));
+	TRY(charge_structure(r, s, p->entries, reterr));
 	reserve_present(c, p->entries);
 	hybrid_init(&h, p->defs, p->defs_end, 1);
 	c->slots += p->entries; /* in any case, so that a reset finds all bits */

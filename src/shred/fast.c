@@ -39,6 +39,8 @@ void fast_undo(struct shredder *s)
 static const uint8_t *key_end(const struct row *r, const uint8_t *p, uint32_t *ret_marks)
 {
 	size_t len;
+	if (p >= r->end)
+		return NULL;
 #ifdef __SSE2__
 	for (const uint8_t *q = p; q < r->end; q += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)q);

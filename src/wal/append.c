@@ -179,7 +179,8 @@ static rc_t limit_error(struct err *reterr, int status, bool retryable)
 
 rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, bool control, struct err *reterr)
 {
-	uint64_t least = SEG_DATA + need + CONTROL_ROOM; /* a TRIM record may get in before the record that the room is for */
+	/* A TRIM record may get in before the record that the room is for, and while its file is made, events of others. */
+	uint64_t least = SEG_DATA + need + (control || need <= w->opt.segment_bytes / 4 ? CONTROL_ROOM : w->opt.segment_bytes / 2);
 	uint64_t capacity = least > w->opt.segment_bytes ? least : w->opt.segment_bytes;
 	/* Control records have room in any case, also when starts over a full log have made segments beyond it: commits and trims free the rest. */
 	uint64_t cap = !control ? w->opt.max_bytes : (w->opt.max_bytes > w->start_bytes ? w->opt.max_bytes : w->start_bytes) + 2 * capacity;

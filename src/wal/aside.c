@@ -120,6 +120,13 @@ static bool is_side_file(const struct wal *w, uint64_t seq)
 	return false;
 }
 
+/* In one segment: else the first of two records would go before the second. */
+static rc_t make_room_locked(struct wal *w, uint64_t size, struct err *reterr)
+{
+	const struct segment *s = active(w);
+	return w->failed || w->closing || s->append_end + size <= s->capacity ? RC_OK : rotate_locked(w, size, 0, true, reterr);
+}
+
 /* All side files as they are, and as they will be with these moves done: durable on return. */
 static rc_t say_locked(struct wal *w, const struct move *moves, size_t move_count, struct err *reterr)
 {
@@ -150,7 +157,9 @@ static rc_t say_locked(struct wal *w, const struct move *moves, size_t move_coun
 	/* Twice, and in other sectors: nothing else says how far the files go. */
 	size_t len = b.len;
 	buf_append(&b, apart, sizeof apart);
-	rc_t rc = append_control_locked(w, WAL_ASIDE, slice_of(NULL, 0), buf_slice(&b), &ticket, reterr);
+	rc_t rc = make_room_locked(w, rec_size(0, b.len) + rec_size(0, len), reterr);
+	if (rc == RC_OK)
+		rc = append_control_locked(w, WAL_ASIDE, slice_of(NULL, 0), buf_slice(&b), &ticket, reterr);
 	if (rc == RC_OK)
 		rc = append_control_locked(w, WAL_ASIDE, slice_of(NULL, 0), slice_of(b.data, len), &ticket, reterr);
 	buf_free(&b);
@@ -504,7 +513,8 @@ static size_t choose_locked(struct wal *w, struct segment *s, struct collection 
 	}
 	w->looked_seq = soon ? 0 : s->h.seq;
 	w->looked_live = s->live;
-	bool fits = w->side_files + fresh <= SIDE_FILES_MAX && w->side_disk + bytes <= w->opt.aside_max_bytes + s->capacity;
+	/* What the log holds was admitted when the side files had room: it may go beyond, or all others would wait for it. */
+	bool fits = w->side_files + fresh <= SIDE_FILES_MAX && w->side_disk + bytes <= w->opt.aside_max_bytes + w->opt.max_bytes;
 	return live == s->live && fits && !soon ? count : 0;
 }
 

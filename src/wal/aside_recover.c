@@ -1,7 +1,7 @@
 /* Start, of side files (aside.c): which there are says the newest ASIDE record; one that it does not name was never finished and is void, one that
  * it names and that is not there is damage. Segments that are still needed have every position from their first on: of these, nothing is taken from
- * a side file, which an unfinished move may have left torn. If segments lost records, an ASIDE record may have been among them: then every file
- * counts as far as it can be read, and a new record is due before anything is trimmed. */
+ * a side file, which an unfinished move may have left torn. If segments lost records behind it, a newer one may have been among them: every file
+ * then counts as far as it can be read, and a new record is due before anything is trimmed. */
 #include "wal/wal_internal.h"
 
 #include "os/file.h"
@@ -47,13 +47,14 @@ static bool parse_said(struct slice body, size_t *pos, struct said *ret)
 	return ret->end >= SEG_DATA && collection_name_valid(ret->name);
 }
 
-void aside_visit(struct wal *w, uint64_t seq, struct slice body, struct slice *ret_damages)
+void aside_visit(struct wal *w, uint64_t seq, uint64_t offset, struct slice body, struct slice *ret_damages)
 {
 	struct said s;
 	size_t pos = 8;
 	buf_reset(&w->aside_said);
 	buf_append_slice(&w->aside_said, body);
 	w->aside_seq = seq;
+	w->aside_at = offset;
 	for (uint64_t i = get_u64(body.data); i-- && parse_said(body, &pos, &s);)
 		index_commit(w, index_collection(w, s.name, true), s.committed);
 	*ret_damages = slice_skip(body, pos < body.len ? pos : body.len);
@@ -227,7 +228,7 @@ static rc_t read_named(struct reading *r, const struct said *said, struct found 
 	}
 	struct segment *s = side_segment(w, f, said);
 	s->append_end = s->durable_end = said->end;
-	rc_t rc = needed ? read_records(r, s, c, said->end, reterr) : RC_OK;
+	rc_t rc = needed || r->damaged ? read_records(r, s, c, said->end, reterr) : RC_OK; /* a lost record may have said more */
 	keep_file(w, c, s);
 	return rc;
 }
@@ -271,8 +272,20 @@ static rc_t read_files(struct reading *r, struct found *files, size_t count, str
 	return RC_OK;
 }
 
-rc_t aside_recover(struct wal *w, struct found *files, size_t count, uint64_t trim, bool damaged, struct err *reterr)
+/* An ASIDE record may have been lost only behind the newest that is there. */
+static bool word_may_be_lost(const struct wal *w)
 {
+	for (size_t i = 0; i < w->damage_count; i++) {
+		const struct wal_damage *d = &w->damages[i];
+		if (d->segment > w->aside_seq || (d->segment == w->aside_seq && d->end > w->aside_at))
+			return true;
+	}
+	return false;
+}
+
+rc_t aside_recover(struct wal *w, struct found *files, size_t count, uint64_t trim, struct err *reterr)
+{
+	bool damaged = word_may_be_lost(w);
 	struct reading r = { .w = w, .damaged = damaged, .trim = trim, .until = UINT64_MAX };
 	for (size_t i = w->seg_count; i-- > 0 && w->segs[i]->h.seq >= trim;)
 		r.until = w->segs[i]->lost ? r.until : w->segs[i]->h.first;

@@ -364,7 +364,8 @@ void wal_cursor_stay(struct wal_cursor *c, bool stay)
 
 rc_t wal_cursor_next(struct wal_cursor *c, struct wal_record *ret, struct err *reterr)
 {
-	if (c->win.stay && (c->in_record ? !c->whole : !c->seg || c->off >= c->end))
+	/* What came of a big record lies in the arena, its last piece too, which the next body resets. */
+	if (c->win.stay && (!c->whole || (!c->in_record && (!c->seg || c->off >= c->end))))
 		return RC_AGAIN;
 	if (c->in_record)
 		return give_piece(c, ret, reterr);

@@ -38,13 +38,13 @@ static uint8_t *begin_head(struct buf *out, enum wal_object_kind kind, const cha
 	return p;
 }
 
-/* The first record that begins in the bytes: where, and its first position. Heads are salted: no payload looks like one. */
-static void first_record(const struct segment *s, uint64_t offset, struct slice bytes, uint64_t *ret_at, uint64_t *ret_position)
+/* The first record that begins in the first n of the bytes: where, and its first position. Heads are salted: no payload looks like one. */
+static void first_record(const struct segment *s, uint64_t offset, struct slice bytes, size_t n, uint64_t *ret_at, uint64_t *ret_position)
 {
 	uint32_t magic = rec_magic(&s->h);
 	*ret_at = 0;
 	*ret_position = s->h.first;
-	for (size_t i = 0; i + REC_HEAD <= bytes.len; i += 8) {
+	for (size_t i = 0; i < n && i + REC_HEAD <= bytes.len; i += 8) {
 		struct rec_head r;
 		size_t len = bytes.len - i < REC_HEAD + REC_NAME_MAX ? bytes.len - i : REC_HEAD + REC_NAME_MAX;
 		if (get_u32(bytes.data + i) != magic || rec_head_parse(&s->h, bytes.data + i, len, offset + i, UINT64_MAX, &r) != REC_VALID)
@@ -55,15 +55,15 @@ static void first_record(const struct segment *s, uint64_t offset, struct slice 
 	}
 }
 
-void object_build(const struct replica *rep, const struct segment *s, const char *log, uint64_t offset, struct buf *object)
+void object_build(const struct replica *rep, const struct segment *s, const char *log, uint64_t offset, size_t ahead, struct buf *object)
 {
-	struct slice bytes = slice_of(object->data + WAL_OBJECT_HEAD, object->len - WAL_OBJECT_HEAD);
+	struct slice all = slice_of(object->data + WAL_OBJECT_HEAD, object->len - WAL_OBJECT_HEAD), bytes = slice_of(all.data, all.len - ahead);
 	uint64_t at, position;
-	size_t len = object->len;
+	size_t len = object->len - ahead;
 	object->len = 0;
 	uint8_t *p = begin_head(object, WAL_OBJECT_BYTES, log, s->h.epoch);
 	object->len = len;
-	first_record(s, offset, bytes, &at, &position);
+	first_record(s, offset, all, bytes.len, &at, &position);
 	put_u32(p + AT_BYTES_CRC, crc32c(0, bytes.data, bytes.len));
 	put_u64(p + AT_OFFSET, offset);
 	put_u64(p + AT_LEN, bytes.len);

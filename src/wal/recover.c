@@ -399,7 +399,7 @@ static rc_t judge_damage(struct folder *f, struct err *reterr)
 			w->damages[n++] = w->damages[i];
 	w->damage_count = n;
 	w->damage_from = f->trim;
-	TRY(aside_recover(w, f->sides, f->side_count, f->trim, n > 0, reterr));
+	TRY(aside_recover(w, f->sides, f->side_count, f->trim, reterr));
 	for (size_t i = 0; i < w->damage_count; i++)
 		if (!damage_known(w, &w->damages[i])) {
 			worst = worst ? worst : &w->damages[i];

@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "os/random.h"
 
+#define OBJECT_ROOM (WAL_OBJECT_HEAD + WAL_OBJECT_CHUNK + REC_HEAD + REC_NAME_MAX)
 #define FAILURES_TRIED 3
 #define NUMBERS_TRIED 64 /* that were taken by earlier attempts of ours */
 #define PLACES_MAX ((size_t)1 << 20) /* objects that are needed; 24 MiB */
@@ -152,12 +153,13 @@ static rc_t put_object(struct wal *w, const struct segment *s, uint64_t end, str
 	return rc;
 }
 
-/* The segment's bytes from..upto, read from its file, where appenders of big records put them, too. */
-static rc_t put_bytes(struct wal *w, const struct segment *s, uint64_t from, uint64_t upto, struct err *reterr)
+/* The segment's bytes from..upto, read from its file, where appenders of big records put them, too; its records go on to `end`: the head of one may
+ * be cut by upto. */
+static rc_t put_bytes(struct wal *w, const struct segment *s, uint64_t from, uint64_t upto, uint64_t end, struct err *reterr)
 {
 	struct buf *b = &w->rep.object;
 	int fd = s->fd;
-	size_t n = (size_t)(upto - from);
+	size_t ahead = end - upto < REC_HEAD + REC_NAME_MAX ? (size_t)(end - upto) : REC_HEAD + REC_NAME_MAX, n = (size_t)(upto - from) + ahead;
 	buf_reset(b);
 	buf_reserve(b, WAL_OBJECT_HEAD + n);
 	b->len = WAL_OBJECT_HEAD + n;
@@ -167,11 +169,11 @@ static rc_t put_bytes(struct wal *w, const struct segment *s, uint64_t from, uin
 	if (fd != s->fd)
 		file_close(fd);
 	TRY(rc);
-	object_build(&w->rep, s, w->id, from, b);
+	object_build(&w->rep, s, w->id, from, ahead, b);
 	rc = put_object(w, s, upto, reterr);
 	if (b->cap > ((size_t)1 << 20)) { /* grown for big records: not kept */
 		buf_free(b);
-		buf_init(b, WAL_OBJECT_HEAD + WAL_OBJECT_CHUNK);
+		buf_init(b, OBJECT_ROOM);
 	}
 	return rc;
 }
@@ -181,7 +183,7 @@ static rc_t put_segment(struct wal *w, struct segment *s, uint64_t upto, struct 
 	while (s->replicated < upto) {
 		uint64_t from = s->replicated ? s->replicated : SEG_DATA;
 		uint64_t to = upto - from > WAL_OBJECT_CHUNK ? from + WAL_OBJECT_CHUNK : upto;
-		TRY(put_bytes(w, s, from, to, reterr));
+		TRY(put_bytes(w, s, from, to, upto, reterr));
 		s->replicated = to;
 	}
 	return RC_OK;
@@ -329,7 +331,7 @@ rc_t replica_begin(struct wal *w, struct err *reterr)
 	if (w->side_files)
 		return err_set(reterr, RC_UNSUPPORTED, "the log in %s has side files of collections that cannot be committed, which `ack: store` does not put into "
 			       "the store: start it with `ack: disk` until they are committed", w->opt.dir);
-	buf_init(&rep->object, WAL_OBJECT_HEAD + WAL_OBJECT_CHUNK);
+	buf_init(&rep->object, OBJECT_ROOM);
 	random_bytes(&rep->owner, sizeof rep->owner);
 	rep->stats.on = true;
 	TRY(find_end(w, clean_next, reterr));
@@ -390,7 +392,7 @@ static rc_t speak_locked(struct wal *w, int64_t beat_us, struct err *reterr)
 	struct err error = { 0 };
 	if (s->created && s->replicated == s->durable_end && has_to_speak(w, low_locked(w), beat_us)) {
 		pthread_mutex_unlock(&w->lock);
-		rc = put_bytes(w, s, s->durable_end, s->durable_end, &error);
+		rc = put_bytes(w, s, s->durable_end, s->durable_end, s->durable_end, &error);
 		pthread_mutex_lock(&w->lock);
 		if (rc == RC_OK)
 			replica_settled_locked(w);

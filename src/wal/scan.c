@@ -101,7 +101,7 @@ static rc_t visit(struct scan *sc, const struct rec_head *r, struct err *reterr)
 		visit_damage(w, body);
 		return RC_OK;
 	case WAL_ASIDE:
-		aside_visit(w, sc->s->h.seq, body, &body);
+		aside_visit(w, sc->s->h.seq, r->offset, body, &body);
 		visit_damage(w, body);
 		return RC_OK;
 	}

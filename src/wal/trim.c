@@ -28,7 +28,7 @@ void trim_locked(struct wal *w)
 		/* append_end != durable_end: records on their way; file_seg: the flusher has it open. */
 		if (s->live || s->pins || !s->created || s == w->file_seg || s->append_end != s->durable_end || !w->segs[1]->created)
 			break;
-		if (aside_holds_locked(w, s) || !keys_let_go(w, s))
+		if (aside_holds_locked(w, s) || !keys_let_go(w, s) || s->pins) /* it lets go of the lock */
 			break;
 		ARRAY_ROOM(w->trimmed, w->trimmed_count, w->trimmed_cap);
 		w->trimmed[w->trimmed_count++] = s;

@@ -206,6 +206,7 @@ struct wal {
 	bool aside_stale;      /* the newest ASIDE record is not what there is */
 	int64_t aside_again;   /* not before, after an error; clock_mono_us, 0: at once */
 	uint64_t aside_seq;    /* the segment in which the newest durable ASIDE record stands; 0: none */
+	uint64_t aside_at;     /* and where (start) */
 	size_t side_files;     /* there are, of all collections */
 	uint64_t side_disk;    /* their bytes */
 	struct segment **side_gone; /* not needed any more; removed once that is durable */
@@ -362,7 +363,8 @@ rc_t replica_end(struct wal *w, struct err *reterr);
 void replica_free(struct wal *w);
 
 /* object.c */
-void object_build(const struct replica *rep, const struct segment *s, const char *log, uint64_t offset, struct buf *object);
+/* object: WAL_OBJECT_HEAD bytes of room, the bytes from `offset` on, and `ahead` bytes more of the segment, which are not kept. */
+void object_build(const struct replica *rep, const struct segment *s, const char *log, uint64_t offset, size_t ahead, struct buf *object);
 void object_number(struct buf *object, uint64_t number, uint64_t low); /* the last to be filled in */
 
 /* scan.c: one segment, read from its first record on */
@@ -398,10 +400,11 @@ struct found {
 	bool reused;  /* another segment's header in it: it was not needed any more, and neither was what that header says */
 	int bad_copy; /* 0, 1: which header copy is to be repaired; -1 none */
 };
-void aside_visit(struct wal *w, uint64_t seq, struct slice body, struct slice *ret_damages); /* an ASIDE record of that segment */
-/* Behind all segments: reads the side files, in order of their numbers; is_void: not one. trim: segments below are not needed; damaged: those
- * that are have lost records. */
-rc_t aside_recover(struct wal *w, struct found *files, size_t count, uint64_t trim, bool damaged, struct err *reterr);
+/* An ASIDE record of that segment. */
+void aside_visit(struct wal *w, uint64_t seq, uint64_t offset, struct slice body, struct slice *ret_damages);
+/* Behind all segments: reads the side files, in order of their numbers; is_void: not one. trim: segments below are not needed. w->damages:
+ * what those that are have lost. */
+rc_t aside_recover(struct wal *w, struct found *files, size_t count, uint64_t trim, struct err *reterr);
 bool aside_is_file(const struct wal *w, uint64_t seq); /* until recovery is over */
 
 /* recover.c: fills in an empty struct wal from its folder; repairs, unless readonly. */
