@@ -287,6 +287,48 @@ TEST(writer_keeps_the_presence_of_lists_that_are_always_empty)
 	buf_free(&m.bytes);
 }
 
+/* Levels that siblings have alike are read once, and structure above them that is built again for each goes again: neither counts for each. */
+TEST(a_read_is_charged_for_what_it_keeps_of_sparse_siblings)
+{
+	for (int differs = 0; differs < 2; differs++) {
+		struct err err;
+		struct memory_file m = { 0 };
+		AUTO(schema) *s = schema_new();
+		struct field *parents[12], *leaves[64];
+		char name[16];
+		for (int i = 0; i < 12; i++)
+			parents[i] = add(s, i ? parents[i - 1] : NULL, "a", TYPE_STRUCT);
+		for (int i = 0; i < 64; i++) {
+			snprintf(name, sizeof name, "k%d", i);
+			leaves[i] = add(s, parents[11], name, TYPE_INT64);
+		}
+		struct batch b, got;
+		batch_init(&b, s);
+		for (uint32_t row = 0; row < 50000; row++) {
+			for (int i = 0; i < 12; i++)
+				column_mark(batch_column(&b, parents[i]), row);
+			for (int i = 0; i < 64; i++)
+				if (i == 0 || row < 100 || (differs && row == 49999 && i > 32))
+					put_i64(&b, leaves[i], row, row);
+		}
+		b.rows = 50000;
+		batch_seal(&b);
+		AUTO(parquet_writer) *w = open_writer(&m, "zstd:1");
+		CHECK_OK(parquet_writer_row_group(w, &b, &err), err);
+		CHECK_OK(parquet_writer_finish(w, s, NULL, &err), err);
+		struct parquet_source source = { &m, m.bytes.len, memory_read };
+		struct parquet_limits limits = { .batch_bytes = 1200000 }; /* 64 + 12 bitmaps of 6,250 bytes, 50,000 values of 8 and 63 of 100 */
+		AUTO(parquet_reader) *r = NULL;
+		CHECK_OK(parquet_reader_open(&source, &limits, &r, &err), err);
+		batch_init(&got, parquet_reader_schema(r));
+		CHECK_OK(parquet_reader_read(r, 0, NULL, 0, 0, UINT32_MAX, &got, &err), err);
+		CHECK_INT(got.rows, 50000);
+		batch_free(&got);
+		batch_free(&b);
+		buf_free(&m.bytes);
+	}
+}
+
 TEST(writer_stands_in_a_column_for_rows_without_values)
 {
 	struct memory_file m = { 0 };

@@ -579,22 +579,26 @@ static void put_side(size_t len, size_t flip, uint8_t bit)
 		image.data[flip] ^= bit;
 }
 
-/* A log with one side file of about ten records, positions of others between them. */
-static struct wal_options make_side(uint64_t *ret_count, struct err *err)
+/* A log with one side file of about ten records, positions of others between them. late: they are moved one after the other at the end, and what
+ * names them stands in one segment. */
+static struct wal_options make_side_when(bool late, uint64_t *ret_count, struct err *err)
 {
 	struct wal_options o = begin();
 	struct wal *w = NULL;
 	o.key_window_us = 1000;
 	must(wal_open(&o, &w, err), err);
-	for (int i = 0; i < 12; i++, next_stuck += 2) {
+	for (int i = 0; i < (late ? 60 : 12); i++, next_stuck += 2) {
 		uint64_t first = 0;
 		must(append_n(w, "stuck", next_stuck, 2, 30, NULL, NULL, NULL, err), err);
 		must(append_n(w, "well", 0, 3, 3000, NULL, &first, NULL, err), err);
-		wal_aside(w, STUCK, true);
+		if (!late)
+			wal_aside(w, STUCK, true);
 		must(wal_flush(w, err), err);
 		must(wal_committed(w, WELL, first + 2, err), err);
 	}
-	must(wal_flush(w, err), err);
+	wal_aside(w, STUCK, true);
+	for (int i = 0; i < (late ? 30 : 1); i++)
+		must(wal_flush(w, err), err);
 	struct wal_pending p;
 	wal_pending(w, STUCK, &p);
 	*ret_count = p.events;
@@ -604,6 +608,11 @@ static struct wal_options make_side(uint64_t *ret_count, struct err *err)
 	buf_init(&image, 16 << 20);
 	must(file_read_all(side_path, &image, err), err);
 	return o;
+}
+
+static struct wal_options make_side(uint64_t *ret_count, struct err *err)
+{
+	return make_side_when(false, ret_count, err);
 }
 
 TEST(wal_damaged_side_file_is_reported_with_its_positions_and_costs_that_record)
@@ -742,6 +751,34 @@ TEST(wal_side_file_that_ends_in_damage_is_reported_with_either_word_of_it_damage
 		CHECK_INT(read_stuck(w, &err), (long)(count - r.count));
 		wal_free(w);
 	}
+}
+
+/* What the newest one said is lost with both its copies, and by the one before everything in the file is committed. */
+TEST(wal_side_file_that_an_older_word_calls_committed_is_read_if_a_newer_may_be_lost)
+{
+	struct err err = { 0 };
+	uint64_t count = 0, before = 0;
+	struct wal_options o = make_side_when(true, &count, &err);
+	struct wal *w = NULL;
+	struct seg_header h;
+	struct rec_head r = { 0 };
+	CHECK_INT(seg_header_parse(image.data, &h), RC_OK);
+	for (uint64_t off = SEG_DATA; off < image.len; off += r.size) {
+		before = r.first + r.count - 1;
+		CHECK_INT(rec_head_parse(&h, image.data + off, image.len - off, off, image.len, &r), REC_VALID);
+	}
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(wal_committed(w, STUCK, before, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	long left = read_stuck(w, &err);
+	CHECK(left >= (long)r.count);
+	wal_free(w);
+	CHECK_INT(damage_words(&o, 1), 1);
+	CHECK_INT(damage_words(&o, 2), 1);
+	o.salvage = true;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_INT(read_stuck(w, &err), left);
+	wal_free(w);
 }
 
 /* The records that name the side files are like others: without them, these are found by themselves. */
