@@ -390,6 +390,35 @@ TEST(wal_word_of_a_side_file_whose_sync_failed_names_nothing_that_is_missed)
 	}
 }
 
+/* Each is admitted by its own bytes: what all of them have in the log may be more than the side files have room for. */
+TEST(wal_of_three_stuck_collections_that_fill_the_side_files_goes_on_for_others)
+{
+	static const char *const names[] = { "one", "two", "three" };
+	struct err err = { 0 };
+	struct wal_options o = begin();
+	struct wal *w = NULL;
+	unsigned refused[3] = { 0 };
+	uint64_t first = 0;
+	o.max_bytes = 4 << 20;
+	o.aside_max_bytes = 1 << 20;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (int i = 0; i < 3000; i++) {
+		for (int k = 0; k < 3; k++) {
+			rc_t rc = append_n(w, names[k], 0, 1, 600, NULL, NULL, NULL, &err);
+			CHECK(rc == RC_OK || (rc == RC_LIMIT && err.status == 429));
+			refused[k] += rc != RC_OK;
+			wal_aside(w, slice_str(names[k]), true);
+		}
+		CHECK_OK(append_n(w, "well", 0, 1, 2000, NULL, &first, NULL, &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		if (i % 800 == 799)
+			CHECK_OK(wal_committed(w, WELL, first, &err), err);
+	}
+	for (int k = 0; k < 3; k++)
+		CHECK(refused[k] > 100);
+	wal_free(w);
+}
+
 /* --- killed between any two steps --- */
 
 static const char *const points[] = { "wal.aside_written", "wal.aside_synced", "wal.aside_said", "wal.aside_remove", "wal.aside_removed", "wal.trim",
