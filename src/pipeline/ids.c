@@ -20,7 +20,8 @@ static bool plain_text(const uint8_t *from, const uint8_t *to, uint32_t marks, s
 /* What is left of path behind this key: NULL, it does not lead on; "", here. */
 static const char *behind(const char *path, struct slice key)
 {
-	if (strncmp(path, (const char *)key.data, key.len) != 0 || (path[key.len] && path[key.len] != '.'))
+	size_t len = strlen(path); /* a key may hold NUL, and be longer */
+	if (key.len > len || memcmp(path, key.data, key.len) != 0 || (path[key.len] && path[key.len] != '.'))
 		return NULL;
 	return path[key.len] ? path + key.len + 1 : path + key.len;
 }

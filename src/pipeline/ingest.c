@@ -6,6 +6,8 @@
 
 #define CONFLICT_TRIES 16
 
+#define REQUEST_EVENTS_MAX ((size_t)1 << 20) /* 112 bytes each, beside the body that is accounted for */
+
 struct gather {
 	struct ingest_reply *reply;
 	const struct ingest_request *req;
@@ -18,8 +20,12 @@ struct gather {
 static rc_t gather_event(void *ctx, const struct frame_event *e, struct err *reterr)
 {
 	struct gather *g = ctx;
-	if (g->count == WAL_RECORD_EVENTS_MAX)
-		return err_set(reterr, RC_LIMIT, "more than %llu events in one request; split it", (unsigned long long)WAL_RECORD_EVENTS_MAX);
+	if (g->count == REQUEST_EVENTS_MAX) {
+		err_set(reterr, RC_LIMIT, "more than %zu events in one request; split it", REQUEST_EVENTS_MAX);
+		if (reterr)
+			reterr->status = 413;
+		return RC_LIMIT;
+	}
 	if (g->count == g->cap) {
 		g->cap = g->cap ? g->cap * 2 : 64;
 		g->events = mem_realloc(g->events, g->cap * sizeof *g->events);

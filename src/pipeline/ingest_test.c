@@ -92,6 +92,15 @@ TEST(ingest_finds_an_id_where_its_path_leads)
 					       "{\"id\":{}}", "{\"id\":\"\"}", "{\"id\":\"\\ud800\"}", "[{\"id\":1}]", "{\"m\":{\"id\":1}}" };
 	for (size_t i = 0; i < sizeof without / sizeof *without; i++)
 		CHECK_SLICE(id_of(without[i], "id", &a), SLICE_LIT(""));
+	/* A key may be longer than the path and begin like it, with the path's end in it. */
+	AUTO_BUF struct buf b;
+	buf_init(&b, 1 << 20);
+	buf_append_slice(&b, SLICE_LIT("{\"id\":\"right\",\"id\\u0000"));
+	for (int i = 0; i < 300000; i++)
+		buf_append(&b, "x", 1);
+	buf_append_slice(&b, SLICE_LIT("\":\"wrong\",\"id\\u0000\":\"wrong\"}"));
+	buf_append(&b, "", 1);
+	CHECK_SLICE(id_of((const char *)b.data, "id", &a), SLICE_LIT("right"));
 	arena_free(&a);
 }
 

@@ -10,7 +10,7 @@
 
 #define WORKERS_MAX 8     /* queries and searches at a time; more get 503 */
 #define SQL_SLOTS 2       /* SQL children at a time */
-#define JSON_BODY_MAX ((size_t)4 << 20)
+#define JSON_BODY_MAX (((size_t)1 << 20) + ((size_t)64 << 10)) /* SQL_TEXT_MAX and what is around it: a tree takes 50 times as much */
 
 /* An appended request that waits for its group's sync. */
 struct waiting {

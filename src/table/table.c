@@ -440,8 +440,10 @@ rc_t table_drop(struct store *store, const char *collection, bool purge, struct 
 		return err_set(reterr, RC_INVALID, "'%s' is no collection name", collection);
 	struct table t = { .store = store, .collection = (char *)collection };
 	struct drop_ctx d = { .store = store };
-	rc_t rc = newest_listed(&t, &d.newest, reterr);
-	if (rc == RC_OK) {
+	int64_t gone = -1;
+	rc_t rc;
+	/* Again, if another writer has added a version meanwhile; one that made the table anew began below. */
+	while ((rc = newest_listed(&t, &d.newest, reterr)) == RC_OK && d.newest > gone) {
 		AUTO_MEM char *folder = table_key(&t, "metadata");
 		AUTO_MEM char *hint = table_key(&t, HINT_PATH);
 		AUTO_MEM char *plain = table_version_key(&t, d.newest, false);
@@ -451,8 +453,9 @@ rc_t table_drop(struct store *store, const char *collection, bool purge, struct 
 		TRY(store_delete(store, hint, reterr));
 		TRY(store_delete(store, plain, reterr));
 		TRY(store_delete(store, gzip, reterr));
-	} else if (rc != RC_NOT_FOUND || !purge) {
-		return rc;
+		gone = d.newest;
 	}
+	if (rc != RC_OK && (rc != RC_NOT_FOUND || (gone < 0 && !purge)))
+		return rc;
 	return purge ? store_delete_folder(store, collection, reterr) : RC_OK;
 }

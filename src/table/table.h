@@ -153,7 +153,7 @@ rc_t table_confirm(struct table *t, struct err *reterr);
 
 /* What stays. table_append uses the defaults: they expire snapshots in its own commit and sweep every 32nd version. */
 struct table_keep {
-	int64_t snapshot_age;   /* µs: older snapshots go (default 24 h) … */
+	int64_t snapshot_age;   /* µs: snapshots that were replaced longer ago go (default 24 h) … */
 	uint32_t snapshots_min; /* … but this many stay whatever their age (default 10) */
 	uint32_t snapshots_max; /* never more than this, save those that a branch or tag names (default 100) */
 	uint32_t versions_min;  /* metadata files that stay (at least 100) … */

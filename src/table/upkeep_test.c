@@ -618,4 +618,19 @@ TEST(two_servers_of_one_log_write_each_position_once)
 	teardown();
 }
 
+/* A snapshot's age counts from when it was replaced: a table that nobody wrote to for days had it current until a moment ago. */
+TEST(snapshot_stays_for_its_time_from_when_it_was_replaced)
+{
+	const int64_t hour = (int64_t)3600 * 1000000, now = 1000 * hour;
+	const struct table_keep keep = { .snapshot_age = 24 * hour, .snapshots_min = 1, .snapshots_max = 100 };
+	for (int64_t replaced = 23; replaced <= 25; replaced += 2) {
+		json_t *meta = json_pack("{s:[{s:i,s:I},{s:i,s:I}],s:[],s:{}}", "snapshots", "snapshot-id", 1, "timestamp-ms",
+					 (json_int_t)(now - 400 * hour) / 1000, "snapshot-id", 2, "timestamp-ms",
+					 (json_int_t)(now - replaced * hour) / 1000, "snapshot-log", "refs");
+		CHECK(meta != NULL);
+		CHECK_INT(meta_expire_snapshots(meta, &keep, now), replaced > 24);
+		json_decref(meta);
+	}
+}
+
 TEST_MAIN()

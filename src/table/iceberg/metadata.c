@@ -229,9 +229,11 @@ size_t meta_expire_snapshots(json_t *meta, const struct table_keep *keep, int64_
 {
 	json_t *all = json_object_get(meta, "snapshots");
 	size_t removed = 0, newer = 0;
+	int64_t until = now;
 	for (size_t i = json_array_size(all); i-- > 0; newer++) { /* newest first: commits append */
 		json_t *s = json_array_get(all, i);
-		int64_t age = now - meta_int(s, "timestamp-ms", 0) * 1000;
+		int64_t age = now - until; /* since it was replaced: readers had it until then */
+		until = meta_int(s, "timestamp-ms", 0) * 1000;
 		bool goes = newer >= keep->snapshots_max || (newer >= keep->snapshots_min && age > keep->snapshot_age);
 		if (!goes || is_referenced(meta, meta_int(s, "snapshot-id", -1)))
 			continue;
