@@ -145,8 +145,8 @@ static rc_t footer_encode(struct parquet_writer *w, struct arena *a, struct node
 	size_t at = out->len;
 	meta_file_encode(&file, out);
 	size_t len = out->len - at;
-	if (out->overflow || len > INT32_MAX)
-		return err_set(reterr, RC_LIMIT, "the footer would take over 2 GiB: write fewer row groups or columns");
+	if (out->overflow || len > PARQUET_FOOTER_MAX)
+		return err_set(reterr, RC_LIMIT, "the footer would take over %zu MiB: write fewer row groups or columns, or split the input", PARQUET_FOOTER_MAX >> 20);
 	buf_u32(out, (uint32_t)len);
 	buf_append_str(out, "PAR1");
 	return RC_OK;

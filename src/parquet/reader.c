@@ -2,14 +2,15 @@
 #include "parquet/reader.h"
 
 #include "parquet/reader_internal.h"
+#include "parquet/writer.h"
 
 #define TAIL_FIRST ((size_t)64 << 10) /* most footers are in the last 64 KiB: one read */
 
 static void limits_fill(struct parquet_limits *l)
 {
 	const struct parquet_limits d = {
-		.footer_bytes = (size_t)64 << 20,
-		.meta_bytes = (size_t)256 << 20,
+		.footer_bytes = PARQUET_FOOTER_MAX,
+		.meta_bytes = (size_t)1 << 30,
 		.page_bytes = (size_t)256 << 20,
 		.batch_bytes = (size_t)1 << 30,
 		.window_bytes = (size_t)4 << 20,

@@ -32,8 +32,8 @@ struct parquet_source {
 
 /* 0 = the default. */
 struct parquet_limits {
-	size_t footer_bytes; /* the footer as stored: 64 MiB */
-	size_t meta_bytes;   /* what footer or page index take when decoded: 256 MiB */
+	size_t footer_bytes; /* the footer as stored: PARQUET_FOOTER_MAX */
+	size_t meta_bytes;   /* what footer or page index take when decoded: 1 GiB */
 	size_t page_bytes;   /* a page, stored or inflated: 256 MiB */
 	size_t batch_bytes;  /* what one parquet_reader_read adds to the batch: 1 GiB */
 	size_t window_bytes; /* column chunks are read in pieces of this size: 4 MiB */

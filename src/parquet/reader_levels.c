@@ -329,17 +329,12 @@ static rc_t levels_bad(struct err *reterr)
 	return err_set(reterr, RC_CORRUPT, "a data page has invalid repetition or definition levels");
 }
 
-/* Memory of the structure that n entries can add. */
-static rc_t charge_structure(struct parquet_reader *r, struct level_sink *s, size_t n, struct err *reterr)
+/* Memory of a field's structure: what stands below an absent parent has no slots and takes none. */
+static rc_t charge_structure(struct parquet_reader *r, struct level_sink *s, uint32_t k, size_t slots, size_t lists, struct err *reterr)
 {
-	size_t bytes = 0, lent = 0;
-	for (uint32_t k = 0; k < s->leaf->path_len; k++) {
-		size_t one = n / 8 + (s->leaf->path[k].list ? n : 0); /* a byte an entry stands for the offsets: most entries begin no list */
-		bytes += one;
-		lent += s->columns[k] == &r->shadow[k] ? one : 0;
-	}
+	size_t bytes = slots / 8 + lists * sizeof(uint32_t);
 	TRY(reader_charge(r, bytes, reterr));
-	s->lent += lent;
+	s->lent += s->columns[k] == &r->shadow[k] ? bytes : 0;
 	return RC_OK;
 }
 
@@ -363,11 +358,14 @@ LEVELS_KERNEL rc_t apply_any(struct parquet_reader *r, struct level_sink *s, con
 			return levels_bad(reterr);
 		size_t first, last;
 		select_rows(s, reps->at_least[1], n, n - bits_count(reps->at_least[1], n), &first, &last);
-		TRY(charge_structure(r, s, last - first, reterr));
 		skip += bits_count(defs->at_least[l->max_def], first); /* entries before `first` exist only until the range begins */
 		total += bits_count(defs->at_least[l->max_def], n);
-		for (uint32_t k = 0; k < l->path_len && last > first; k++)
-			node_apply(&l->path[k], s->columns[k], reps, defs, first, last);
+		for (uint32_t k = 0; k < l->path_len && last > first; k++) {
+			struct column *c = s->columns[k];
+			uint32_t slots = c->slots, values = c->values;
+			node_apply(&l->path[k], c, reps, defs, first, last);
+			TRY(charge_structure(r, s, k, c->slots - slots, l->path[k].list ? c->values - values : 0, reterr));
+		}
 	}
 	*ret_skip = skip;
 	*ret_take = leaf_column->values - values_before;
@@ -397,9 +395,10 @@ static rc_t apply_required(struct parquet_reader *r, struct level_sink *s, const
 {
 	uint64_t before = s->row_from > s->row ? s->row_from - s->row : 0, until = s->row_to > s->row ? s->row_to - s->row : 0;
 	size_t first = (size_t)(before < p->entries ? before : p->entries), last = (size_t)(until < p->entries ? until : p->entries);
-	TRY(charge_structure(r, s, last - first, reterr));
-	for (uint32_t k = 0; k < s->leaf->path_len && last > first; k++)
+	for (uint32_t k = 0; k < s->leaf->path_len && last > first; k++) {
+		TRY(charge_structure(r, s, k, last - first, 0, reterr));
 		node_fill(s->columns[k], last - first);
+	}
 	s->row += p->entries;
 	*ret_skip = first;
 	*ret_take = last - first;
@@ -414,7 +413,7 @@ static rc_t apply_flat(struct parquet_reader *r, struct level_sink *s, const str
 	struct column *c = s->columns[0];
 	struct hybrid_reader h;
 	size_t ones = 0;
-	TRY(charge_structure(r, s, p->entries, reterr));
+	TRY(charge_structure(r, s, 0, p->entries, 0, reterr));
 	reserve_present(c, p->entries);
 	hybrid_init(&h, p->defs, p->defs_end, 1);
 	c->slots += p->entries; /* in any case, so that a reset finds all bits */

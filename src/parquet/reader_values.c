@@ -403,10 +403,12 @@ rc_t values_dictionary(struct parquet_reader *r, const struct leaf *l, const str
 	d->field = l->field;
 	d->values = p->entries;
 	buf_reset(&d->data);
-	reader_reserve_offsets(d, 0);
-	d->offsets[0] = 0;
-	size_t left = r->batch_left; /* a dictionary is bounded by its page: it is no part of the batch */
-	r->batch_left = SIZE_MAX;
+	if (is_bytes(l->field)) {
+		reader_reserve_offsets(d, 0);
+		d->offsets[0] = 0;
+	}
+	size_t left = r->batch_left; /* a dictionary is no part of the batch, but bounded like one */
+	r->batch_left = r->limits.batch_bytes;
 	rc_t rc = p->entries ? append_any(r, l, &plain, 0, p->entries, p->entries, d, reterr) : RC_OK;
 	r->batch_left = left;
 	TRY(rc);

@@ -47,6 +47,7 @@ void parquet_writer_options_default(struct parquet_writer_options *ret);
 
 /* Counts and bounds of one leaf over the file. Bounds are Iceberg single values (spec, appendix D, "Binary single-value
  * serialization"); strings and binaries cut to 16 code points or bytes as truncate[16] does. */
+#define PARQUET_FOOTER_MAX ((size_t)160 << 20) /* the writer makes none that is larger: chunks take five times as much when decoded */
 #define PARQUET_BOUND_MAX 64
 struct parquet_leaf_info {
 	const struct field *field;
