@@ -254,6 +254,36 @@ TEST(source_reads_packed_files_as_what_is_in_them)
 	}
 }
 
+/* Input is read 256 KiB at a time: a member may end anywhere in that, also where the next one's first bytes have no room. */
+TEST(source_reads_gzip_members_that_end_just_before_a_boundary)
+{
+	struct err err;
+	bool packed;
+	AUTO_BUF struct buf z, out;
+	buf_init(&z, 1 << 20);
+	buf_init(&out, 1 << 20);
+	for (size_t before = 0; before < 5; before++) {
+		uint8_t member[200];
+		size_t len = gzip(SLICE_LIT("{\"n\":1}\n"), member, sizeof member), pad = ((size_t)256 << 10) - before - len;
+		buf_reset(&z);
+		buf_reset(&out);
+		member[3] |= 8; /* a file name is in the head */
+		buf_append(&z, member, 10);
+		for (size_t i = 1; i < pad; i++)
+			buf_append(&z, "n", 1);
+		buf_append(&z, "", 1);
+		buf_append(&z, member + 10, len - 10);
+		member[3] = 0;
+		buf_append(&z, member, len);
+		CHECK_OK(unpacked(buf_slice(&z), &out, &packed, &err), err);
+		CHECK(packed);
+		size_t count = 0;
+		for (size_t i = 0; i < out.len; i++)
+			count += out.data[i] == '\n';
+		CHECK_INT(count, 2);
+	}
+}
+
 TEST(source_file_that_is_cut_between_two_readings_is_an_error_and_no_end)
 {
 	struct err err = { 0 };

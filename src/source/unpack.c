@@ -80,6 +80,11 @@ static rc_t fill(struct unpack *u, size_t want, struct err *reterr)
 {
 	if (u->at == u->end)
 		u->at = u->end = 0;
+	if (IN_BYTES - u->at < want) { /* a read into no room would look like the end */
+		memmove(u->in, u->in + u->at, u->end - u->at);
+		u->end -= u->at;
+		u->at = 0;
+	}
 	while (u->end - u->at < want && !u->input_ended) {
 		size_t got;
 		TRY(read_some(u, u->in + u->end, IN_BYTES - u->end, &got, reterr));
