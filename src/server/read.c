@@ -1,6 +1,7 @@
 #include "server/read.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "json/json.h"
 #include "os/clock.h"
@@ -172,18 +173,22 @@ rc_t read_query(struct pipeline *p, const struct read_query_options *opts, struc
 	rc_t rc = pipeline_collections(p, collect_names, &q, reterr);
 	if (rc == RC_OK && opts->note)
 		opts->note(opts->ctx, buf_cstr(&q.note));
-	AUTO_MEM char *temp = mem_printf("%s/sql", pipeline_data_dir(p));
+	/* Its own folder for what it spills: others' may be of collections that it may not see. */
+	AUTO_MEM char *folder = mem_printf("%s/sql", pipeline_data_dir(p)), *temp = mem_printf("%s/XXXXXX", folder);
 	if (rc == RC_OK && file_stat(pipeline_data_dir(p), NULL, NULL, NULL, NULL) == RC_OK)
-		rc = dir_make(temp, reterr);
+		rc = dir_make(folder, reterr);
+	bool spills = rc == RC_OK && mkdtemp(temp);
 	struct sql_options so = {
 		.memory_bytes = opts->memory_bytes,
-		.temp_dir = file_stat(temp, NULL, NULL, NULL, NULL) == RC_OK ? temp : NULL,
+		.temp_dir = spills ? temp : NULL,
 		.cancel_fd = opts->cancel_fd,
 		.format = opts->format,
 		.width = opts->width,
 	};
 	if (rc == RC_OK)
 		rc = sql_run(&so, q.tables, q.count, opts->sql, opts->write, opts->ctx, reterr);
+	if (spills)
+		dir_remove_tree(temp, NULL);
 	query_tables_free(&q);
 	return rc;
 }

@@ -101,6 +101,14 @@ def test_sql(s):
                  "select * from glob('%s/**')" % PLACE, "select * from '%s/_hydrant/lake.json'" % PLACE):
         status, answer = sql(READ, text)
         check("SQL does not: " + text.replace(PLACE, "lake").replace(":", ""), status >= 400, (status, answer))
+    spills = os.path.join(DATA, "sql")
+    os.makedirs(os.path.join(spills, "another"), exist_ok=True)
+    with open(os.path.join(spills, "another", "spilled.tmp"), "w") as f:
+        f.write("of cust_b")
+    for text in ("select * from read_text('%s/**')" % spills, "select * from glob('%s/*/*')" % spills, "select * from read_text('%s/another/spilled.tmp')" % spills):
+        status, answer = sql(READ, text)
+        check("nor what another query has spilled: " + text.replace(DATA, "").replace(":", ""), status >= 400 and "of cust_b" not in answer, (status, answer))
+    equal("and leaves nothing there itself", sorted(os.listdir(spills)), ["another"])
     status, answer = sql(READ, "show tables")
     check("nor does the catalog tell of others", status == 200 and "cust_a" in answer and "cust_b" not in answer, answer)
     status, answer = sql(READ, "select * from nothing_like_it")
@@ -172,6 +180,7 @@ def test_secrets(s):
 
 MASTER = CANARY + "-master"
 PLACE = lake_url(os.path.abspath("lake"))
+DATA = os.path.abspath(lake_data("lake"))
 write(config())
 with Server(None, "--config", "hydrant.yaml", env={"CANARY_TOKEN": MASTER}) as s:
     port = s.port
