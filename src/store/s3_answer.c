@@ -147,8 +147,7 @@ enum s3_verdict s3_judge(const struct s3_answer *a)
 					     "IllegalLocationConstraintException", NULL };
 	static const char *const again[] = { "RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling", "ThrottlingException",
 					     "RequestLimitExceeded", "BandwidthLimitExceeded", "ConditionalRequestConflict", "OperationAborted",
-					     "BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "PriorRequestNotComplete",
-					     "ExistingObjectIsDirectory" /* versitygw, of two creates at the same moment */, NULL };
+					     "BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "PriorRequestNotComplete", NULL };
 	if (a->status / 100 == 2 && !a->code[0])
 		return S3_DONE;
 	if (one_of(a->code, expired))
