@@ -202,7 +202,7 @@ class Lake:
     def flush(self):
         for name in COLLECTIONS:
             status, answer = self.request("POST", "/v1/collections/%s/flush" % name)
-            if status != 200:
+            if status != 200 and (status != 404 or self.load.books[name].acked):  # there is no collection of which nothing was taken
                 self.problem("flush of %s: %d %s" % (name, status, answer))
 
     # --- one crash ---
