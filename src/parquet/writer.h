@@ -45,9 +45,10 @@ struct parquet_writer_options {
 /* zstd 1, 1 MiB, 20,000 rows, 1 MiB dictionaries, page index, v1 pages, delta, no split, "hydrant version <VERSION>". */
 void parquet_writer_options_default(struct parquet_writer_options *ret);
 
+#define PARQUET_FOOTER_MAX ((size_t)160 << 20) /* the writer makes none that is larger: chunks take five times as much when decoded */
+
 /* Counts and bounds of one leaf over the file. Bounds are Iceberg single values (spec, appendix D, "Binary single-value
  * serialization"); strings and binaries cut to 16 code points or bytes as truncate[16] does. */
-#define PARQUET_FOOTER_MAX ((size_t)160 << 20) /* the writer makes none that is larger: chunks take five times as much when decoded */
 #define PARQUET_BOUND_MAX 64
 struct parquet_leaf_info {
 	const struct field *field;
