@@ -175,16 +175,17 @@ static rc_t say_locked(struct wal *w, const struct move *moves, size_t move_coun
 
 void aside_retire_locked(struct wal *w, struct collection *c)
 {
-	size_t n = 0;
-	while (n < c->side_count && !c->sides[n]->live && !c->moving) {
+	size_t left = 0;
+	for (size_t i = 0; i < c->side_count; i++) { /* not the oldest alone: of the newest, a start may have found everything in segments */
+		if (c->sides[i]->live || c->moving) {
+			c->sides[left++] = c->sides[i];
+			continue;
+		}
 		ARRAY_ROOM(w->side_gone, w->side_gone_count, w->side_gone_cap);
-		w->side_gone[w->side_gone_count++] = c->sides[n++];
+		w->side_gone[w->side_gone_count++] = c->sides[i];
+		w->aside_stale = true;
 	}
-	if (!n)
-		return;
-	memmove(c->sides, c->sides + n, (c->side_count - n) * sizeof *c->sides);
-	c->side_count -= n;
-	w->aside_stale = true;
+	c->side_count = left;
 }
 
 /* Those that no durable ASIDE record names. */
