@@ -184,6 +184,9 @@ rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, bool control, s
 	uint64_t capacity = least > w->opt.segment_bytes ? least : w->opt.segment_bytes;
 	/* Control records have room in any case, also when starts over a full log have made segments beyond it: commits and trims free the rest. */
 	uint64_t cap = !control ? w->opt.max_bytes : (w->opt.max_bytes > w->start_bytes ? w->opt.max_bytes : w->start_bytes) + 2 * capacity;
+	/* What lets the front segment go (its young keys copied, side files named anew) may need one; and as many bytes go then. */
+	if (control && w->seg_count > 1 && !w->segs[0]->live && !w->segs[0]->pins)
+		cap += w->segs[0]->capacity;
 	if (segments_bytes_locked(w) + capacity > cap) {
 		if (!control)
 			trim_for_room_locked(w);
