@@ -141,6 +141,10 @@ TEST(ingest_keeps_an_event_once_whose_id_is_declared)
 	}
 	CHECK_OK(count_view(&f, "x", &rows, &err), err);
 	CHECK_INT(rows, 7); /* 0, 0, 1, 2, two without, 3 */
+	CHECK_OK(pipeline_drop(f.p, "x", true, &err), err); /* what is sent again now is kept by nobody else */
+	CHECK_OK(send_body("{\"id\":2}\n{\"id\":3}\n", "k", false), err);
+	CHECK_INT(reply.deduplicated, 0);
+	CHECK(!reply.repeated);
 	f.opts.rules = NULL;
 	f.opts.rule_count = 0;
 	fixture_free(&f);

@@ -346,8 +346,9 @@ rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struc
 	pthread_mutex_lock(&c->lock);
 	struct wal_pending pending;
 	wal_pending(p->wal, slice_str(collection), &pending);
-	/* Also when nothing waits: the log's word that they are committed may not be durable yet, and without a table they would come back. */
-	rc_t rc = pending.events || pending.committed ? wal_drop(p->wal, slice_str(collection), reterr) : RC_OK;
+	/* Also when nothing waits: the log's word that they are committed may not be durable yet, and without a table they would come back. And
+	 * the ids and keys of the window would have what is sent again taken for kept. */
+	rc_t rc = wal_drop(p->wal, slice_str(collection), reterr);
 	hot_clear(&c->hot[0]);
 	hot_clear(&c->hot[1]);
 	bool any = pending.events;

@@ -423,16 +423,19 @@ rc_t wal_committed(struct wal *w, struct slice collection, uint64_t position, st
 
 rc_t wal_drop(struct wal *w, struct slice collection, struct err *reterr)
 {
-	uint64_t ticket, upto;
+	uint64_t ticket, upto, keys;
 	if (!collection_name_valid(collection))
 		return err_set(reterr, RC_INVALID, "'%.*s' is not a collection name", SLICE_ARG(collection));
 	pthread_mutex_lock(&w->lock);
 	upto = w->next_position - 1;
-	w->dropping++; /* the word that its events are void must not go before they do */
+	keys = w->keys.tail;
+	w->dropping++; /* the word that its events and keys are void must not go before they do, nor keys be copied behind it */
 	rc_t rc = append_control_locked(w, WAL_DROP, collection, slice_of(&upto, 8), &ticket, reterr);
 	if (rc == RC_OK)
 		rc = wait_settled_locked(w, ticket, reterr);
 	struct collection *c = rc == RC_OK ? index_collection(w, collection, false) : NULL;
+	if (rc == RC_OK)
+		keys_forget_locked(w, collection, keys);
 	w->dropping--;
 	if (c) {
 		aside_mark_locked(w, c, false);

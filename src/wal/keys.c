@@ -6,11 +6,20 @@
 #include "os/clock.h"
 #include "os/file.h"
 
+#define FORGOTTEN (INT64_MIN / 2) /* received: out of every window */
 #define KEYS_BODY ((size_t)128 << 10) /* of one KEYS record, about */
+
+/* Half of hi stands for the collection, so that its keys can be told. */
+static uint32_t collection_of(struct hash128 hash)
+{
+	return (uint32_t)(hash.hi >> 32);
+}
 
 struct hash128 key_hash(enum key_kind kind, struct slice collection, struct slice key)
 {
-	return hash128_seed(key, hash64_seed(collection, kind));
+	struct hash128 h = hash128_seed(key, hash64_seed(collection, kind));
+	h.hi = hash64(collection) << 32 | (uint32_t)h.hi;
+	return h;
 }
 
 bool key_counts(struct slice id)
@@ -112,6 +121,15 @@ void keys_expire_locked(struct wal *w, int64_t now)
 	struct keys *k = &w->keys;
 	while (k->head < k->tail && k->ring[k->head & (k->cap - 1)].received + w->opt.key_window_us < now)
 		slots_remove(k, k->head++);
+}
+
+void keys_forget_locked(struct wal *w, struct slice collection, uint64_t upto)
+{
+	struct keys *k = &w->keys;
+	uint32_t mine = collection_of(key_hash(KEY_REQUEST, collection, collection));
+	for (uint64_t id = k->head; id < k->tail && id < upto; id++)
+		if (collection_of(k->ring[id & (k->cap - 1)].hash) == mine)
+			k->ring[id & (k->cap - 1)].received = FORGOTTEN;
 }
 
 void keys_rollback_locked(struct wal *w, uint64_t seq, uint64_t offset)
@@ -539,6 +557,8 @@ rc_t keys_move_locked(struct wal *w, struct segment *s, bool *ret_any, struct er
 	rc_t rc = gather(s, since, &g, reterr);
 	pthread_mutex_lock(&w->lock);
 	s->pins--;
+	if (rc == RC_OK && w->dropping)
+		rc = RC_AGAIN; /* they may be about to be forgotten */
 	size_t *index = mem_alloc((g.count + 1) * sizeof(*index)), n = 0, bytes = 0;
 	bool any = false;
 	for (size_t i = 0; i < g.count && rc == RC_OK; i++) {

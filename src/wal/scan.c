@@ -84,8 +84,10 @@ static rc_t visit(struct scan *sc, const struct rec_head *r, struct err *reterr)
 		sc->s->cuts++;
 		index_cut(w, index_collection(w, name, true), get_u64(body.data), get_u64(body.data + 8), slice_skip(body, 16), sc->s->h.seq);
 		return RC_OK;
-	case WAL_COMMITTED:
 	case WAL_DROP:
+		keys_forget_locked(w, name, w->keys.tail);
+		__attribute__((fallthrough));
+	case WAL_COMMITTED:
 		if (c)
 			index_commit(w, c, get_u64(body.data));
 		return RC_OK;

@@ -326,6 +326,8 @@ void keys_insert_locked(struct wal *w, struct hash128 hash, uint64_t seq, uint64
 void keys_expire_locked(struct wal *w, int64_t now);
 /* Forget the keys that stand at or behind this place (records that were never durable). */
 void keys_rollback_locked(struct wal *w, uint64_t seq, uint64_t offset);
+/* Those of the collection, of the entries before this one. */
+void keys_forget_locked(struct wal *w, struct slice collection, uint64_t upto);
 /* Copies the young keys that point into the segment forward; the flusher only, drops the lock. Nothing to do: *ret_any false. */
 rc_t keys_move_locked(struct wal *w, struct segment *s, bool *ret_any, struct err *reterr);
 void keys_moves_settled_locked(struct wal *w, bool durable);

@@ -604,6 +604,47 @@ TEST(wal_id_counts_once_across_restarts_trimming_and_big_records)
 	CHECK_OK(wal_close(w, &err), err);
 }
 
+/* What is sent again after the collection was dropped is kept: by nobody else. */
+TEST(wal_drop_forgets_ids_and_keys_of_its_collection_alone)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	char id[32];
+	o.key_hold_bytes = 128 << 10; /* so that some are copied forward before and after */
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (uint64_t number = 0; number < 400; number += 10) {
+		CHECK_OK(append_ids(w, "a", number, 10, 200, &err), err);
+		CHECK_OK(append_ids(w, "b", number, 10, 200, &err), err);
+		CHECK_OK(append_n(w, "a", 0, 1, 2000, (snprintf(id, sizeof id, "k%llu", (unsigned long long)number), id), NULL, NULL, &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		CHECK_OK(wal_committed(w, SLICE_LIT("a"), wal_durable_position(w), &err), err);
+		CHECK_OK(wal_committed(w, SLICE_LIT("b"), wal_durable_position(w), &err), err);
+	}
+	CHECK_OK(wal_drop(w, SLICE_LIT("a"), &err), err);
+	CHECK_OK(append_ids(w, "a", 400, 10, 10, &err), err); /* of the one made anew */
+	for (int round = 0; round < 3; round++) {
+		for (int k = 0; k < 410; k++) {
+			snprintf(id, sizeof id, "i%d", k);
+			CHECK_INT(id_known(w, "a", id, NULL), k >= 400);
+			CHECK_INT(id_known(w, "b", id, NULL), k < 400);
+		}
+		lookup(w, "k0", RC_NOT_FOUND, 0);
+		lookup(w, "k390", RC_NOT_FOUND, 0);
+		for (int i = 0; round && i < 40; i++) /* so that what stood before the word goes */
+			CHECK_OK(append_n(w, "c", 0, 10, 2000, NULL, NULL, NULL, &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		CHECK_OK(wal_committed(w, SLICE_LIT("a"), wal_durable_position(w), &err), err);
+		CHECK_OK(wal_committed(w, SLICE_LIT("c"), wal_durable_position(w), &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		wal_free(w);
+		w = NULL;
+		CHECK_OK(wal_open(&o, &w, &err), err);
+	}
+	CHECK_OK(append_ids(w, "a", 0, 10, 10, &err), err);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
 TEST(wal_ids_known_marks_repeats_in_the_array_and_passes_over_events_without_one)
 {
 	struct err err = { 0 };
