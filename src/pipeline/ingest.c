@@ -15,6 +15,8 @@ struct gather {
 	size_t count, cap;
 	struct arena arena;
 	bool unique; /* their ids count once */
+	struct event *fresh; /* if so: those whose id is new */
+	size_t fresh_count;
 };
 
 static rc_t gather_event(void *ctx, const struct frame_event *e, struct err *reterr)
@@ -125,44 +127,47 @@ static void find_ids(struct pipeline *p, struct gather *g)
 	collection_settings_clear(&settings);
 }
 
-/* Events whose id the log holds go: they were kept before. */
-static void drop_known(struct pipeline *p, struct gather *g)
+/* What is to be kept of them: not those whose id the log holds, they were kept before. */
+static void leave_known(struct pipeline *p, struct gather *g)
 {
 	AUTO_MEM bool *known = mem_alloc((g->count + 1) * sizeof *known);
-	size_t kept = 0, n = wal_ids_known(p->wal, g->req->collection, g->events, g->count, known, &g->reply->ticket);
-	for (size_t i = 0; n && i < g->count; i++)
+	size_t n = wal_ids_known(p->wal, g->req->collection, g->events, g->count, known, &g->reply->ticket);
+	g->reply->deduplicated = n;
+	g->fresh_count = 0;
+	free(g->fresh);
+	g->fresh = mem_alloc((g->count - n + 1) * sizeof *g->fresh);
+	for (size_t i = 0; i < g->count; i++)
 		if (!known[i])
-			g->events[kept++] = g->events[i];
-	g->count -= n;
-	g->reply->deduplicated += n;
+			g->fresh[g->fresh_count++] = g->events[i];
 }
 
 static rc_t append(struct pipeline *p, const struct ingest_request *req, struct gather *g, struct hash128 body, struct err *reterr)
 {
+	const struct event *events = g->unique ? g->fresh : g->events;
+	size_t count = g->unique ? g->fresh_count : g->count;
 	uint8_t space[32];
 	struct buf reply = { .data = space, .cap = sizeof space, .max = sizeof space };
 	reply_encode(g->reply, &reply);
-	if (!g->count) { /* all of them are there: before this position */
+	if (!count) { /* all of them are there: before this position */
 		g->reply->position = wal_next_position(p->wal) - 1;
 		return RC_OK;
 	}
 	struct wal_events record = {
 		.collection = req->collection,
 		.received = clock_wall_us(),
-		.events = g->events,
-		.count = g->count,
+		.events = events,
+		.count = count,
 		.meta = req->meta,
 		.request_key = req->key,
 		.body_hash = body,
 		.reply = req->key.len ? buf_slice(&reply) : (struct slice){ 0 },
 		.unique_ids = g->unique,
+		.known_ticket = g->reply->ticket,
 	};
-	uint64_t first, before = g->reply->ticket; /* of known ids that were on their way */
+	uint64_t first;
 	TRY(wal_append(p->wal, &record, &first, &g->reply->ticket, reterr));
-	g->reply->position = first + g->count - 1;
-	/* A sync that failed in between took those back, and the log went on. From here on it would take this record with it. */
-	rc_t rc = before ? wal_ticket(p->wal, before, reterr) : RC_OK;
-	return rc == RC_AGAIN ? RC_OK : rc;
+	g->reply->position = first + count - 1;
+	return RC_OK;
 }
 
 static rc_t busy(struct err *reterr)
@@ -200,8 +205,8 @@ rc_t pipeline_ingest(struct pipeline *p, const struct ingest_request *req, struc
 	if (rc == RC_OK)
 		find_ids(p, &g);
 	for (int tries = 0; rc == RC_OK; tries++) {
-		if (g.unique)
-			drop_known(p, &g);
+		if (g.unique) /* of all of them in every try: what was known may have been taken back */
+			leave_known(p, &g);
 		rc = append(p, req, &g, body, reterr);
 		if (rc != RC_CONFLICT)
 			break;
@@ -213,5 +218,6 @@ rc_t pipeline_ingest(struct pipeline *p, const struct ingest_request *req, struc
 	}
 	arena_free(&g.arena);
 	free(g.events);
+	free(g.fresh);
 	return rc;
 }

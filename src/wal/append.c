@@ -356,6 +356,11 @@ static rc_t prepare_locked(struct wal *w, const struct wal_events *e, const stru
 		TRY(check_share_locked(w, e->collection, size, reterr));
 		if (key_count)
 			keys_expire_locked(w, e->received);
+		if (e->known_ticket) { /* from here on, a sync that takes those back takes this record with them */
+			rc_t rc = ticket_status_locked(w, e->known_ticket, NULL);
+			if (rc != RC_OK && rc != RC_AGAIN)
+				return err_set(reterr, RC_CONFLICT, "what was known when this was sent could not be kept");
+		}
 		for (size_t i = 0; i < key_count; i++)
 			if (keys_has_locked(w, keys[i], e->received))
 				return err_set(reterr, RC_CONFLICT, "this %s was used already", i || !e->request_key.len ? "id" : "idempotency key");

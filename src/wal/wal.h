@@ -124,12 +124,13 @@ struct wal_events {
 	struct slice reply;         /* with request_key: what the caller needs to build the same answer again (the position it can
 				     * get from wal_key_lookup) */
 	bool unique_ids;            /* an event's id counts once in this collection: see wal_ids_known */
+	uint64_t known_ticket;      /* wal_ids_known gave it for what was left out here; 0: none */
 };
 
 /* Copies the record into the log; not durable yet: wait for *ret_ticket. Blocks only for a full write buffer, or (records from 256 KiB)
  * while a segment is changed. Errors: RC_LIMIT (413 record too big, 429 share full, 503 log full, 507 disk full; retryable but the
  * first), RC_IO (503: the log is sealed after a failed sync), RC_INVALID (name), RC_CONFLICT: request_key is already there, ask
- * wal_key_lookup; or one of unique ids is, ask wal_ids_known. */
+ * wal_key_lookup; or one of unique ids is, or what was left out as known was not kept, ask wal_ids_known. */
 rc_t wal_append(struct wal *w, const struct wal_events *e, uint64_t *ret_first_position, uint64_t *ret_ticket, struct err *reterr);
 /* The same checks without appending, so that a body can be refused before it is read: bytes may be 0 or an estimate. */
 rc_t wal_check(struct wal *w, struct slice collection, uint64_t bytes, struct err *reterr);
@@ -222,7 +223,7 @@ rc_t wal_cut_get(struct wal *w, struct slice collection, uint64_t *ret_after, ui
 /* The table holds everything up to and including this position. Not synced: rides along with the next group, because the table's own
  * property is the truth. Trims what nobody needs any more. Lower than before: no effect. */
 rc_t wal_committed(struct wal *w, struct slice collection, uint64_t position, struct err *reterr);
-/* Forget the collection's events so far (and its cut): durable on return. */
+/* Forget the collection's events so far, their ids and keys, and its cut: durable on return. */
 rc_t wal_drop(struct wal *w, struct slice collection, struct err *reterr);
 
 /* The collection's commits fail and will go on doing so for a while, as far as the caller knows; or that is over. Not remembered over a restart;
