@@ -228,8 +228,7 @@ static enum outcome parse_object(struct shredder *s, uint32_t node)
 	return HOME;
 }
 
-/* `{}` or `[]`, white space inside allowed. */
-static bool container_empty(const struct row *r)
+bool parse_is_empty(const struct row *r)
 {
 	const uint8_t *p = json_space(r->p + 1, r->end);
 	return *p == '}' || *p == ']';
@@ -243,7 +242,7 @@ enum outcome parse_value(struct shredder *s, uint32_t node, uint8_t class)
 		return parse_scalar(s, node);
 	enum place place = class == CLASS_OBJECT ? PLACE_OBJECT : PLACE_LIST;
 	bool typed = b->child[place] != NO_CHILD || (node == SHAPE_ROOT_NODE && class == CLASS_OBJECT);
-	if (!typed && (b->deep || b->child[PLACE_JSON] != NO_CHILD) && !container_empty(&s->row))
+	if (!typed && (b->deep || b->child[PLACE_JSON] != NO_CHILD) && !parse_is_empty(&s->row))
 		return HOMELESS;
 	return class == CLASS_OBJECT ? parse_object(s, node) : parse_array(s, node);
 }

@@ -1,5 +1,5 @@
 /* Arrays -> list entries on the tape, and their skeleton: once if all elements have the same, else one by one. */
-#include "shred/shred_internal.h"
+#include "shred/parse_internal.h"
 #include "json/scan.h"
 
 /* An array under way. */
@@ -148,6 +148,13 @@ static void array_end(struct array *a, const uint8_t *from)
 	r->lists--;
 }
 
+/* Has a container at r->p, an element of a list column, a column there, or need of none? Without, readers would find null in its place. */
+static bool element_has_home(const struct shredder *s, uint32_t element, uint8_t class)
+{
+	enum place place = class == CLASS_OBJECT ? PLACE_OBJECT : PLACE_LIST;
+	return s->binds[element].child[place] != NO_CHILD || parse_is_empty(&s->row);
+}
+
 enum outcome parse_array(struct shredder *s, uint32_t node)
 {
 	struct row *r = &s->row;
@@ -178,6 +185,8 @@ enum outcome parse_array(struct shredder *s, uint32_t node)
 		if (prev != SHAPE_NONE)
 			r->prev = prev;
 		r->p = p;
+		if (class != CLASS_SCALAR && a.list && !element_has_home(s, a.element, class))
+			return HOMELESS;
 		enum outcome out = parse_value(s, a.element, class);
 		if (out != HOME)
 			return out; /* the holder sets everything back */

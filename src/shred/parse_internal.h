@@ -50,6 +50,9 @@ struct step parse_step_member(struct shredder *s, uint32_t node, const uint8_t *
 /* The key has no node. Is it worth an inference? */
 bool parse_step_unknown(const struct shredder *s, uint32_t node, struct slice key);
 
+/* Is the container at r->p `{}` or `[]`, white space inside allowed? */
+bool parse_is_empty(const struct row *r);
+
 /* parse_scalar.c */
 #define PARSE_EXACT_INT ((int64_t)1 << 53)
 enum outcome parse_scalar(struct shredder *s, uint32_t node);

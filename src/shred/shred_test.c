@@ -99,6 +99,49 @@ TEST(values_of_another_kind_go_to_siblings_and_nothing_pays_raw)
 	table_close(&t);
 }
 
+/* All that __rest holds: `path=text;` by `path=text;`. */
+static struct slice rest_of(struct table *t, struct buf *out)
+{
+	struct column *map = batch_column(&t->batch, field_at(t, "__rest"));
+	for (uint32_t i = 0; i < map->offsets[map->values]; i++) {
+		buf_append_slice(out, column_bytes_at(&map->children[0], i));
+		buf_byte(out, '=');
+		buf_append_slice(out, column_bytes_at(&map->children[1], i));
+		buf_byte(out, ';');
+	}
+	return buf_slice(out);
+}
+
+TEST(an_array_with_a_container_that_its_list_does_not_hold_goes_whole_to_json_or_rest)
+{
+	static const char *const docs[] = { "{\"l\":[8,3,{\"a\":1}]}", "{\"l\":[{ \"a\":{}},4]}", "{\"l\":[8,[null]]}", "{\"l\":[1,{ },[ ]]}" };
+	for (uint32_t narrow = 0; narrow < 2; narrow++) {
+		struct table t;
+		table_open(&t);
+		uint32_t leaves = shredder_schema(t.s)->leaf_count;
+		table_close(&t);
+		AUTO_BUF struct buf rest;
+		buf_init(&rest, BUF_MAX_DEFAULT);
+		table_open_with(&t, (struct shred_options){ .verify_all = true, .leaf_budget = narrow * (leaves + 1) }, NULL);
+		add(&t, "{\"l\":[1,2]}");
+		add(&t, "{\"l\":[3]}");
+		run(&t, 0);
+		for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
+			add(&t, docs[i]);
+			run(&t, i + 2);
+		}
+		CHECK(type_is(&t, "l.element", "long"));
+		CHECK_INT(batch_column(&t.batch, field_at(&t, "l"))->values, 3); /* what is empty needs no column */
+		if (narrow)
+			CHECK_SLICE(rest_of(&t, &rest), SLICE_LIT("l=[8,3,{\"a\":1}];l=[{ \"a\":{}},4];l=[8,[null]];"));
+		else
+			CHECK_INT(batch_column(&t.batch, field_at(&t, "l__json"))->values, 3);
+		CHECK_ALL_RESTORED(&t);
+		CHECK_INT(shredder_stats(t.s).raw_rows, 0);
+		table_close(&t);
+	}
+}
+
 TEST(ten_then_ten_and_a_half_is_a_double)
 {
 	struct table t;
