@@ -169,10 +169,12 @@ static inline struct step step_next(struct shredder *s, uint32_t node)
 
 /* ---- objects ---- */
 
-/* The key was in this object before: columns take the last value. */
+/* The key was in this object before: columns and __rest take the last value. */
 static void blank_earlier(struct row *r, const struct bind *b)
 {
 	r->raw |= RAW_DUPLICATE;
+	for (uint32_t i = b->rest_at; i < b->rest_end; i++)
+		r->rest[i].text.len = 0; /* parse_rest_unique drops it */
 	if (b->tape_end > b->tape_at) {
 		r->tape[b->tape_at].op = OP_SKIP;
 		r->tape[b->tape_at].len = b->tape_end;
@@ -208,6 +210,7 @@ static enum outcome parse_object(struct shredder *s, uint32_t node)
 			blank_earlier(r, b);
 		b->stamp = instance;
 		b->tape_at = m.tape;
+		b->rest_at = m.rest;
 		m.raw = r->raw;
 		parse_emit(r, st.edge);
 		enum outcome out = st.class == CLASS_SCALAR ? parse_scalar(s, st.to) : parse_value(s, st.to, st.class);
@@ -222,6 +225,7 @@ static enum outcome parse_object(struct shredder *s, uint32_t node)
 		if (__builtin_expect(b->event_time, 0))
 			r->time = slice_of(m.value, (size_t)(r->p - m.value));
 		b->tape_end = r->tape_count;
+		b->rest_end = r->rest_count;
 	}
 	if (own != NO_CHILD)
 		tape_push(r, OP_END, 0);
@@ -316,7 +320,7 @@ enum outcome parse_row(struct shredder *s, struct slice payload)
 		r->raw |= RAW_OTHER;
 		return HOME;
 	}
-	if (r->rest_count > 1)
+	if (r->rest_count > 1 || r->raw & RAW_DUPLICATE)
 		parse_rest_unique(r);
 	if (r->marks & JSON_MARK_ESCAPE) {
 		uint32_t dialects = json_text_dialects(payload);

@@ -72,7 +72,8 @@ bool parse_json_takes(const struct bind *b, uint8_t class, struct slice text);
 uint32_t parse_twin(struct shredder *s, uint32_t edge);
 /* A member's value has no column: JSON text, or __rest. m was taken in front of the member's edge. */
 enum outcome parse_settle(struct shredder *s, uint32_t node, const struct step *st, const struct mark *m, const uint8_t *from);
-/* A path twice in __rest (a duplicate key, or "a.b" beside {"a":{"b":…}}): maps hold a key once, the last stays. */
+/* A path twice in __rest (a duplicate key, or "a.b" beside {"a":{"b":…}}): maps hold a key once, the last stays. Entries without text, which
+ * a duplicate key has blanked, go as well. */
 void parse_rest_unique(struct row *r);
 
 #endif

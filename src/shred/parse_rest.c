@@ -182,11 +182,12 @@ static bool rest_differs(const struct row *r)
 	return !same;
 }
 
-/* A path twice in __rest (a duplicate key, or "a.b" beside {"a":{"b":…}}): maps hold a key once, the last stays. */
+/* A path twice in __rest (a duplicate key, or "a.b" beside {"a":{"b":…}}): maps hold a key once, the last stays. Entries without text, which
+ * a duplicate key has blanked, go as well. */
 void parse_rest_unique(struct row *r)
 {
 	uint32_t cap = 4, kept = 0;
-	if (r->rest_count <= REST_FEW && rest_differs(r))
+	if (!(r->raw & RAW_DUPLICATE) && r->rest_count <= REST_FEW && rest_differs(r))
 		return;
 	while (cap < r->rest_count * 2)
 		cap *= 2;
@@ -196,6 +197,8 @@ void parse_rest_unique(struct row *r)
 	memset(slots, 0, cap * sizeof *slots);
 	for (uint32_t i = r->rest_count; i-- > 0;) {
 		struct rest_entry *e = &r->rest[i];
+		if (!e->text.len)
+			continue;
 		struct slice path = slice_of(r->paths.data + e->path_at, e->path_len);
 		uint32_t at = (uint32_t)hash64_seed(path, r->seed) & (cap - 1);
 		for (; slots[at]; at = (at + 1) & (cap - 1)) {

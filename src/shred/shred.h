@@ -18,6 +18,7 @@
  *     deeper than typed_depth, numbers that no column type holds); values that are no object go to `value` and `value__…`;
  *   - `__rest` maps the dotted path of a key without column to its JSON text, in document order; also of a member with a number that
  *     its column holds but does not give back as it was written (1 among 1.0 and 2.5; 1E+05);
+ *   - of a key twice in an object columns and `__rest` hold the last value alone; `__raw` keeps both;
  *   - null, {} and [] without content need no column: `__shape` holds them;
  *   - the settled path of the event time stands in `key` of the `__time` field;
  *   - quarantined events (event.reason not empty) give `__raw` and the string column `reason`, whatever their payload.

@@ -52,7 +52,8 @@ struct bind {
 	uint32_t empty;		    /* EDGE_END of `[]`; SHAPE_NONE */
 	uint32_t mixed[4];	    /* edges of an array of unlike elements used last: EDGE_MIXED, the first, another element, EDGE_END; SHAPE_NONE */
 	uint32_t rest[2];	    /* EDGE_REST used last, [1] of the object's first member; SHAPE_NONE */
-	uint32_t tape_at, tape_end; /* its entries in the object instance `stamp`: to blank them if the key comes again */
+	uint32_t tape_at, tape_end; /* its entries in the object instance `stamp`: to blank them if the key comes again; */
+	uint32_t rest_at, rest_end; /* and those in __rest */
 	uint64_t stamp;
 	uint16_t places, siblings;		 /* bit per place: there is a column; it is a typed sibling */
 	uint16_t double_mask;			 /* of its double column: the set of one format (json/number.h) */

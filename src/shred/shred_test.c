@@ -103,7 +103,7 @@ TEST(values_of_another_kind_go_to_siblings_and_nothing_pays_raw)
 static struct slice rest_of(struct table *t, struct buf *out)
 {
 	struct column *map = batch_column(&t->batch, field_at(t, "__rest"));
-	for (uint32_t i = 0; i < map->offsets[map->values]; i++) {
+	for (uint32_t i = 0; map->values && i < map->offsets[map->values]; i++) {
 		buf_append_slice(out, column_bytes_at(&map->children[0], i));
 		buf_byte(out, '=');
 		buf_append_slice(out, column_bytes_at(&map->children[1], i));
@@ -112,17 +112,61 @@ static struct slice rest_of(struct table *t, struct buf *out)
 	return buf_slice(out);
 }
 
+/* A table whose budget is used up by `leaves` columns. */
+static void table_open_narrow(struct table *t, uint32_t leaves)
+{
+	table_open(t);
+	leaves += shredder_schema(t->s)->leaf_count;
+	table_close(t);
+	table_open_with(t, (struct shred_options){ .verify_all = true, .leaf_budget = leaves }, NULL);
+}
+
+TEST(of_a_key_twice_the_last_value_stands_in_the_columns_and_in_rest)
+{
+	static const struct {
+		const char *doc, *rest;
+		double x; /* 0: none */
+	} rows[] = {
+		{ "{\"x\":\"s\",\"x\":2.5}", "", 2.5 },
+		{ "{\"x\":2.5,\"x\":\"s\"}", "x=\"s\";", 0 },
+		{ "{\"x\":1E+05,\"x\":3.5}", "", 3.5 },
+		{ "{\"x\":3.5,\"x\":1E+05}", "x=1E+05;", 1e5 },
+		{ "{\"x\":[9],\"x\":7.5,\"u\":1}", "u=1;", 7.5 },
+		{ "{\"u\":1,\"x\":4.5,\"u\":2}", "u=2;", 4.5 },
+		{ "{\"d\":{\"u\":1},\"d\":{\"y\":1.5}}", "", 0 },
+		{ "{\"d\":{\"u\":1,\"v\":2},\"v\":3,\"d\":\"s\"}", "v=3;d=\"s\";", 0 },
+		{ "{\"d\":{\"u\":1},\"d.u\":4,\"d\":{\"y\":1.5}}", "d.u=4;", 0 },
+		{ "{\"d\":{\"u\":1,\"y\":\"s\",\"y\":2.5}}", "d.u=1;", 0 },
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct table t;
+		AUTO_BUF struct buf rest;
+		buf_init(&rest, BUF_MAX_DEFAULT);
+		table_open_narrow(&t, 2);
+		add(&t, "{\"x\":0.5,\"d\":{\"y\":0.5}}");
+		add(&t, "{\"x\":12.25,\"d\":{\"y\":12.25}}");
+		run(&t, 0);
+		add(&t, rows[i].doc);
+		run(&t, 2);
+		CHECK_SLICE(rest_of(&t, &rest), slice_str(rows[i].rest));
+		const struct column *x = batch_column(&t.batch, field_at(&t, "x"));
+		CHECK_INT(x->values, 2 + (rows[i].x > 0));
+		if (x->values > 2)
+			CHECK(memcmp(x->data.data + 16, &rows[i].x, 8) == 0);
+		CHECK_ALL_RESTORED(&t);
+		CHECK_INT(shredder_stats(t.s).raw_rows, 1);
+		table_close(&t);
+	}
+}
+
 TEST(an_array_with_a_container_that_its_list_does_not_hold_goes_whole_to_json_or_rest)
 {
 	static const char *const docs[] = { "{\"l\":[8,3,{\"a\":1}]}", "{\"l\":[{ \"a\":{}},4]}", "{\"l\":[8,[null]]}", "{\"l\":[1,{ },[ ]]}" };
 	for (uint32_t narrow = 0; narrow < 2; narrow++) {
 		struct table t;
-		table_open(&t);
-		uint32_t leaves = shredder_schema(t.s)->leaf_count;
-		table_close(&t);
 		AUTO_BUF struct buf rest;
 		buf_init(&rest, BUF_MAX_DEFAULT);
-		table_open_with(&t, (struct shred_options){ .verify_all = true, .leaf_budget = narrow * (leaves + 1) }, NULL);
+		narrow ? table_open_narrow(&t, 1) : table_open(&t);
 		add(&t, "{\"l\":[1,2]}");
 		add(&t, "{\"l\":[3]}");
 		run(&t, 0);
