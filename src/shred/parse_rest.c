@@ -91,8 +91,15 @@ void parse_put_rest(struct shredder *s, uint32_t node, const uint8_t *from, cons
 	uint32_t marks;
 	struct slice key = parse_literal_key(from, value, &marks);
 	size_t open = (size_t)(key.data - 1 - from), sep = (size_t)(value - (key.data + key.len + 1));
-	if (r->lists || marks & JSON_MARK_ESCAPE || key.len > SHAPE_LITERAL_MAX) {
+	if (r->lists || key.len > SHAPE_LITERAL_MAX) {
 		r->raw |= RAW_OTHER;
+		return;
+	}
+	if (marks & JSON_MARK_ESCAPE) {
+		r->raw |= RAW_OTHER; /* the shape has no place for how the key is written */
+		buf_reset(&r->scratch); /* in row.text there is room for it once, and a step may have put it there */
+		if (json_string_unescape(key, &r->scratch))
+			parse_add_rest(s, node, buf_slice(&r->scratch), slice_of(value, (size_t)(r->p - value)));
 		return;
 	}
 	parse_emit(r, rest_edge(s, node, from, open, value, sep));
