@@ -195,13 +195,33 @@ static void check_number(struct slice text)
 	must(json_number_int64(text, &i) == (n.kind == NUM_INT64) && (n.kind != NUM_INT64 || i == n.i64));
 	if (n.kind == NUM_DECIMAL)
 		must(slice_eq(text, slice_of(out, json_format_decimal(n.i64, n.scale, out))));
-	if (n.kind == NUM_INT64)
+	if (n.kind == NUM_INT64) {
 		must(slice_eq(text, slice_of(out, json_number_format_int(n.i64, out))));
+		if (n.i64 >= -((int64_t)1 << 53) && n.i64 <= (int64_t)1 << 53)
+			must(!(json_number_int_formats(n.i64) & ~n.formats));
+	}
 	if (json_number_int128(text, &wide, &scale))
 		must(slice_eq(text, slice_of(out, json_format_decimal(wide, scale, out))));
 	must(!(n.formats & NUM_FORMAT_SHORT) || json_number_restores(text, n.f64, FORMAT_DOUBLE_SHORT));
 	must(!(n.formats & NUM_FORMAT_DOT) || json_number_restores(text, n.f64, FORMAT_DOUBLE_DOT));
 	check_double(n.f64);
+}
+
+/* Whatever was read last, the answer is the same. */
+static void check_near(struct slice text, unsigned format, bool parsed, int64_t us)
+{
+	struct json_time_minute last = { 0 };
+	char first[JSON_TIME_CHARS];
+	int64_t near;
+	if (text.len == 24) { /* a time of the same minute */
+		memcpy(first, text.data, 16);
+		memcpy(first + 16, ":59.999Z", 8);
+		json_time_parse_near(slice_of(first, 24), format, &last, &near);
+	}
+	for (int again = 0; again < 2; again++) {
+		must(json_time_parse_near(text, format, &last, &near) == parsed);
+		must(!parsed || near == us);
+	}
 }
 
 static void check_time(struct slice text)
@@ -214,6 +234,7 @@ static void check_time(struct slice text)
 		unsigned format = FORMAT_TIME_BASE + row;
 		bool parsed = json_time_parse(text, format, &us);
 		must(parsed == (candidates >> row & 1));
+		check_near(text, format, parsed, us);
 		if (parsed)
 			must(slice_eq(text, slice_of(out, json_time_format(us, format, out))) && json_time_zoned(format) == (row < 36));
 	}
