@@ -54,6 +54,24 @@ static struct parquet_reader *open_reader(struct memory_file *m)
 	return r;
 }
 
+/* A file of one row group. */
+static void write_batch(struct memory_file *m, const struct schema *s, const struct batch *b)
+{
+	struct err err;
+	AUTO(parquet_writer) *w = open_writer(m, "zstd:1");
+	CHECK_OK(parquet_writer_row_group(w, b, &err), err);
+	CHECK_OK(parquet_writer_finish(w, s, NULL, &err), err);
+}
+
+static void read_group(struct parquet_reader *r, uint32_t group, struct batch *ret)
+{
+	struct err err;
+	if (!r)
+		abort();
+	batch_init(ret, parquet_reader_schema(r));
+	CHECK_OK(parquet_reader_read(r, group, NULL, 0, 0, UINT32_MAX, ret, &err), err);
+}
+
 /* Same presence and values for every column that `got` has; *columns counts its leaves. */
 static bool same(const struct column *want, const struct column *got, uint32_t *leaves)
 {
@@ -171,10 +189,8 @@ TEST(writer_round_trips_with_every_codec)
 		CHECK_OK(parquet_writer_finish(w, e.schema, NULL, &err), err);
 		CHECK_INT(parquet_writer_bytes(w), m.bytes.len);
 		AUTO(parquet_reader) *r = open_reader(&m);
-		CHECK(r);
 		struct batch got;
-		batch_init(&got, parquet_reader_schema(r));
-		CHECK_OK(parquet_reader_read(r, 0, NULL, 0, 0, UINT32_MAX, &got, &err), err);
+		read_group(r, 0, &got);
 		CHECK(same_batch(&e.batch, &got, &leaves));
 		CHECK_INT(leaves, 3);
 		batch_free(&got);
@@ -216,10 +232,8 @@ TEST(writer_gives_earlier_row_groups_the_late_columns)
 	CHECK(info.leaves[2].repeated && !info.leaves[2].has_lower);
 	parquet_file_info_clear(&info);
 	AUTO(parquet_reader) *r = open_reader(&m);
-	CHECK(r);
 	struct batch got;
-	batch_init(&got, parquet_reader_schema(r));
-	CHECK_OK(parquet_reader_read(r, 1, NULL, 0, 0, UINT32_MAX, &got, &err), err);
+	read_group(r, 1, &got);
 	CHECK(same_batch(&e.batch, &got, &leaves));
 	CHECK_INT(leaves, 5);
 	e.late = NULL;
@@ -257,7 +271,6 @@ TEST(writer_gives_the_same_bytes_for_the_same_batches)
 TEST(writer_keeps_the_presence_of_lists_that_are_always_empty)
 {
 	struct memory_file m = { 0 };
-	struct err err;
 	uint32_t leaves;
 	AUTO(schema) *s = schema_new();
 	struct field *l = add(s, NULL, "l", TYPE_LIST), *never = add(s, NULL, "never", TYPE_DOUBLE);
@@ -271,13 +284,9 @@ TEST(writer_keeps_the_presence_of_lists_that_are_always_empty)
 	column_list_begin(batch_column(&b, l), 4);
 	b.rows = 6;
 	batch_seal(&b);
-	AUTO(parquet_writer) *w = open_writer(&m, "zstd:1");
-	CHECK_OK(parquet_writer_row_group(w, &b, &err), err);
-	CHECK_OK(parquet_writer_finish(w, s, NULL, &err), err);
+	write_batch(&m, s, &b);
 	AUTO(parquet_reader) *r = open_reader(&m);
-	CHECK(r);
-	batch_init(&got, parquet_reader_schema(r));
-	CHECK_OK(parquet_reader_read(r, 0, NULL, 0, 0, UINT32_MAX, &got, &err), err);
+	read_group(r, 0, &got);
 	CHECK(same_batch(&b, &got, &leaves));
 	CHECK_INT(leaves, 1); /* l.element.p alone */
 	CHECK_INT(got.root.child_count, 1);
@@ -313,15 +322,12 @@ TEST(a_read_is_charged_for_what_it_keeps_of_sparse_siblings)
 		}
 		b.rows = 50000;
 		batch_seal(&b);
-		AUTO(parquet_writer) *w = open_writer(&m, "zstd:1");
-		CHECK_OK(parquet_writer_row_group(w, &b, &err), err);
-		CHECK_OK(parquet_writer_finish(w, s, NULL, &err), err);
+		write_batch(&m, s, &b);
 		struct parquet_source source = { &m, m.bytes.len, memory_read };
 		struct parquet_limits limits = { .batch_bytes = 1200000 }; /* 64 + 12 bitmaps of 6,250 bytes, 50,000 values of 8 and 63 of 100 */
 		AUTO(parquet_reader) *r = NULL;
 		CHECK_OK(parquet_reader_open(&source, &limits, &r, &err), err);
-		batch_init(&got, parquet_reader_schema(r));
-		CHECK_OK(parquet_reader_read(r, 0, NULL, 0, 0, UINT32_MAX, &got, &err), err);
+		read_group(r, 0, &got);
 		CHECK_INT(got.rows, 50000);
 		batch_free(&got);
 		batch_free(&b);
@@ -332,7 +338,6 @@ TEST(a_read_is_charged_for_what_it_keeps_of_sparse_siblings)
 TEST(writer_stands_in_a_column_for_rows_without_values)
 {
 	struct memory_file m = { 0 };
-	struct err err;
 	AUTO(schema) *s = schema_new();
 	add(s, add(s, NULL, "a", TYPE_STRUCT), "x", TYPE_STRING);
 	add(s, NULL, "y", TYPE_STRING);
@@ -340,9 +345,7 @@ TEST(writer_stands_in_a_column_for_rows_without_values)
 	batch_init(&b, s);
 	b.rows = 3;
 	batch_seal(&b);
-	AUTO(parquet_writer) *w = open_writer(&m, "zstd:1");
-	CHECK_OK(parquet_writer_row_group(w, &b, &err), err);
-	CHECK_OK(parquet_writer_finish(w, s, NULL, &err), err);
+	write_batch(&m, s, &b);
 	AUTO(parquet_reader) *r = open_reader(&m);
 	CHECK(r);
 	CHECK_INT(parquet_reader_rows(r), 3);
@@ -388,7 +391,6 @@ TEST(writer_sees_the_one_value_that_differs_in_a_long_column)
 	for (uint32_t i = 0; i < 14 * 5; i++) {
 		uint32_t at = 1000 + i / 5 * 777, rows = 10999 + i % 5, leaves;
 		struct memory_file m = { 0 };
-		struct err err;
 		AUTO(schema) *s = schema_new();
 		struct field *text = add(s, NULL, "text", TYPE_STRING), *number = add(s, NULL, "number", TYPE_INT64);
 		struct batch b, got;
@@ -399,13 +401,9 @@ TEST(writer_sees_the_one_value_that_differs_in_a_long_column)
 		}
 		b.rows = rows;
 		batch_seal(&b);
-		AUTO(parquet_writer) *w = open_writer(&m, "zstd:1");
-		CHECK_OK(parquet_writer_row_group(w, &b, &err), err);
-		CHECK_OK(parquet_writer_finish(w, s, NULL, &err), err);
+		write_batch(&m, s, &b);
 		AUTO(parquet_reader) *r = open_reader(&m);
-		CHECK(r);
-		batch_init(&got, parquet_reader_schema(r));
-		CHECK_OK(parquet_reader_read(r, 0, NULL, 0, 0, UINT32_MAX, &got, &err), err);
+		read_group(r, 0, &got);
 		CHECK(same_batch(&b, &got, &leaves));
 		CHECK_INT(leaves, 2);
 		batch_free(&got);
