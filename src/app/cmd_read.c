@@ -180,7 +180,7 @@ static rc_t replay_remote(const char *server, const struct read_replay_options *
 {
 	struct remote_replay r = { .bar = bar };
 	buf_init(&r.rest, BUF_MAX_DEFAULT);
-	TRY(sink_open(ro->to, ro->framing, &r.sink, reterr));
+	TRY(sink_open(ro->to, ro->framing, ro->cancel, &r.sink, reterr));
 	json_t *o = json_pack("{s:s,s:s%,s:o,s:o,s:s,s:f,s:f}", "collection", ro->collection, "where", (const char *)ro->where.data, ro->where.len,
 			      "from", time_json(ro->from), "to", time_json(ro->until), "framing", "length", "rate", ro->rate, "speed", ro->speed);
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;

@@ -220,8 +220,13 @@ static size_t on_upload(char *out, size_t size, size_t n, void *ctx)
 static int on_progress(void *ctx, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
 {
 	struct transfer *t = ctx;
-	int64_t limit = __atomic_load_n(t->call->idle_now, __ATOMIC_RELAXED), now = clock_mono_us();
+	const struct net_call *call = t->call;
+	int64_t limit = call->idle_now ? __atomic_load_n(call->idle_now, __ATOMIC_RELAXED) : 0, now = clock_mono_us();
 	(void)down_total, (void)up_total;
+	if (call->cancel && __atomic_load_n(call->cancel, __ATOMIC_RELAXED)) {
+		t->rc = err_set(t->reterr, RC_CANCELLED, "%s %s: stopped before the answer came", call->method, call->url);
+		return 1;
+	}
 	if (t->moved != down + up || !t->moved_at) {
 		t->moved = down + up;
 		t->moved_at = now;
@@ -288,7 +293,7 @@ static void set_options(struct transfer *t)
 		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(call->total_us / 1000));
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, call->idle_us ? (long)((call->idle_us + 999999) / 1000000) : IDLE_DEFAULT_S);
-	if (call->idle_now) {
+	if (call->idle_now || call->cancel) {
 		curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 		curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 		curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);

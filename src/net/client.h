@@ -37,6 +37,7 @@ struct net_call {
 	const char *pinned_key;       /* "sha256//…": https is trusted by this key alone, whoever signed it for whatever name; NULL: by authorities */
 	int64_t idle_us;              /* gives up when nothing moves for so long; 0: 60 s */
 	const int64_t *idle_now;      /* the same, looked at (atomically) every second meanwhile, while not 0; may be NULL */
+	const bool *cancel;           /* ends the call with RC_CANCELLED within about a second of being set (atomically); may be NULL */
 	int64_t connect_us;           /* time limit of connecting; 0: 10 s */
 	int64_t total_us;             /* of the whole call; 0: none */
 	const char *ca_file;          /* PEM of whom to trust; NULL: the system's */

@@ -306,7 +306,7 @@ rc_t read_replay(struct pipeline *p, const struct read_replay_options *opts, str
 	TRY(view_open(p, opts->collection, &v, reterr));
 	AUTO(sink) *sink = NULL;
 	if (opts->to)
-		TRY(sink_open(opts->to, opts->framing, &sink, reterr));
+		TRY(sink_open(opts->to, opts->framing, opts->cancel, &sink, reterr));
 	else
 		sink = sink_to(opts->framing, opts->write, opts->ctx);
 	struct replay_calls calls = { query, opts };

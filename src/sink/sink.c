@@ -11,6 +11,7 @@
 #define FLUSH_BYTES ((size_t)1 << 20)
 #define TRIES 8
 #define PAUSE_FIRST_US 200000
+#define NAP_US 200000 /* pauses are slept in naps, to see `cancel` */
 
 struct sink {
 	enum sink_framing framing;
@@ -19,14 +20,16 @@ struct sink {
 	char *target; /* path or URL */
 	struct buf out;
 	struct net_client *client;
+	const bool *cancel; /* may be NULL */
 	rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr); /* sink_to */
 	void *ctx;
 };
 
-rc_t sink_open(const char *url, enum sink_framing framing, struct sink **ret, struct err *reterr)
+rc_t sink_open(const char *url, enum sink_framing framing, const bool *cancel, struct sink **ret, struct err *reterr)
 {
 	AUTO(sink) *s = NEW(struct sink);
 	s->framing = framing;
+	s->cancel = cancel;
 	s->fd = -1;
 	buf_init(&s->out, BUF_MAX_DEFAULT);
 	bool http = !strncmp(url, "http://", 7) || !strncmp(url, "https://", 8);
@@ -89,24 +92,40 @@ static rc_t flush(struct sink *s, struct err *reterr)
 	return RC_OK;
 }
 
+static rc_t pause_for(struct sink *s, int64_t us, struct err *reterr)
+{
+	for (int64_t nap; us > 0; us -= nap) {
+		if (s->cancel && __atomic_load_n(s->cancel, __ATOMIC_RELAXED))
+			return err_set(reterr, RC_CANCELLED, "POST %s: stopped before it was tried again", s->target);
+		nap = us < NAP_US ? us : NAP_US;
+		clock_sleep_us(nap);
+	}
+	return RC_OK;
+}
+
 static rc_t post(struct sink *s, struct slice payload, bool json, struct err *reterr)
 {
 	const char *headers[] = { json ? "Content-Type: application/json" : "Content-Type: application/octet-stream", NULL };
-	struct net_call call = { .method = "POST", .url = s->target, .headers = headers, .body = payload };
+	struct net_call call = { .method = "POST", .url = s->target, .headers = headers, .body = payload, .cancel = s->cancel };
 	int64_t pause = PAUSE_FIRST_US;
 	for (int i = 1;; i++, pause *= 2) {
 		int status = 0;
+		struct err err = { 0 };
 		AUTO_BUF struct buf body;
 		buf_init(&body, 1 << 17);
-		rc_t rc = net_request(s->client, &call, &status, &body, reterr);
+		rc_t rc = net_request(s->client, &call, &status, &body, &err);
 		if (rc == RC_OK && status / 100 == 2)
 			return RC_OK;
-		bool again = rc != RC_OK ? rc == RC_IO : status >= 500 || status == 429 || status == 408;
-		if (!again || i == TRIES)
-			return rc != RC_OK ? rc
-					   : err_set(reterr, RC_IO, "%s answered %d: %.*s", s->target, status,
-						     (int)(body.len < 200 ? body.len : 200), (const char *)body.data);
-		clock_sleep_us(pause);
+		bool again = rc != RC_OK ? rc == RC_IO && err.retryable : status >= 500 || status == 429 || status == 408;
+		if (rc == RC_OK)
+			rc = err_set(&err, RC_IO, "%s answered %d: %.*s", s->target, status, (int)(body.len < 200 ? body.len : 200),
+				     (const char *)body.data);
+		if (!again || i == TRIES) {
+			if (reterr)
+				*reterr = err;
+			return rc;
+		}
+		TRY(pause_for(s, pause, reterr));
 	}
 }
 

@@ -2,11 +2,14 @@
  *
  *   stdout              payloads on standard output, framed
  *   file:///path, path  the same into a file, which must not exist
- *   http(s)://…         one POST a payload, its bytes as the body; connection kept; 5xx and no answer are retried with growing pauses
+ *   http(s)://…         one POST a payload, its bytes as the body; connection kept; 5xx and no answer are retried with growing pauses,
+ *                       but not what cannot become better (the URL, the certificate)
  * Ownership: sink_free closes without finishing. Threads: one.
  */
 #ifndef SINK_SINK_H
 #define SINK_SINK_H
+
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -15,7 +18,8 @@
 enum sink_framing { SINK_LINES, SINK_LENGTH /* 4 bytes big-endian, then the payload */, SINK_NUL };
 
 struct sink;
-rc_t sink_open(const char *url, enum sink_framing framing, struct sink **ret, struct err *reterr);
+/* cancel: once set (atomically, by anyone), a write over HTTP ends within about a second, RC_CANCELLED; may be NULL. */
+rc_t sink_open(const char *url, enum sink_framing framing, const bool *cancel, struct sink **ret, struct err *reterr);
 /* Framed payloads in pieces of about 1 MiB to a callback. */
 struct sink *sink_to(enum sink_framing framing, rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr), void *ctx);
 rc_t sink_write(struct sink *s, struct slice payload, bool json, struct err *reterr);

@@ -1,0 +1,93 @@
+/* Laws of a replay over HTTP: what cannot become better is not tried again, what can is, and whoever cancels does not wait. */
+#include "sink/sink.h"
+
+#include "base/test.h"
+#include "net/loopback_test.h"
+#include "os/clock.h"
+
+#define SOON_US 3000000 /* the limit of silence is 60 s, the tries with their pauses take 25 s */
+
+static void *set_later(void *arg)
+{
+	clock_sleep_us(300000);
+	__atomic_store_n((bool *)arg, true, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* What one event to this address gives when it is cancelled after 0.3 s, and how long that takes. */
+static rc_t write_cancelled(const char *url, int64_t *ret_us, struct err *reterr)
+{
+	AUTO(sink) *s = NULL;
+	bool cancel = false;
+	pthread_t t;
+	TRY(sink_open(url, SINK_LINES, &cancel, &s, reterr));
+	int64_t start = clock_mono_us();
+	pthread_create(&t, NULL, set_later, &cancel);
+	rc_t rc = sink_write(s, SLICE_LIT("{}"), true, reterr);
+	*ret_us = clock_mono_us() - start;
+	pthread_join(t, NULL);
+	return rc;
+}
+
+TEST(sink_that_waits_for_an_answer_ends_soon_after_cancel)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof a;
+	int fd = socket(AF_INET, SOCK_STREAM, 0); /* the kernel takes the connection and the request; nobody ever answers */
+	char url[64];
+	struct err err = { 0 };
+	int64_t took = 0;
+	CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 8) == 0 && getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+	snprintf(url, sizeof url, "http://127.0.0.1:%d/", ntohs(a.sin_port));
+	CHECK_INT(write_cancelled(url, &took, &err), RC_CANCELLED);
+	CHECK(took < SOON_US);
+	close(fd);
+}
+
+static void say_busy(void *ctx, const struct loopback_request *req, struct buf *out)
+{
+	(void)ctx, (void)req;
+	loopback_say(out, "503 Service Unavailable", "", "later");
+}
+
+TEST(sink_between_two_tries_ends_soon_after_cancel)
+{
+	struct loopback l;
+	struct err err = { 0 };
+	int64_t took = 0;
+	CHECK(loopback_start(&l, say_busy, NULL));
+	CHECK_INT(write_cancelled(l.url, &took, &err), RC_CANCELLED);
+	CHECK(took < 1000000 && l.requests < 3);
+	loopback_stop(&l);
+}
+
+TEST(sink_with_an_address_that_cannot_work_fails_at_once)
+{
+	AUTO(sink) *s = NULL;
+	struct err err = { 0 };
+	CHECK_OK(sink_open("http://127.0.0.1:99999999/", SINK_LINES, NULL, &s, &err), err);
+	int64_t start = clock_mono_us();
+	CHECK_INT(sink_write(s, SLICE_LIT("{}"), true, &err), RC_IO);
+	CHECK(clock_mono_us() - start < SOON_US);
+	CHECK(!err.retryable && strstr(err.text, "99999999"));
+}
+
+static void say_busy_once(void *ctx, const struct loopback_request *req, struct buf *out)
+{
+	(void)ctx;
+	loopback_say(out, req->number == 1 ? "503 Service Unavailable" : "200 OK", "", "x");
+}
+
+TEST(sink_tries_again_what_may_become_better)
+{
+	struct loopback l;
+	AUTO(sink) *s = NULL;
+	struct err err = { 0 };
+	CHECK(loopback_start(&l, say_busy_once, NULL));
+	CHECK_OK(sink_open(l.url, SINK_LINES, NULL, &s, &err), err);
+	CHECK_OK(sink_write(s, SLICE_LIT("{}"), true, &err), err);
+	CHECK_INT(l.requests, 2);
+	loopback_stop(&l);
+}
+
+TEST_MAIN()
