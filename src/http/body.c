@@ -38,11 +38,27 @@ void inflater_give(struct http_loop *l, struct http_inflater *f)
 		http_inflater_free(f);
 }
 
+const struct http_refusal overloaded = { 503, "overloaded",
+					 "the server is out of memory for request bodies: send this again a little later" };
+
+void body_drop(struct http_request *r)
+{
+	struct http_loop *l = r->conn->l;
+	inflater_give(l, r->inflater);
+	r->inflater = NULL;
+	buf_free(&r->body);
+	buf_init(&r->body, BUF_MAX_DEFAULT);
+	body_release(l->server, r->charged - r->head_bytes.len);
+	r->charged = r->head_bytes.len;
+	r->body_reserved = 0;
+}
+
 static void refuse(struct conn *c, struct http_request *r, const struct http_refusal *refusal)
 {
 	r->close = true;
 	c->stop = true;
 	c->reading = NULL;
+	body_drop(r);
 	respond_refusal(r, refusal);
 }
 
@@ -74,7 +90,7 @@ static void skip_body(struct conn *c, struct http_request *r)
 		r->wire_done = true;
 	} else if (r->wire_left) {
 		c->reading = r;
-		c->started = c->l->now;
+		pace_begin(c);
 	} else {
 		r->wire_done = true;
 	}
@@ -121,7 +137,7 @@ void body_begin(struct conn *c, struct http_request *r)
 	if (r->head.coding != HTTP_CODING_NONE)
 		r->inflater = inflater_take(c->l, r->head.coding);
 	c->reading = r;
-	c->started = c->l->now;
+	pace_begin(c);
 }
 
 /* What the request holds of the budget becomes `bytes` more. */
@@ -132,7 +148,7 @@ static bool charge(struct conn *c, struct http_request *r, size_t bytes)
 		return false;
 	r->charged += bytes;
 	if (c->waiting_since) /* that time was ours, not its sender's */
-		c->started += c->l->now - c->waiting_since;
+		pace_waited(c, c->l->now - c->waiting_since);
 	c->waiting_since = 0;
 	return true;
 }
@@ -277,6 +293,7 @@ size_t body_feed(struct conn *c, struct http_request *r, struct slice in, bool *
 			r->interim = NULL;
 		used = r->head.chunked ? feed_chunked(c, r, in, ret_blocked) : feed_plain(c, r, in, ret_blocked);
 		r->wire_got += used;
+		pace_got(c, used);
 	}
 	if (c->stop || *ret_blocked || !r->wire_done || r->inflate_pending)
 		return used;
@@ -289,8 +306,6 @@ size_t body_feed(struct conn *c, struct http_request *r, struct slice in, bool *
 
 static void resume_waiting(struct http_loop *l)
 {
-	static const struct http_refusal overloaded = { 503, "overloaded",
-							"the server is out of memory for request bodies: send this again a little later" };
 	struct conn *list = l->waiting, *c;
 	int64_t patience = l->server->options.limits.memory_wait_us;
 	if (!list)

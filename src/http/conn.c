@@ -83,6 +83,14 @@ void conn_release(struct conn *c)
 	l->graves = c;
 }
 
+/* The budgets' side of c->in. */
+static void input_release(struct conn *c)
+{
+	body_release(c->l->server, c->in_charged);
+	extra_release(c->l->server, c->in_extra);
+	c->in_charged = c->in_extra = 0;
+}
+
 void conn_abort(struct conn *c)
 {
 	struct http_loop *l = c->l;
@@ -100,8 +108,7 @@ void conn_abort(struct conn *c)
 	close(c->fd);
 	c->fd = -1;
 	c->reading = NULL;
-	body_release(s, c->in_charged);
-	c->in_charged = 0;
+	input_release(c);
 	buf_free(&c->in);
 	for (struct http_request *r = c->first, *next; r; r = next) {
 		next = r->next;
@@ -158,6 +165,7 @@ void conn_refuse(struct conn *c, const struct http_refusal *refusal)
 	r->close = true;
 	c->reading = NULL;
 	c->stop = true;
+	body_drop(r); /* now, not when its sender has read the answers before */
 	respond_refusal(r, refusal);
 }
 
@@ -268,8 +276,7 @@ static void keep_rest(struct conn *c, struct slice in, size_t used)
 {
 	struct http_server *s = c->l->server;
 	size_t left = in.len - used;
-	body_release(s, c->in_charged);
-	c->in_charged = 0;
+	input_release(c);
 	if (!left) {
 		buf_free(&c->in);
 		buf_init(&c->in, BUF_MAX_DEFAULT);
@@ -284,12 +291,16 @@ static void keep_rest(struct conn *c, struct slice in, size_t used)
 		buf_append(&c->in, in.data + used, left);
 		explicit_bzero((uint8_t *)(uintptr_t)in.data + used, left);
 	}
-	c->in_charged = left;
 	pressure_look(c->l);
-	if (!body_charge(s, left)) {
-		c->in_charged = 0;
-		if (left > s->options.limits.header_bytes && !c->waiting) /* pipelines more than there is room for */
-			conn_abort(c);
+	if (body_charge(s, left)) {
+		c->in_charged = left;
+	} else if (extra_charge(s, left)) {
+		c->in_extra = left;
+	} else {
+		wait_end(c);
+		buf_free(&c->in);
+		buf_init(&c->in, BUF_MAX_DEFAULT);
+		conn_refuse(c, &overloaded);
 	}
 }
 
@@ -323,12 +334,15 @@ static int64_t conn_deadline(const struct conn *c)
 		return c->progress + LINGER_US;
 	if (c->handshake)
 		return c->started + limits->header_time_us;
+	if (c->waiting)
+		return c->blocked && c->first ? idle : 0;
+	if (c->reading) {
+		int64_t by = c->started + limits->body_time_us + (int64_t)(c->reading->wire_got * 1000000 / limits->body_rate);
+		by = by < c->moving_until ? by : c->moving_until;
+		return c->blocked && idle < by ? idle : by;
+	}
 	if (c->blocked && c->first)
 		return idle;
-	if (c->waiting)
-		return 0;
-	if (c->reading)
-		return c->started + limits->body_time_us + (int64_t)(c->reading->wire_got * 1000000 / limits->body_rate);
 	if (c->in.len && !c->paused)
 		return c->started + limits->header_time_us;
 	return c->first ? 0 : idle;

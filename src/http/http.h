@@ -7,8 +7,9 @@
  * calling thread and pushes to the loop's queue; only a push to an empty queue wakes the loop, which then writes once per connection.
  * So "200 durable requests at once" costs one wake-up a loop and one write a connection. An idle server does not wake up at all.
  * A slow client costs little: its body's memory grows with what it has sent, answers that it does not read are bounded (64 KiB and 64 MiB
- * for all, then one each), and once three quarters of the body memory are used, requests that have come in at less than body_rate for
- * over a second are answered 408 at once.
+ * for all, then one each), a body that stands still is not kept for what it sent fast before, and once three quarters of the body memory
+ * are used, requests that have come in at less than body_rate for the last second or two are answered 408 at once. What was read of
+ * requests that wait for memory is at most an eighth of it more: whose does not fit is answered 503.
  * With TLS (1.2 and 1.3, ALPN http/1.1) nothing else changes; a client that is slow with its handshake has header_time_us.
  * Not promised: client certificates, HTTP/2, upgrades. That a client which only closed its sending side is gone (see http_request_peer_closed).
  * Ownership: a request, and every slice its accessors give, is valid from check/handle until it is responded to: the call of
@@ -38,7 +39,7 @@ struct http_limits {
 	unsigned pipelined;       /* requests of one connection in work at a time; then it is not read (128) */
 	unsigned max_connections; /* more get 503 and are closed (10,000, at most three quarters of RLIMIT_NOFILE) */
 	int64_t header_time_us;   /* from the first byte of a head to its last: 408 (10 s) */
-	int64_t body_time_us;     /* for a body, plus what it has sent at body_rate: 408 (20 s) */
+	int64_t body_time_us;     /* for a body, plus what it has sent at body_rate; standing still, or at under a 16th of body_rate: 408 (20 s) */
 	uint64_t body_rate;       /* bytes a second that a long body must keep (16 KiB) */
 	int64_t idle_time_us;     /* without a request: closed; also for a client that does not read its answer (75 s) */
 	int64_t memory_wait_us;   /* how long a body waits for body_memory, then 503 (5 s) */

@@ -170,9 +170,11 @@ struct conn {
 	unsigned count;   /* of requests */
 	_Atomic(uint64_t) answers; /* bytes of those that are not out yet */
 	struct buf in;    /* bytes read but not consumed */
-	size_t in_charged;
+	size_t in_charged; /* of the body memory */
+	size_t in_extra;   /* of what is allowed beyond it while one waits */
 	size_t scanned;   /* of them, searched for the head's end */
 	int64_t started;  /* of the head or body being read; 0 = none */
+	int64_t fast_until, moving_until; /* the body keeps body_rate, or the least rate: see pressure.c */
 	int64_t progress; /* last request, answer or byte sent: for the idle time */
 	int64_t waiting_since; /* for body memory; 0 = not waiting */
 	unsigned blank_lines;
@@ -230,6 +232,7 @@ struct http_server {
 	struct http_loop *loops;
 	unsigned loop_count;
 	_Atomic(uint64_t) body_memory, accepted, refused;
+	_Atomic(uint64_t) extra_memory;    /* input beyond body_memory of connections that wait for it */
 	_Atomic(uint64_t) answers;         /* bytes of all connections, with what their requests take */
 	_Atomic(int64_t) pressure_looked;  /* clock_mono_us */
 	atomic_bool draining, stopped;
@@ -254,6 +257,9 @@ void request_destroy(struct http_request *r);
 void request_segments(struct http_request *r); /* fills segments, or refuses */
 bool body_charge(struct http_server *s, uint64_t bytes);
 void body_release(struct http_server *s, uint64_t bytes);
+/* The same for what was read already, an eighth beyond the budget. */
+bool extra_charge(struct http_server *s, uint64_t bytes);
+void extra_release(struct http_server *s, uint64_t bytes);
 
 void request_unlink(struct http_request *r);   /* from its connection */
 
@@ -287,11 +293,16 @@ ssize_t tls_recv(void *ssl, uint8_t *out, size_t len);
 struct iovec;
 ssize_t tls_send(void *ssl, const struct iovec *iov, int count);
 
-/* pressure.c: cheap; call it where memory was asked for */
-void pressure_look(struct http_loop *l);
+/* pressure.c */
+void pressure_look(struct http_loop *l);          /* cheap; call it where memory was asked for */
+void pace_begin(struct conn *c);                  /* a body begins */
+void pace_got(struct conn *c, uint64_t bytes);    /* so much of it came */
+void pace_waited(struct conn *c, int64_t us);     /* its sender was not listened to for so long */
 
 /* body.c */
+extern const struct http_refusal overloaded;
 void body_begin(struct conn *c, struct http_request *r);
+void body_drop(struct http_request *r); /* nobody will read it: its memory goes back now */
 /* Returns the bytes used; *ret_blocked: no memory now, or enough done for this turn (c->waiting is set). */
 size_t body_feed(struct conn *c, struct http_request *r, struct slice in, bool *ret_blocked);
 void wait_begin(struct conn *c, bool memory);

@@ -71,6 +71,39 @@ TEST(http_body_that_keeps_the_rate_may_take_longer_than_body_time)
 	fixture_free(f);
 }
 
+TEST(http_body_that_stands_still_or_crawls_after_a_fast_part_gets_408)
+{
+	enum { FAST = 100000 };
+	static const uint8_t fast[FAST];
+	struct fixture *f = fixture_new();
+	struct answer a;
+	f->options.limits.body_time_us = 300000;
+	f->options.limits.body_rate = 1000; /* by which the fast part alone is good for 100 s */
+	fixture_start(f);
+	answer_init(&a);
+	for (int crawls = 0; crawls < 2; crawls++) {
+		int fd = client_open(f);
+		char said[12];
+		CHECK(client_send(fd, SLICE_LIT("POST /length HTTP/1.1\r\n" HOST "Content-Length: 200000\r\n\r\n")));
+		CHECK(client_send(fd, slice_of(fast, sizeof(fast))));
+		int64_t start = clock_mono_us();
+		while (clock_mono_us() - start < 5000000 && recv(fd, said, sizeof(said), MSG_PEEK | MSG_DONTWAIT) < (ssize_t)sizeof(said)) {
+			if (crawls)
+				client_send(fd, SLICE_LIT("x"));
+			clock_sleep_us(100000);
+		}
+		CHECK(clock_mono_us() - start >= 200000);
+		CHECK(client_read(fd, &a, false));
+		CHECK_INT(a.status, 408);
+		close(fd);
+		answer_free(&a);
+		answer_init(&a);
+	}
+	CHECK(fixture_wait_idle(f));
+	answer_free(&a);
+	fixture_free(f);
+}
+
 TEST(http_request_cut_off_by_its_sender_is_400_and_never_handled)
 {
 	struct fixture *f = fixture_new();
@@ -260,6 +293,90 @@ TEST(http_slow_bodies_give_way_when_memory_gets_short)
 		close(slow[i]);
 	}
 	CHECK(gave_way >= 1);
+	answer_free(&a);
+	fixture_free(f);
+}
+
+TEST(http_uploads_that_stand_still_do_not_keep_the_memory_from_others)
+{
+	enum { MIB = 1 << 20, STALLED = 3, SIZE = 8 * MIB };
+	struct fixture *f = fixture_new();
+	struct http_server_stats st = { 0 };
+	struct answer a;
+	AUTO_BUF struct buf in;
+	int stalled[STALLED];
+	f->options.limits.body_bytes = SIZE; /* then the least budget is 25 MiB: three bodies */
+	f->options.body_memory = 1;
+	fixture_start(f);
+	answer_init(&a);
+	buf_init(&in, SIZE + 1000);
+	buf_printf(&in, "POST /length HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", SIZE);
+	buf_reserve(&in, SIZE);
+	memset(in.data + in.len, 'x', SIZE);
+	in.len += SIZE;
+	for (int i = 0; i < STALLED; i++) { /* all but the last byte, as fast as they can */
+		stalled[i] = client_open(f);
+		CHECK(client_send(stalled[i], slice_of(in.data, in.len - 1)));
+	}
+	for (int i = 0; i < 1000 && st.body_memory < 3 * SIZE; i++) {
+		clock_sleep_us(2000);
+		http_server_get_stats(f->server, &st);
+	}
+	CHECK(st.body_memory >= 3 * SIZE);
+	clock_sleep_us(2200000);
+	int64_t start = clock_mono_us();
+	CHECK_INT(ask(f, buf_slice(&in), &a), 200);
+	CHECK(clock_mono_us() - start < 4000000); /* not 503 after memory_wait, nor what they sent at body_rate: 8 minutes */
+	for (int i = 0; i < STALLED; i++)
+		close(stalled[i]);
+	answer_free(&a);
+	fixture_free(f);
+}
+
+TEST(http_input_of_requests_that_wait_for_memory_is_bounded)
+{
+	enum { MIB = 1 << 20, SIZE = 8 * MIB, HELD = 3, N = 80 };
+	struct fixture *f = fixture_new();
+	struct answer a;
+	AUTO_BUF struct buf in;
+	int held[HELD], fds[N], refused = 0;
+	f->options.limits.body_bytes = SIZE; /* the least budget is 25 MiB, an eighth of it for the input of those that wait */
+	f->options.limits.memory_wait_us = 60000000;
+	f->options.body_memory = 1;
+	fixture_start(f);
+	answer_init(&a);
+	buf_init(&in, SIZE + 1000);
+	buf_printf(&in, "POST /hold HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", SIZE);
+	buf_reserve(&in, SIZE);
+	memset(in.data + in.len, 'x', SIZE);
+	in.len += SIZE;
+	for (int i = 0; i < HELD; i++) {
+		held[i] = client_open(f);
+		CHECK(client_send(held[i], buf_slice(&in)));
+	}
+	CHECK(fixture_wait_held(f, HELD));
+	for (int i = 0; i < N; i++) { /* 64 KiB each, which fit into the sockets: 5 MiB, of which 1 + 3 MiB have room */
+		fds[i] = client_open(f);
+		CHECK(client_send(fds[i], slice_of(in.data, 64 * 1024)));
+	}
+	for (int tries = 0; tries < 500 && refused < 5; tries++) {
+		clock_sleep_us(10000);
+		refused = 0;
+		for (int i = 0; i < N; i++) {
+			char said[12];
+			refused += recv(fds[i], said, sizeof(said), MSG_PEEK | MSG_DONTWAIT) == 12 && !memcmp(said + 9, "503", 3);
+		}
+	}
+	CHECK(refused >= 5 && refused < N - 20);
+	for (int i = 0; i < N; i++)
+		close(fds[i]);
+	fixture_release(f);
+	for (int i = 0; i < HELD; i++) {
+		CHECK(client_read(held[i], &a, false));
+		CHECK_INT(a.status, 200);
+		close(held[i]);
+	}
+	CHECK(fixture_wait_idle(f));
 	answer_free(&a);
 	fixture_free(f);
 }

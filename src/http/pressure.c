@@ -1,28 +1,69 @@
-/* When memory for bodies gets short, those pay who are slow: requests that hold a lot of it and have come in at less than body_rate for over a
- * second are answered 408 now, not only after body_time. So a crowd that sends a byte now and then cannot keep others waiting, and nobody
- * who is merely far away notices before memory is short. */
+/* The pace of bodies, and who pays when memory for them gets short.
+ *
+ * Whatever a body sent fast before, it may stand still, or come at less than a 16th of body_rate, for body_time only: what it holds is not let
+ * for hours to who once sent much. When memory gets short, those pay who are slow now: requests that hold a lot of it and have come in at less
+ * than body_rate for the last second or two are answered 408 at once. So neither a crowd that sends a byte now and then nor a few that hold
+ * everything can keep others waiting, and nobody who is merely far away notices before memory is short.
+ */
 #include "http/http_internal.h"
+
+#include <sys/ioctl.h>
 
 enum {
 	GRACE_US = 1000 * 1000,     /* from the first byte of a head or body; beyond it body_rate must have been kept */
+	AHEAD_US = 2 * 1000 * 1000, /* what a body can have in hand by having been faster */
+	LEAST_PART = 16,            /* of body_rate: the least rate */
 	LOOK_EVERY_US = 50 * 1000,  /* between two looks at all connections */
 	WORTH = 8 * 1024            /* who holds less is not the trouble */
 };
+
+void pace_begin(struct conn *c)
+{
+	c->started = c->l->now;
+	c->fast_until = c->started + GRACE_US;
+	c->moving_until = c->started + c->l->server->options.limits.body_time_us;
+}
+
+/* Bytes at that rate make the time longer, but never reach further than `most` from now. */
+static int64_t longer(const struct conn *c, int64_t until, uint64_t bytes, uint64_t rate, int64_t most)
+{
+	until += (int64_t)(bytes * 1000000 / (rate ? rate : 1));
+	return until < c->l->now + most ? until : c->l->now + most;
+}
+
+void pace_got(struct conn *c, uint64_t bytes)
+{
+	const struct http_limits *limits = &c->l->server->options.limits;
+	c->fast_until = longer(c, c->fast_until, bytes, limits->body_rate, AHEAD_US);
+	c->moving_until = longer(c, c->moving_until, bytes, limits->body_rate / LEAST_PART, limits->body_time_us);
+}
+
+void pace_waited(struct conn *c, int64_t us)
+{
+	c->started += us;
+	c->fast_until += us;
+	c->moving_until += us;
+}
 
 static bool short_of_memory(const struct http_server *s)
 {
 	return atomic_load_explicit(&s->body_memory, memory_order_relaxed) > s->options.body_memory / 2;
 }
 
+/* What the kernel has of it was sent in time: we are the ones who are late. */
+static bool has_sent(const struct conn *c)
+{
+	int n = 0;
+	return ioctl(c->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
 static bool pays(const struct conn *c)
 {
-	const struct http_limits *limits = &c->l->server->options.limits;
 	if (c->dead || c->stop || c->waiting || !c->started || c->handshake)
 		return false;
-	uint64_t got = c->reading ? c->reading->wire_got : 0;
-	if (c->l->now < c->started + GRACE_US + (int64_t)(got * 1000000 / limits->body_rate))
+	if (c->l->now < (c->reading ? c->fast_until : c->started + GRACE_US))
 		return false;
-	return c->reading ? c->reading->charged > WORTH : c->in.len > WORTH && !c->paused;
+	return (c->reading ? c->reading->charged > WORTH : c->in.len > WORTH && !c->paused) && !has_sent(c);
 }
 
 static void give_up_the_slow(void *ctx)

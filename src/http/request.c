@@ -123,15 +123,31 @@ void request_free(struct http_request *r)
 	l->pool_count++;
 }
 
-bool body_charge(struct http_server *s, uint64_t bytes)
+static bool charge(_Atomic(uint64_t) *budget, uint64_t bytes, uint64_t max)
 {
 	/* Not add and take back: another loop would be refused, and /metrics would show, what nobody holds. */
-	uint64_t held = atomic_load_explicit(&s->body_memory, memory_order_relaxed);
+	uint64_t held = atomic_load_explicit(budget, memory_order_relaxed);
 	do
-		if (held + bytes > s->options.body_memory)
+		if (held + bytes > max)
 			return false;
-	while (!atomic_compare_exchange_weak_explicit(&s->body_memory, &held, held + bytes, memory_order_relaxed, memory_order_relaxed));
+	while (!atomic_compare_exchange_weak_explicit(budget, &held, held + bytes, memory_order_relaxed, memory_order_relaxed));
 	return true;
+}
+
+bool body_charge(struct http_server *s, uint64_t bytes)
+{
+	return charge(&s->body_memory, bytes, s->options.body_memory);
+}
+
+bool extra_charge(struct http_server *s, uint64_t bytes)
+{
+	return charge(&s->extra_memory, bytes, s->options.body_memory / 8);
+}
+
+void extra_release(struct http_server *s, uint64_t bytes)
+{
+	if (bytes)
+		atomic_fetch_sub_explicit(&s->extra_memory, bytes, memory_order_relaxed);
 }
 
 void body_release(struct http_server *s, uint64_t bytes)
