@@ -329,7 +329,7 @@ static void conn_linger(struct conn *c)
 static int64_t conn_deadline(const struct conn *c)
 {
 	const struct http_limits *limits = &c->l->server->options.limits;
-	int64_t idle = c->progress + limits->idle_time_us;
+	int64_t idle = c->reads_until ? c->reads_until : c->progress + limits->idle_time_us;
 	if (c->lingering)
 		return c->progress + LINGER_US;
 	if (c->handshake)

@@ -41,7 +41,7 @@ struct http_limits {
 	int64_t header_time_us;   /* from the first byte of a head to its last: 408 (10 s) */
 	int64_t body_time_us;     /* for a body, plus what it has sent at body_rate; standing still, or at under a 16th of body_rate: 408 (20 s) */
 	uint64_t body_rate;       /* bytes a second that a long body must keep (16 KiB) */
-	int64_t idle_time_us;     /* without a request: closed; also for a client that does not read its answer (75 s) */
+	int64_t idle_time_us;     /* without a request: closed; also for a client that does not read its answer, or at under a 16th of body_rate (75 s) */
 	int64_t memory_wait_us;   /* how long a body waits for body_memory, then 503 (5 s) */
 };
 

@@ -176,6 +176,7 @@ struct conn {
 	int64_t started;  /* of the head or body being read; 0 = none */
 	int64_t fast_until, moving_until; /* the body keeps body_rate, or the least rate: see pressure.c */
 	int64_t progress; /* last request, answer or byte sent: for the idle time */
+	int64_t reads_until; /* answers wait for their reader, who keeps the least rate; 0 = none wait */
 	int64_t waiting_since; /* for body memory; 0 = not waiting */
 	unsigned blank_lines;
 	bool waiting;     /* in loop.waiting */
@@ -298,6 +299,7 @@ void pressure_look(struct http_loop *l);          /* cheap; call it where memory
 void pace_begin(struct conn *c);                  /* a body begins */
 void pace_got(struct conn *c, uint64_t bytes);    /* so much of it came */
 void pace_waited(struct conn *c, int64_t us);     /* its sender was not listened to for so long */
+void pace_sent(struct conn *c, uint64_t bytes);   /* so much of the answers went out; c->blocked: not all of them */
 
 /* body.c */
 extern const struct http_refusal overloaded;

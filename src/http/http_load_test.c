@@ -418,6 +418,33 @@ TEST(http_client_that_does_not_read_its_answers_gets_no_more_work)
 	fixture_free(f);
 }
 
+TEST(http_reader_that_crawls_does_not_keep_its_answer_for_ever)
+{
+	enum { PIECE = 32 * 1024 };
+	struct fixture *f = fixture_new();
+	static uint8_t piece[PIECE];
+	f->options.limits.idle_time_us = 2000000;
+	f->options.limits.body_rate = 16 * 1024 * 1024; /* the least rate is 1 MiB/s */
+	fixture_start(f);
+	int fd = client_open(f), small = PIECE;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	CHECK(client_send(fd, SLICE_LIT("GET /stream?bytes=1000000000 HTTP/1.1\r\n" HOST "\r\n")));
+	int64_t start = clock_mono_us();
+	while (clock_mono_us() - start < 10000000 && fixture_stream_rc(f) == RC_OK) { /* over 64 KiB/s, never idle for long */
+		for (size_t got = 0; got < PIECE;) {
+			ssize_t n = recv(fd, piece, PIECE - got, 0);
+			if (n <= 0)
+				break;
+			got += (size_t)n;
+		}
+		clock_sleep_us(300000);
+	}
+	CHECK(clock_mono_us() - start >= 1500000);
+	CHECK_INT(fixture_stream_rc(f), RC_CANCELLED);
+	close(fd);
+	fixture_free(f);
+}
+
 TEST(http_drain_finishes_running_requests_and_closes_the_rest)
 {
 	struct fixture *f = fixture_new();

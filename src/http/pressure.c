@@ -1,9 +1,10 @@
-/* The pace of bodies, and who pays when memory for them gets short.
+/* The pace of bodies and of who reads answers, and who pays when memory for them gets short.
  *
  * Whatever a body sent fast before, it may stand still, or come at less than a 16th of body_rate, for body_time only: what it holds is not let
  * for hours to who once sent much. When memory gets short, those pay who are slow now: requests that hold a lot of it and have come in at less
  * than body_rate for the last second or two are answered 408 at once. So neither a crowd that sends a byte now and then nor a few that hold
- * everything can keep others waiting, and nobody who is merely far away notices before memory is short.
+ * everything can keep others waiting, and nobody who is merely far away notices before memory is short. Whoever reads an answer has idle_time in
+ * the same way: what makes it for him (a query's process) is not his for as long as he takes a byte now and then.
  */
 #include "http/http_internal.h"
 
@@ -43,6 +44,17 @@ void pace_waited(struct conn *c, int64_t us)
 	c->started += us;
 	c->fast_until += us;
 	c->moving_until += us;
+}
+
+void pace_sent(struct conn *c, uint64_t bytes)
+{
+	const struct http_limits *limits = &c->l->server->options.limits;
+	if (!c->blocked)
+		c->reads_until = 0;
+	else if (!c->reads_until)
+		c->reads_until = c->l->now + limits->idle_time_us;
+	else
+		c->reads_until = longer(c, c->reads_until, bytes, limits->body_rate / LEAST_PART, limits->idle_time_us);
 }
 
 static bool short_of_memory(const struct http_server *s)

@@ -111,20 +111,22 @@ static bool more_to_send(const struct conn *c)
 	return r && (r->interim || r->state == REQUEST_ANSWERED || (r->state == REQUEST_HANDED && atomic_load(&r->stream)));
 }
 
-void conn_flush(struct conn *c)
+/* Returns how much went out. */
+static uint64_t send_answers(struct conn *c)
 {
 	struct iovec iov[PIECES];
+	uint64_t sent = 0;
 	for (int turn = 0; !c->dead && !c->blocked && more_to_send(c); turn++) {
 		struct msghdr msg = { .msg_iov = iov };
 		int count;
 		size_t total = gather(c, iov, &count);
 		if (!total) {
 			pop_sent(c);
-			return;
+			break;
 		}
 		if (turn == WRITES_A_TURN) {
 			c->blocked = true;
-			return;
+			break;
 		}
 		msg.msg_iovlen = (size_t)count;
 		ssize_t n = c->tls ? tls_send(c->tls, iov, count) : sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -132,7 +134,7 @@ void conn_flush(struct conn *c)
 			continue;
 		if (n < 0 && errno != EAGAIN) {
 			conn_abort(c);
-			return;
+			break;
 		}
 		c->blocked = n < 0 || (size_t)n < total;
 		c->midway = c->tls && c->blocked;
@@ -140,10 +142,20 @@ void conn_flush(struct conn *c)
 			stat_add(&c->l->bytes_out, (uint64_t)n);
 			c->progress = c->l->now;
 			advance(c, (size_t)n);
+			sent += (uint64_t)n;
 			if (!pop_sent(c))
-				return;
+				break;
 		}
 	}
+	return sent;
+}
+
+void conn_flush(struct conn *c)
+{
+	bool could = !c->blocked;
+	uint64_t sent = send_answers(c);
+	if (could && !c->dead)
+		pace_sent(c, sent);
 }
 
 static void take_completed(struct http_loop *l, struct http_request *r, struct conn **dirty)
