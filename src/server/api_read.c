@@ -1,12 +1,14 @@
 /* POST /v1/query, /v1/search, /v1/replay: bodies are small JSON objects, answers are streamed. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "os/clock.h"
 #include "server/read.h"
 #include "server/server_internal.h"
 
 #define WIDTH_MAX 10000 /* columns of a terminal */
+#define SLOT_WAIT_US 15000000
 
 struct answer {
 	struct server *s;
@@ -81,14 +83,25 @@ static rc_t time_of(json_t *o, const char *key, int64_t otherwise, int64_t *ret,
 	return RC_OK;
 }
 
-/* SQL_SLOTS children share the memory that SQL has; further queries wait for one of them to end. */
-static void slot_take(struct server *s)
+/* SQL_SLOTS children share the memory that SQL has; further queries wait for one of them to end, but not for long: they keep a worker. */
+static rc_t slot_take(struct server *s, const struct watch *w, struct err *reterr)
 {
+	int64_t until = clock_mono_us() + SLOT_WAIT_US;
+	struct timespec ts = { until / 1000000, until % 1000000 * 1000 };
+	rc_t rc = RC_OK;
 	pthread_mutex_lock(&s->workers_lock);
-	while (s->sql_running == SQL_SLOTS)
-		pthread_cond_wait(&s->sql_ended, &s->workers_lock);
-	s->sql_running++;
+	while (rc == RC_OK && s->sql_running == SQL_SLOTS) {
+		if (__atomic_load_n(&w->cancel, __ATOMIC_RELAXED))
+			rc = err_set(reterr, RC_CANCELLED, "the query was cancelled before it could begin");
+		else if (clock_mono_us() >= until)
+			rc = err_set(reterr, RC_AGAIN, "%d SQL queries are running, and none of them ended in %d s: try again later", SQL_SLOTS,
+				     (int)(SLOT_WAIT_US / 1000000));
+		else
+			pthread_cond_timedwait(&s->sql_ended, &s->workers_lock, &ts);
+	}
+	s->sql_running += rc == RC_OK;
 	pthread_mutex_unlock(&s->workers_lock);
+	return rc;
 }
 
 static void slot_give(struct server *s)
@@ -151,12 +164,14 @@ void api_query(struct server *s, struct http_request *req)
 				 : qo.format == SQL_NDJSON ? "application/x-ndjson"
 							   : "application/json";
 		struct watch w;
-		slot_take(s);
 		watch_begin(s, &w, req);
 		qo.cancel_fd = w.fd;
-		rc = read_query(s->pipeline, &qo, &err);
+		rc = slot_take(s, &w, &err);
+		if (rc == RC_OK) {
+			rc = read_query(s->pipeline, &qo, &err);
+			slot_give(s);
+		}
 		watch_end(s, &w);
-		slot_give(s);
 	}
 	grant_end(&grant);
 	answer_end(&a, rc, &err);

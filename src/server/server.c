@@ -224,10 +224,10 @@ rc_t server_start(const struct server_options *opts, struct server **ret, struct
 	pthread_mutex_init(&s->access_lock, NULL);
 	pthread_mutex_init(&s->workers_lock, NULL);
 	pthread_cond_init(&s->workers_idle, NULL);
-	pthread_cond_init(&s->sql_ended, NULL);
 	pthread_condattr_t monotonic;
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->sql_ended, &monotonic);
 	pthread_cond_init(&s->watch_changed, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	TRY(watch_start(s, reterr));

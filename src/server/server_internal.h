@@ -73,7 +73,7 @@ struct server {
 	pthread_cond_t workers_idle;
 	unsigned workers;
 	unsigned sql_running;     /* with sql_ended under workers_lock */
-	pthread_cond_t sql_ended;
+	pthread_cond_t sql_ended;     /* or who waits for that is cancelled; monotonic clock */
 	struct watch *watches;        /* under workers_lock, as are the next three */
 	pthread_cond_t watch_changed; /* monotonic clock */
 	bool watch_running, ending;

@@ -10,11 +10,12 @@
 
 #define LOOK_US 250000
 
-static void cancel(struct watch *w)
+static void cancel(struct server *s, struct watch *w)
 {
 	static const uint64_t one = 1;
 	if (__atomic_exchange_n(&w->cancel, true, __ATOMIC_RELAXED))
 		return;
+	pthread_cond_broadcast(&s->sql_ended); /* it may be waiting for its turn */
 	if (w->fd >= 0 && write(w->fd, &one, sizeof one) < 0)
 		return; /* its counter is full: it is readable */
 }
@@ -26,7 +27,7 @@ static void *watch_thread(void *arg)
 	for (;;) {
 		for (struct watch *w = s->watches; w; w = w->next)
 			if (s->ending || http_request_peer_closed(w->req))
-				cancel(w);
+				cancel(s, w);
 		if (s->ending)
 			break;
 		if (s->watches) {
@@ -46,7 +47,7 @@ void watch_begin(struct server *s, struct watch *w, struct http_request *req)
 	*w = (struct watch){ .req = req, .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	pthread_mutex_lock(&s->workers_lock);
 	if (s->ending)
-		cancel(w);
+		cancel(s, w);
 	bool first = !s->watches;
 	w->next = s->watches;
 	s->watches = w;

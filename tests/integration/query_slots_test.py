@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Two SQL children run at a time: further queries wait for one of them to end, what is beyond the workers is told to come again, and neither a
-client that goes away nor a server that ends leaves a child behind."""
+"""Two SQL children run at a time: further queries wait for one of them to end, but not for ever, what is beyond the workers is told to come
+again, and neither a client that goes away nor a server that ends leaves a child behind."""
 import glob
 import os
 import sys
@@ -11,7 +11,7 @@ from lib import *
 
 JSON = {"Content-Type": "application/json"}
 SLOW = "select sleep_ms(90000)"
-SLOTS, WORKERS, DRAIN = 2, 8, 25
+SLOTS, WORKERS, DRAIN, SLOT_WAIT = 2, 8, 25, 15
 
 
 def children(pid):
@@ -66,13 +66,23 @@ def test_slots(s):
     s.post("c", b'{"a":1}', JSON)
     slow = [ask_slowly(s) for _ in range(SLOTS)]
     check("two queries run", wait_for(lambda: len(children(pid)) == SLOTS), children(pid))
+    gone = [ask_slowly(s) for _ in range(WORKERS - SLOTS)]
+    wait_for(lambda: queries_seen(s) == WORKERS)
+    for c in gone:
+        c.close()
+    time.sleep(1)
+    start = time.monotonic()
+    status, answer, headers = ask(s, "select 1")
+    took = time.monotonic() - start
+    check("whoever waits and goes away takes no place, and who waits in vain gets 503 with Retry-After", status == 503 and int(headers.get("Retry-After", 0)) > 0 and "SQL" in answer["error"]["message"], answer)
+    check("after its time", SLOT_WAIT - 1 < took < SLOT_WAIT + 10, "%.1f s" % took)
     threads = [threading.Thread(target=lambda: answers.append(ask_until_taken(s, "select a from c"))) for _ in range(WORKERS - SLOTS)]
     threads[0].start()
-    wait_for(lambda: queries_seen(s) == SLOTS + 1)
+    wait_for(lambda: queries_seen(s) == WORKERS + 2)
     equal("a search does not wait for SQL", s.request("POST", "/v1/search", b'{"collection":"c","query":"a:1"}', JSON)[0], 200)
     for t in threads[1:]:
         t.start()
-    wait_for(lambda: queries_seen(s) >= WORKERS)
+    wait_for(lambda: queries_seen(s) >= 2 * WORKERS - SLOTS + 1)
     time.sleep(2)
     equal("a third waits, and starts no child", (answers, len(children(pid))), ([], SLOTS))
     status, answer, headers = ask(s, "select 1")
