@@ -223,4 +223,26 @@ TEST(pipeline_is_opened_by_one_at_a_time)
 	fixture_free(&f);
 }
 
+static bool is_there(const char *path)
+{
+	return file_stat(path, NULL, NULL, NULL, NULL) == RC_OK;
+}
+
+TEST(pipeline_clears_what_killed_queries_spilled_and_nothing_else)
+{
+	begin();
+	AUTO_MEM char *spill = pipeline_spill_dir(f.p), *left = mem_printf("%s/a1B2c3", spill), *file = mem_printf("%s/duckdb.tmp", left);
+	AUTO_MEM char *other = mem_printf("%s/somebody-elses", spill);
+	struct pipeline *second = NULL;
+	CHECK_OK(dir_make(left, &err), err);
+	CHECK_OK(dir_make(other, &err), err);
+	CHECK_OK(file_replace_atomic(file, SLICE_LIT("x"), &err), err);
+	CHECK_RC(pipeline_open(&f.opts, &second, &err), RC_CONFLICT);
+	CHECK(is_there(file)); /* a query may be using it */
+	pipeline_close(f.p);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK(!is_there(left) && is_there(other));
+	fixture_free(&f);
+}
+
 TEST_MAIN()

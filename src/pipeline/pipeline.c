@@ -60,6 +60,23 @@ static rc_t remove_hot(void *ctx, const char *name, bool is_dir)
 	return RC_OK;
 }
 
+/* Only what has the form of a query's folder: somebody may have put the spilling elsewhere with a link, beside things of his own. */
+static rc_t remove_spilled(void *ctx, const char *name, bool is_dir)
+{
+	AUTO_MEM char *path = mem_printf("%s/%s", (const char *)ctx, name);
+	if (is_dir && strlen(name) == strlen(SPILL_TEMPLATE))
+		dir_remove_tree(path, NULL);
+	return RC_OK;
+}
+
+/* Of commands and queries that were killed; the lock is held, so nobody else uses the folder. */
+static void remove_left(struct pipeline *p)
+{
+	AUTO_MEM char *spill = pipeline_spill_dir(p);
+	dir_list(p->data_dir, remove_hot, p, NULL);
+	dir_list(spill, remove_spilled, spill, NULL);
+}
+
 rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, struct err *reterr)
 {
 	AUTO(pipeline) *p = NEW(struct pipeline);
@@ -97,7 +114,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	if (!opts->read_only || (exists && !opts->lake_only))
 		TRY(take_lock(p, reterr));
 	if (p->lock_fd >= 0)
-		dir_list(p->data_dir, remove_hot, p, NULL); /* of commands that were killed */
+		remove_left(p);
 	TRY(pipeline_recover(p, reterr));
 	*ret = p;
 	p = NULL;
@@ -152,6 +169,11 @@ struct wal *pipeline_wal(struct pipeline *p)
 const char *pipeline_data_dir(const struct pipeline *p)
 {
 	return p->data_dir;
+}
+
+char *pipeline_spill_dir(const struct pipeline *p)
+{
+	return mem_printf("%s/sql", p->data_dir);
 }
 
 void pipeline_backlog_limits(const struct pipeline *p, uint64_t *ret_soft, uint64_t *ret_share)

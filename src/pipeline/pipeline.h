@@ -106,6 +106,10 @@ struct lake_state {
 void pipeline_lake_states(struct pipeline *p, void (*each)(void *ctx, const struct lake_state *s), void *ctx);
 struct wal *pipeline_wal(struct pipeline *p); /* NULL: read-only and there is no log */
 const char *pipeline_data_dir(const struct pipeline *p);
+/* Where queries spill, each into a folder that mkdtemp makes there of SPILL_TEMPLATE (caller frees). What a killed process left goes when the data
+ * folder is opened the next time. */
+#define SPILL_TEMPLATE "XXXXXX"
+char *pipeline_spill_dir(const struct pipeline *p);
 /* Where the data folder of a lake is (caller frees); NULL if the lake is no folder and none was given. */
 char *pipeline_default_data_dir(const char *lake);
 

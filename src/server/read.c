@@ -174,7 +174,7 @@ rc_t read_query(struct pipeline *p, const struct read_query_options *opts, struc
 	if (rc == RC_OK && opts->note)
 		opts->note(opts->ctx, buf_cstr(&q.note));
 	/* Its own folder for what it spills: others' may be of collections that it may not see. */
-	AUTO_MEM char *folder = mem_printf("%s/sql", pipeline_data_dir(p)), *temp = mem_printf("%s/XXXXXX", folder);
+	AUTO_MEM char *folder = pipeline_spill_dir(p), *temp = mem_printf("%s/" SPILL_TEMPLATE, folder);
 	if (rc == RC_OK && file_stat(pipeline_data_dir(p), NULL, NULL, NULL, NULL) == RC_OK)
 		rc = dir_make(folder, reterr);
 	bool spills = rc == RC_OK && mkdtemp(temp);
