@@ -289,7 +289,7 @@ size_t body_feed(struct conn *c, struct http_request *r, struct slice in, bool *
 	if (r->inflate_pending)
 		put_inflated(c, r, slice_of(NULL, 0), ret_blocked);
 	if (!*ret_blocked && !c->stop && !r->wire_done && in.len) {
-		if (r->interim && *r->interim == 'H') /* the client did not wait for it, and nothing of it was sent */
+		if (r->interim && *r->interim == 'H' && !c->midway) /* the client did not wait for it, and nothing of it was sent */
 			r->interim = NULL;
 		used = r->head.chunked ? feed_chunked(c, r, in, ret_blocked) : feed_plain(c, r, in, ret_blocked);
 		r->wire_got += used;

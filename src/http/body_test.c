@@ -1,4 +1,7 @@
 /* Laws of the pure parts: a head, a chunked body, a compressed body read the same however the bytes are cut. */
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "base/test.h"
 #include "http/http_internal.h"
 #include "http/packed_fixture.h"
@@ -247,6 +250,33 @@ TEST(percent_decoding_takes_only_two_hex_digits)
 		if (ok)
 			CHECK_SLICE(slice_of(out, len), slice_str(cases[i].out));
 	}
+}
+
+TEST(interim_answer_that_a_tls_record_may_hold_stays_until_it_is_out)
+{
+	struct http_server_options o;
+	struct http_server *s = NULL;
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int fds[2];
+	http_server_options_init(&o);
+	CHECK_INT(http_server_make(&o, &s, NULL), RC_OK);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
+	atomic_fetch_add(&s->loops[0].connections, 1);
+	conn_start(&s->loops[0], fds[0], &none, sizeof(none));
+	struct conn *c = s->loops[0].conns;
+	struct http_request *r = request_new(c);
+	bool blocked = false;
+	r->head.content_length = r->wire_left = 5;
+	r->interim = "HTTP/1.1 100 Continue\r\n\r\n";
+	c->reading = r;
+	c->midway = true;
+	CHECK_INT(body_feed(c, r, SLICE_LIT("he"), &blocked), 2); /* its sender does not wait */
+	CHECK(r->interim != NULL);
+	c->midway = false;
+	CHECK_INT(body_feed(c, r, SLICE_LIT("l"), &blocked), 1);
+	CHECK(r->interim == NULL && !blocked);
+	close(fds[1]);
+	http_server_free(s);
 }
 
 TEST_MAIN()
