@@ -32,6 +32,7 @@ static rc_t expire_one(struct pipeline *p, struct place *pl, const char *name, i
 	struct table_keep keep = table_keep_default();
 	keep.grace = GRACE_US;
 	keep.data = true;
+	keep.cancel = &p->stopping; /* an end does not wait for thousands of deletes */
 	if (retention_us) /* else an earlier snapshot would keep what has to go */
 		keep.snapshots_min = 1;
 	TRY(table_expire(t, &keep, &removed, reterr));

@@ -18,6 +18,12 @@ struct sweep {
 	uint64_t removed;
 };
 
+static rc_t go_on(const struct sweep *s, struct err *reterr)
+{
+	bool cancelled = s->keep->cancel && __atomic_load_n(s->keep->cancel, __ATOMIC_RELAXED);
+	return cancelled ? err_set(reterr, RC_CANCELLED, "the sweep of %s was stopped; the next one goes on", s->t->collection) : RC_OK;
+}
+
 static rc_t mark(struct sweep *s, struct slice absolute, struct err *reterr)
 {
 	const char *path;
@@ -41,6 +47,9 @@ static rc_t mark_snapshot(struct sweep *s, const json_t *snapshot, struct map *s
 		rc = mark(s, slice_str(meta_str(snapshot, "manifest-list")), reterr);
 	for (size_t i = 0; rc == RC_OK && i < l.count; i++) {
 		bool fresh;
+		rc = go_on(s, reterr);
+		if (rc != RC_OK)
+			break;
 		map_put(seen, l.items[i].path, &fresh);
 		rc = mark(s, l.items[i].path, reterr);
 		if (rc == RC_OK && fresh && s->keep->data)
@@ -92,6 +101,7 @@ static rc_t sweep_metadata(void *ctx, const struct store_entry *e, struct err *r
 	struct sweep *s = ctx;
 	const char *rel = e->key + strlen(s->t->collection) + 1, *name = strrchr(e->key, '/') + 1;
 	int64_t age = s->now - e->mtime, version = table_version_of(name);
+	TRY(go_on(s, reterr));
 	if (e->is_folder)
 		return RC_OK;
 	if (version >= 0) {
@@ -110,6 +120,7 @@ static rc_t sweep_data(void *ctx, const struct store_entry *e, struct err *reter
 {
 	struct sweep *s = ctx;
 	const char *rel = e->key + strlen(s->t->collection) + 1;
+	TRY(go_on(s, reterr));
 	if (s->now - e->mtime <= s->keep->grace || !ends(rel, ".parquet") || map_get(&s->live, slice_str(rel)))
 		return RC_OK;
 	return remove_key(s, e->key, reterr);

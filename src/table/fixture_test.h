@@ -28,6 +28,8 @@ static struct {
 	void (*before_commit)(void); /* called once, before the next put of a metadata version */
 	const char *away;            /* keys that hold this cannot be looked at, nor listed */
 	int deletes;
+	int cancel_at;               /* with so many deletes … */
+	bool cancel;                 /* … this is set */
 } fx;
 static struct err err;
 
@@ -72,7 +74,8 @@ static rc_t bent_temp(void *self, const char *key, char **ret, struct err *e) { 
 static rc_t bent_sweep(void *self, int64_t age, struct err *e) { return store_sweep_temp(self, age, e); }
 static rc_t bent_delete(void *self, const char *key, struct err *e)
 {
-	fx.deletes++;
+	if (++fx.deletes == fx.cancel_at)
+		fx.cancel = true;
 	return store_delete(self, key, e);
 }
 static rc_t bent_delete_folder(void *self, const char *folder, struct err *e) { return store_delete_folder(self, folder, e); }

@@ -159,6 +159,7 @@ struct table_keep {
 	uint32_t versions_min;  /* metadata files that stay (at least 100) … */
 	int64_t versions_age;   /* … and how old one must be to go, µs (at least 24 h) */
 	int64_t grace;          /* µs: files that no live metadata names go when older (default 24 h) */
+	const bool *cancel;     /* once set (atomically), the sweep ends between two files, RC_CANCELLED; may be NULL */
 	bool data;              /* also data files that no snapshot names, older than grace (default no: reads every manifest) */
 };
 struct table_keep table_keep_default(void);

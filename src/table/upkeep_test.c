@@ -319,6 +319,28 @@ TEST(retire_takes_whole_days_out_in_one_commit_and_their_files_go_with_the_last_
 	teardown();
 }
 
+TEST(sweep_that_is_cancelled_ends_between_two_files_and_the_next_goes_on)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail");
+	CHECK_OK(append_one(t, "n1", 0, 20000, 10, &err), err);
+	for (int i = 1; i < 20; i++)
+		CHECK_OK(put_file_of(i), err);
+	struct table_keep keep = table_keep_default();
+	keep.data = true;
+	keep.cancel = &fx.cancel;
+	fx.clock_offset = 5 * DAY_US_;
+	fx.cancel_at = fx.deletes + 3;
+	CHECK_RC(table_expire(t, &keep, NULL, &err), RC_CANCELLED);
+	CHECK_INT(fx.deletes, fx.cancel_at);
+	fx.cancel = false;
+	CHECK_OK(table_expire(t, &keep, NULL, &err), err);
+	CHECK_INT(fx.deletes, fx.cancel_at + 16);
+	for (int i = 1; i < 20; i++)
+		CHECK(!has_file_of(i));
+	teardown();
+}
+
 static void somebody_appends(void)
 {
 	AUTO(table) *u = NULL;
