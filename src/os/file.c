@@ -325,6 +325,29 @@ rc_t dir_remove_tree(const char *path, struct err *reterr)
 	return rc;
 }
 
+static rc_t remove_empty_entry(void *ctx, const char *name, bool is_dir)
+{
+	struct remove_ctx *r = ctx;
+	struct stat st;
+	if (!is_dir)
+		return RC_OK;
+	AUTO_MEM char *path = mem_printf("%s/%s", r->path, name);
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) ? dir_remove_empty(path, r->reterr) : RC_OK;
+}
+
+rc_t dir_remove_empty(const char *path, struct err *reterr)
+{
+	struct remove_ctx ctx = { path, reterr };
+	rc_t rc = dir_list(path, remove_empty_entry, &ctx, reterr);
+	if (rc == RC_NOT_FOUND)
+		return RC_OK;
+	TRY(rc);
+	set_durable(path, false);
+	if (rmdir(path) != 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
+		return err_errno(reterr, RC_IO, "cannot remove folder %s", path);
+	return RC_OK;
+}
+
 rc_t file_punch(int fd, const char *path, uint64_t offset, uint64_t len, struct err *reterr)
 {
 	if (len && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) != 0 && errno != EOPNOTSUPP)

@@ -41,6 +41,8 @@ rc_t file_rename(const char *from, const char *to, struct err *reterr);
 rc_t dir_make(const char *path, struct err *reterr);          /* with parents; made durable */
 rc_t dir_sync(const char *path, struct err *reterr);
 rc_t dir_remove_tree(const char *path, struct err *reterr);
+/* path and the folders below it that hold no file. Absent is fine. */
+rc_t dir_remove_empty(const char *path, struct err *reterr);
 /* Calls each for every entry but . and .. ; stops when it returns other than RC_OK. Order unspecified. Absent: RC_NOT_FOUND. */
 rc_t dir_list(const char *path, rc_t (*each)(void *ctx, const char *name, bool is_dir), void *ctx, struct err *reterr);
 /* Gives the disk space of a range back; it reads as zeros. A file system that cannot: RC_OK, nothing happens. */

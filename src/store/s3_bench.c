@@ -44,8 +44,13 @@ static void small(struct store *s)
 			die("size");
 	}
 	int64_t get = clock_mono_us();
-	if (store_delete_folder(s, "small", &err) != RC_OK)
+	char *keys[N];
+	for (int i = 0; i < N; i++)
+		keys[i] = mem_printf("small/%d", i);
+	if (store_delete_keys(s, "small", keys, N, &err) != RC_OK)
 		die("delete");
+	for (int i = 0; i < N; i++)
+		free(keys[i]);
 	printf("small: put %.2f ms, size %.2f ms each; 100 deleted in %.1f ms\n", (double)(put - start) / 1e3 / N, (double)(get - put) / 1e3 / N,
 	       (double)(clock_mono_us() - get) / 1e3);
 }

@@ -126,7 +126,7 @@ rc_t s3_hash_file(int fd, const char *path, uint64_t offset, uint64_t len, char 
 
 /* ---- s3_list.c ---- */
 rc_t s3_list(void *self, const char *folder, bool recursive, store_each each, void *ctx, struct err *reterr);
-rc_t s3_delete_folder(void *self, const char *folder, struct err *reterr);
+rc_t s3_delete_keys(void *self, const char *folder, char *const *keys, size_t n, struct err *reterr);
 rc_t s3_delete(void *self, const char *key, struct err *reterr);
 
 /* ---- reading ---- */

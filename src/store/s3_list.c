@@ -195,7 +195,7 @@ rc_t s3_delete(void *self, const char *key, struct err *reterr)
 struct batch {
 	struct s3 *s;
 	struct buf request;
-	char **keys;
+	char *const *keys;
 	size_t count;
 	struct s3_answer error; /* of the first key that was not deleted */
 };
@@ -269,36 +269,21 @@ static rc_t delete_batch(struct batch *b, struct err *reterr)
 	return s3_fail(b->s, &c, &b->error, reterr);
 }
 
-static rc_t flush(struct batch *b, struct err *reterr)
+rc_t s3_delete_keys(void *self, const char *folder, char *const *keys, size_t n, struct err *reterr)
 {
-	bool singly = b->count == 1 || __atomic_load_n(&b->s->no_batch_delete, __ATOMIC_RELAXED);
-	rc_t rc = b->count == 0 ? RC_OK : singly ? delete_each(b, reterr) : delete_batch(b, reterr);
-	for (size_t i = 0; i < b->count; i++) {
-		s3_blocks_forget(b->s, b->keys[i]);
-		free(b->keys[i]);
-	}
-	b->count = 0;
-	return rc;
-}
-
-static rc_t collect(void *ctx, const struct store_entry *entry, struct err *reterr)
-{
-	struct batch *b = ctx;
-	b->keys[b->count++] = mem_strdup(entry->key);
-	return b->count == S3_DELETE_BATCH ? flush(b, reterr) : RC_OK;
-}
-
-rc_t s3_delete_folder(void *self, const char *folder, struct err *reterr)
-{
-	struct batch b = { .s = self };
+	struct s3 *s = self;
+	struct batch b = { .s = s };
+	(void)folder;
 	buf_init(&b.request, S3_XML_MAX);
-	b.keys = mem_zalloc(S3_DELETE_BATCH, sizeof *b.keys);
-	rc_t rc = s3_list(self, folder, true, collect, &b, reterr);
-	if (rc == RC_OK)
-		rc = flush(&b, reterr);
-	for (size_t i = 0; i < b.count; i++)
-		free(b.keys[i]);
-	free(b.keys);
+	rc_t rc = RC_OK;
+	for (size_t at = 0; rc == RC_OK && at < n; at += b.count) {
+		b.keys = keys + at;
+		b.count = n - at < S3_DELETE_BATCH ? n - at : S3_DELETE_BATCH;
+		bool singly = b.count == 1 || __atomic_load_n(&s->no_batch_delete, __ATOMIC_RELAXED);
+		rc = singly ? delete_each(&b, reterr) : delete_batch(&b, reterr);
+		for (size_t i = 0; i < b.count; i++)
+			s3_blocks_forget(s, b.keys[i]);
+	}
 	buf_free(&b.request);
 	return rc;
 }

@@ -239,10 +239,16 @@ rc_t store_delete(struct store *s, const char *key, struct err *reterr)
 	return s->ops->delete(s->self, key, reterr);
 }
 
-rc_t store_delete_folder(struct store *s, const char *folder, struct err *reterr)
+rc_t store_delete_keys(struct store *s, const char *folder, char *const *keys, size_t n, struct err *reterr)
 {
+	size_t len = strlen(folder);
 	TRY(store_key_check(folder, reterr));
-	return s->ops->delete_folder(s->self, folder, reterr);
+	for (size_t i = 0; i < n; i++) {
+		TRY(store_key_check(keys[i], reterr));
+		if (strncmp(keys[i], folder, len) != 0 || keys[i][len] != '/')
+			return err_set(reterr, RC_INVALID, "%s is not below %s", keys[i], folder);
+	}
+	return s->ops->delete_keys(s->self, folder, keys, n, reterr);
 }
 
 rc_t store_list(struct store *s, const char *folder, store_each each, void *ctx, struct err *reterr)

@@ -104,8 +104,9 @@ rc_t store_temp_path(struct store *s, const char *key, char **ret, struct err *r
 /* Removes files older than min_age µs from the place of store_temp_path: what crashed processes left. Give it a day. */
 rc_t store_sweep_temp(struct store *s, int64_t min_age, struct err *reterr);
 rc_t store_delete(struct store *s, const char *key, struct err *reterr); /* absent is fine */
-/* Everything below a folder ("" is refused); a folder store also loses the emptied folders. Not atomic. Absent is fine. */
-rc_t store_delete_folder(struct store *s, const char *folder, struct err *reterr);
+/* n keys, all of them below `folder` ("" is refused), as many in a request as the store takes; a folder store then loses the folders there that hold
+ * nothing, `folder` too. Not atomic. Absent is fine. */
+rc_t store_delete_keys(struct store *s, const char *folder, char *const *keys, size_t n, struct err *reterr);
 
 /* Every object below the folder, at any depth; order unspecified. An absent folder lists nothing. */
 rc_t store_list(struct store *s, const char *folder, store_each each, void *ctx, struct err *reterr);
@@ -173,7 +174,7 @@ struct store_ops {
 	rc_t (*temp_path)(void *self, const char *key, char **ret, struct err *reterr);
 	rc_t (*sweep_temp)(void *self, int64_t min_age, struct err *reterr);
 	rc_t (*delete)(void *self, const char *key, struct err *reterr);
-	rc_t (*delete_folder)(void *self, const char *folder, struct err *reterr);
+	rc_t (*delete_keys)(void *self, const char *folder, char *const *keys, size_t n, struct err *reterr);
 	rc_t (*list)(void *self, const char *folder, bool recursive, store_each each, void *ctx, struct err *reterr);
 	/* NULL for all three: objects are local files (local_path) */
 	rc_t (*fetch)(void *self, const struct store_want *wants, size_t n, char **ret_paths, struct err *reterr);

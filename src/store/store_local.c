@@ -230,13 +230,14 @@ static rc_t local_delete(void *self, const char *key, struct err *reterr)
 	return rc;
 }
 
-static rc_t local_delete_folder(void *self, const char *folder, struct err *reterr)
+static rc_t local_delete_keys(void *self, const char *folder, char *const *keys, size_t n, struct err *reterr)
 {
 	AUTO_MEM char *path = local_path(self, folder);
 	bool is_dir = false;
-	if (file_stat(path, NULL, NULL, &is_dir, NULL) == RC_OK && !is_dir)
-		return err_set(reterr, RC_INVALID, "%s is a file, not a folder", path);
-	return dir_remove_tree(path, reterr);
+	for (size_t i = 0; i < n; i++)
+		TRY(local_delete(self, keys[i], reterr));
+	rc_t rc = file_stat(path, NULL, NULL, &is_dir, reterr);
+	return rc == RC_OK && is_dir ? dir_remove_empty(path, reterr) : rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
 struct walk {
@@ -348,7 +349,7 @@ static const struct store_ops local_ops = {
 	.temp_path = local_temp_path,
 	.sweep_temp = local_sweep_temp,
 	.delete = local_delete,
-	.delete_folder = local_delete_folder,
+	.delete_keys = local_delete_keys,
 	.list = local_list,
 	.now = local_now,
 	.pause = local_pause,

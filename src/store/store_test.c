@@ -29,13 +29,18 @@ static bool setup(void)
 	return rc == RC_OK;
 }
 
+static rc_t delete_one(void *ctx, const struct store_entry *e, struct err *reterr)
+{
+	return store_delete(ctx, e->key, reterr);
+}
+
 static void teardown(void)
 {
 	AUTO_MEM char *command = mem_printf("/bin/rm -rf %s", folder);
 	if (bucket_url) {
 		struct store *all;
 		if (store_open(bucket_url, NULL, &all, NULL) == RC_OK) {
-			store_delete_folder(all, folder + 1, NULL);
+			store_list(all, folder + 1, delete_one, all, NULL);
 			store_free(all);
 		}
 	}
@@ -130,7 +135,10 @@ TEST(store_keys_never_leave_the_lake)
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		CHECK_RC(store_put(lake, bad[i], SLICE_LIT("x"), STORE_REPLACE, &err), RC_INVALID);
 		CHECK_RC(store_delete(lake, bad[i], &err), RC_INVALID);
-		CHECK_RC(store_delete_folder(lake, bad[i], &err), RC_INVALID);
+		char *bad_key[] = { (char *)bad[i] }, *other[] = { "ff/x" };
+		CHECK_RC(store_delete_keys(lake, bad[i], NULL, 0, &err), RC_INVALID);
+		CHECK_RC(store_delete_keys(lake, "f", bad_key, 1, &err), RC_INVALID);
+		CHECK_RC(store_delete_keys(lake, "f", other, 1, &err), RC_INVALID);
 		CHECK(store_local_path(lake, bad[i]) == NULL);
 	}
 	const char *good[] = { "...", "..a", "a..", ".hidden/x", "a b", "ü/ö" };
@@ -219,8 +227,16 @@ TEST(store_list_sees_all_below_or_one_level)
 	CHECK_INT(n[0] + n[1], 0);
 	CHECK_OK(store_put(lake, "stop", SLICE_LIT("x"), STORE_CREATE, &err), err);
 	CHECK_RC(store_list(lake, "", count_entry, n, &err), RC_CANCELLED);
-	CHECK_OK(store_delete_folder(lake, "f", &err), err);
-	CHECK_OK(store_delete_folder(lake, "f", &err), err);
+	char *some[4];
+	size_t count = 0;
+	for (size_t i = 0; i < 6; i++)
+		if (!strncmp(keys[i], "f/", 2))
+			some[count++] = (char *)keys[i];
+	CHECK_INT(count, 4);
+	CHECK_OK(store_delete_keys(lake, "f", some, 3, &err), err);
+	CHECK(holds(some[3], "x"));
+	CHECK_OK(store_delete_keys(lake, "f", some, 4, &err), err);
+	CHECK_OK(store_delete_keys(lake, "f", some, 4, &err), err);
 	CHECK(holds("ff/x", "x"));
 	AUTO_MEM char *path = store_local_path(lake, "f");
 	CHECK(!path || access(path, F_OK) != 0);

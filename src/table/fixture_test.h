@@ -26,6 +26,7 @@ static struct {
 	int64_t clock_offset;
 	enum put_fate fate;        /* of the next put of a metadata version */
 	void (*before_commit)(void); /* called once, before the next put of a metadata version */
+	void (*before_purge)(void);  /* called once, before keys are deleted by the dozen */
 	const char *away;            /* keys that hold this cannot be looked at, nor listed */
 	int deletes;
 	int cancel_at;               /* with so many deletes … */
@@ -78,7 +79,15 @@ static rc_t bent_delete(void *self, const char *key, struct err *e)
 		fx.cancel = true;
 	return store_delete(self, key, e);
 }
-static rc_t bent_delete_folder(void *self, const char *folder, struct err *e) { return store_delete_folder(self, folder, e); }
+static rc_t bent_delete_keys(void *self, const char *folder, char *const *keys, size_t n, struct err *e)
+{
+	if (fx.before_purge) {
+		void (*call)(void) = fx.before_purge;
+		fx.before_purge = NULL;
+		call();
+	}
+	return store_delete_keys(self, folder, keys, n, e);
+}
 static rc_t bent_list(void *self, const char *folder, bool recursive, store_each each, void *ctx, struct err *e)
 {
 	TRY(bent_away(folder, e));
@@ -89,7 +98,7 @@ static void bent_pause(void *self, int64_t us) { store_pause(self, us / 20); }
 static void bent_random(void *self, void *out, size_t len) { store_random(self, out, len); }
 
 static const struct store_ops bent_ops = { "file", 0, bent_free, bent_path, bent_get, bent_read, bent_size, bent_put, bent_put_file, bent_temp,
-					   bent_sweep, bent_delete, bent_delete_folder, bent_list, NULL, NULL, NULL, bent_now, bent_pause, bent_random };
+					   bent_sweep, bent_delete, bent_delete_keys, bent_list, NULL, NULL, NULL, bent_now, bent_pause, bent_random };
 
 static inline bool setup(void)
 {

@@ -1,8 +1,7 @@
-/* Finding, reading, making and dropping tables. */
+/* Finding, reading, making and listing tables. */
 #include <stdio.h>
 #include <zlib.h>
 
-#include "base/fault.h"
 #include "base/hash.h"
 #include "base/map.h"
 #include "model/event.h"
@@ -162,8 +161,7 @@ static rc_t read_version(const struct table *t, int64_t version, struct table_st
 	return RC_OK;
 }
 
-/* What cannot be looked at is no "no": readers would take an old version for the newest. */
-static rc_t version_exists(const struct table *t, int64_t version, bool *ret, struct err *reterr)
+rc_t table_version_exists(const struct table *t, int64_t version, bool *ret, struct err *reterr)
 {
 	AUTO_MEM char *plain = table_version_key(t, version, false);
 	AUTO_MEM char *gzip = table_version_key(t, version, true);
@@ -184,7 +182,7 @@ static rc_t newest_entry(void *ctx, const struct store_entry *e, struct err *ret
 	return RC_OK;
 }
 
-static rc_t newest_listed(const struct table *t, int64_t *ret, struct err *reterr)
+rc_t table_newest_listed(const struct table *t, int64_t *ret, struct err *reterr)
 {
 	AUTO_MEM char *folder = table_key(t, "metadata");
 	int64_t newest = -1;
@@ -213,13 +211,13 @@ static rc_t probe_forward(const struct table *t, int64_t from, int64_t *ret, str
 {
 	for (int n = 0; n < PROBE_MAX; n++, from++) {
 		bool there;
-		TRY(version_exists(t, from + 1, &there, reterr));
+		TRY(table_version_exists(t, from + 1, &there, reterr));
 		if (!there) {
 			*ret = from;
 			return RC_OK;
 		}
 	}
-	return newest_listed(t, ret, reterr);
+	return table_newest_listed(t, ret, reterr);
 }
 
 void table_write_hint(const struct table *t)
@@ -231,9 +229,9 @@ void table_write_hint(const struct table *t)
 	int64_t hint = read_hint(t), version = t->state.version;
 	bool there;
 	if (hint != version - 1) {
-		if (hint >= version && (version_exists(t, hint, &there, NULL) != RC_OK || there))
+		if (hint >= version && (table_version_exists(t, hint, &there, NULL) != RC_OK || there))
 			return;
-		if (version_exists(t, version, &there, NULL) != RC_OK || !there)
+		if (table_version_exists(t, version, &there, NULL) != RC_OK || !there)
 			return;
 	}
 	store_put(t->store, key, slice_str(text), STORE_REPLACE, NULL);
@@ -249,7 +247,7 @@ static rc_t load(const struct table *t, struct table_state *ret, struct err *ret
 		if (rc == RC_OK)
 			rc = read_version(t, version, ret, reterr);
 		if (rc == RC_NOT_FOUND) { /* no hint, or it names a file that is not there */
-			rc = newest_listed(t, &version, reterr);
+			rc = table_newest_listed(t, &version, reterr);
 			if (rc == RC_NOT_FOUND)
 				return rc;
 			if (rc == RC_OK)
@@ -332,7 +330,7 @@ rc_t table_reload(struct table *t, bool *ret_changed, struct err *reterr)
 	return RC_OK;
 }
 
-/* ---- Making and dropping ---- */
+/* ---- Making and listing ---- */
 
 static rc_t first_document(struct table *t, const struct schema *schema, const struct table_property *properties, size_t n, json_t **ret,
 			   struct err *reterr)
@@ -375,7 +373,7 @@ rc_t table_create(struct store *store, const char *collection, const struct sche
 		return err_set(reterr, RC_INVALID, "'%s' is no collection name: a-z, 0-9 and single _, starting with a letter, 63 at most", collection);
 	AUTO(table) *t = table_new(store, collection);
 	int64_t newest;
-	rc_t rc = newest_listed(t, &newest, reterr);
+	rc_t rc = table_newest_listed(t, &newest, reterr);
 	if (rc == RC_OK)
 		return err_set(reterr, RC_CONFLICT, "collection '%s' is there already", collection);
 	if (rc != RC_NOT_FOUND)
@@ -406,7 +404,7 @@ static rc_t list_entry(void *ctx, const struct store_entry *e, struct err *reter
 	AUTO_MEM char *hint = table_key(&probe, HINT_PATH);
 	rc_t rc = store_size(l->store, hint, NULL, NULL, NULL);
 	if (rc != RC_OK)
-		rc = newest_listed(&probe, &version, &err);
+		rc = table_newest_listed(&probe, &version, &err);
 	if (rc == RC_OK)
 		return l->each(l->ctx, e->key, reterr);
 	if (rc == RC_NOT_FOUND || store_refused(&err)) /* somebody's folder that is closed to us hides no other's table */
@@ -420,42 +418,4 @@ rc_t table_list(struct store *store, rc_t (*each)(void *ctx, const char *collect
 {
 	struct list_ctx l = { store, each, ctx };
 	return store_list_folder(store, "", list_entry, &l, reterr);
-}
-
-struct drop_ctx {
-	struct store *store;
-	int64_t newest; /* goes last: readers never see the table step back in time */
-};
-
-static rc_t drop_older(void *ctx, const struct store_entry *e, struct err *reterr)
-{
-	struct drop_ctx *d = ctx;
-	int64_t v = table_version_of(strrchr(e->key, '/') + 1);
-	return v >= 0 && v < d->newest ? store_delete(d->store, e->key, reterr) : RC_OK;
-}
-
-rc_t table_drop(struct store *store, const char *collection, bool purge, struct err *reterr)
-{
-	if (!collection_name_valid(slice_str(collection)))
-		return err_set(reterr, RC_INVALID, "'%s' is no collection name", collection);
-	struct table t = { .store = store, .collection = (char *)collection };
-	struct drop_ctx d = { .store = store };
-	int64_t gone = -1;
-	rc_t rc;
-	/* Again, if another writer has added a version meanwhile; one that made the table anew began below. */
-	while ((rc = newest_listed(&t, &d.newest, reterr)) == RC_OK && d.newest > gone) {
-		AUTO_MEM char *folder = table_key(&t, "metadata");
-		AUTO_MEM char *hint = table_key(&t, HINT_PATH);
-		AUTO_MEM char *plain = table_version_key(&t, d.newest, false);
-		AUTO_MEM char *gzip = table_version_key(&t, d.newest, true);
-		TRY(store_list_folder(store, folder, drop_older, &d, reterr));
-		fault_point("table.drop");
-		TRY(store_delete(store, hint, reterr));
-		TRY(store_delete(store, plain, reterr));
-		TRY(store_delete(store, gzip, reterr));
-		gone = d.newest;
-	}
-	if (rc != RC_OK && (rc != RC_NOT_FOUND || (gone < 0 && !purge)))
-		return rc;
-	return purge ? store_delete_folder(store, collection, reterr) : RC_OK;
 }

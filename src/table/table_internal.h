@@ -25,6 +25,10 @@ struct table {
 char *table_version_key(const struct table *t, int64_t version, bool gzip);
 /* N of a metadata file's name, -1 if it is none. */
 int64_t table_version_of(const char *name);
+/* What cannot be looked at is no "no": readers would take an old version for the newest. */
+rc_t table_version_exists(const struct table *t, int64_t version, bool *ret, struct err *reterr);
+/* The newest version in the folder, which is listed. RC_NOT_FOUND: there is none. */
+rc_t table_newest_listed(const struct table *t, int64_t *ret, struct err *reterr);
 /* Absolute path of something in the table's folder, as the metadata spells it. Caller frees. */
 char *table_absolute(const struct table *t, const char *path);
 /* The path relative to the table's folder of an absolute one, whether it was written here or before the lake was copied. */
@@ -101,6 +105,21 @@ rc_t merge_manifests(struct table *t, const struct manifest_list *from, struct m
 rc_t table_manifest_spec(const struct table *t, struct manifest_spec *ret, char **ret_schema_json, struct err *reterr);
 rc_t table_put_manifest(struct table *t, struct manifest_writer *w, const char *uuid, unsigned k, struct manifest_list *to,
 			struct err *reterr);
+
+/* ---- drop.c ---- */
+struct versions { /* metadata files that go */
+	struct version {
+		int64_t version;
+		char *key;
+	} *items;
+	size_t count, cap;
+};
+void versions_add(struct versions *v, int64_t version, const char *key);
+void versions_sort(struct versions *v); /* oldest first, as they have to go: a crash leaves no hole under a newer one */
+void versions_free(struct versions *v);
+/* table_drop with another bound of the keys that are held in memory: beyond it files go while the table still stands, whose readers miss them. */
+#define PURGE_KEYS_MAX ((size_t)64 << 20)
+rc_t table_drop_within(struct store *store, const char *collection, bool purge, size_t keys_max, struct err *reterr);
 
 /* ---- expire.c ---- */
 rc_t table_sweep(struct table *t, const struct table_keep *keep, uint64_t *ret_removed, struct err *reterr);

@@ -596,6 +596,76 @@ TEST(kill_during_a_drop_leaves_the_newest_version_or_nothing)
 	teardown();
 }
 
+static const char old_file[] = "trail/data/year=2026/month=01/day=01/n1-0.parquet", new_file[] = "trail/data/year=2026/month=01/day=01/n2-0.parquet";
+
+static void somebody_makes_it_anew(void)
+{
+	AUTO(table) *t = new_table("trail");
+	if (t && store_put(fx.real, new_file, SLICE_LIT("new"), STORE_CREATE, &err) == RC_OK)
+		append_one(t, "n2", 0, 20000, 1, &err);
+}
+
+TEST(purge_takes_nothing_of_a_table_made_anew_meanwhile)
+{
+	CHECK(setup());
+	for (int leftovers = 0; leftovers < 2; leftovers++) { /* of the table itself, then of what a drop has left */
+		AUTO(table) *t = new_table("trail"), *u = NULL;
+		CHECK(t);
+		CHECK_OK(store_put(fx.lake, old_file, SLICE_LIT("old"), STORE_CREATE, &err), err);
+		CHECK_OK(append_one(t, "n1", 0, 20000, 1, &err), err);
+		if (leftovers)
+			CHECK_OK(table_drop(fx.lake, "trail", false, &err), err);
+		fx.before_purge = somebody_makes_it_anew;
+		CHECK_OK(table_drop(fx.lake, "trail", true, &err), err);
+		CHECK_RC(store_size(fx.lake, old_file, NULL, NULL, &err), RC_NOT_FOUND);
+		CHECK_OK(store_size(fx.lake, new_file, NULL, NULL, &err), err);
+		CHECK_OK(store_size(fx.lake, "trail/_schema/athena.sql", NULL, NULL, &err), err);
+		CHECK_OK(table_open(fx.lake, "trail", &u, &err), err);
+		CHECK_INT(look_at(u, INT32_MIN, INT32_MAX).files, 1);
+		CHECK_INT(count_metadata("trail", ".avro"), 2);
+		CHECK_OK(table_drop(fx.lake, "trail", true, &err), err);
+		AUTO_MEM char *path = store_local_path(fx.real, "trail");
+		CHECK(access(path, F_OK) != 0);
+	}
+	teardown();
+}
+
+TEST(purge_of_more_names_than_fit_in_memory_leaves_nothing)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail");
+	for (int i = 0; i < 10; i++) {
+		AUTO_MEM char *key = mem_printf("trail/data/year=2026/month=01/day=%02d/n1.parquet", i + 1);
+		CHECK_OK(store_put(fx.lake, key, SLICE_LIT("x"), STORE_CREATE, &err), err);
+	}
+	CHECK_OK(table_drop_within(fx.lake, "trail", true, 200, &err), err);
+	AUTO_MEM char *path = store_local_path(fx.real, "trail");
+	CHECK(access(path, F_OK) != 0);
+	teardown();
+}
+
+TEST(purge_that_was_killed_is_finished_by_the_next)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail");
+	CHECK_OK(store_put(fx.lake, old_file, SLICE_LIT("old"), STORE_CREATE, &err), err);
+	pid_t pid = fork();
+	if (pid == 0) {
+		setenv("HYDRANT_FAULT", "table.purge:1", 1);
+		fault_init();
+		_exit(table_drop(fx.lake, "trail", true, NULL));
+	}
+	int status;
+	waitpid(pid, &status, 0);
+	CHECK(WIFSIGNALED(status));
+	CHECK_RC(table_reload(t, NULL, &err), RC_NOT_FOUND);
+	CHECK_OK(store_size(fx.lake, old_file, NULL, NULL, &err), err);
+	CHECK_OK(table_drop(fx.lake, "trail", true, &err), err);
+	AUTO_MEM char *path = store_local_path(fx.real, "trail");
+	CHECK(access(path, F_OK) != 0);
+	teardown();
+}
+
 TEST(writers_at_once_lose_nothing)
 {
 	enum { WRITERS = 3, EACH = 20 };

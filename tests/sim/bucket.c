@@ -293,14 +293,15 @@ static rc_t b_delete(void *self, const char *key, struct err *reterr)
 	return answered(key, reterr);
 }
 
-static rc_t b_delete_folder(void *self, const char *folder, struct err *reterr)
+static rc_t b_delete_keys(void *self, const char *folder, char *const *keys, size_t n, struct err *reterr)
 {
 	(void)self;
-	TRY(request("DELETE folder", folder, reterr));
-	size_t n = strlen(folder);
-	for (size_t i = object_count; i-- > 0;)
-		if (!strncmp(objects[i].key, folder, n) && objects[i].key[n] == '/')
-			drop(&objects[i]);
+	TRY(request("DELETE keys", folder, reterr));
+	for (size_t i = 0; i < n; i++) {
+		struct object *o = find(keys[i]);
+		if (o)
+			drop(o);
+	}
 	return answered(folder, reterr);
 }
 
@@ -362,7 +363,7 @@ static const struct store_ops bucket_ops = {
 	.temp_path = b_temp_path,
 	.sweep_temp = b_sweep_temp,
 	.delete = b_delete,
-	.delete_folder = b_delete_folder,
+	.delete_keys = b_delete_keys,
 	.list = b_list,
 	.now = b_now,
 	.pause = b_pause,
