@@ -13,6 +13,7 @@ struct sweep {
 	struct table *t;
 	const struct table_keep *keep;
 	int64_t now;
+	int64_t since;         /* older data files are not this table's */
 	struct map live;       /* paths relative to the table's folder */
 	struct arena scratch;
 	uint64_t removed;
@@ -121,7 +122,7 @@ static rc_t sweep_data(void *ctx, const struct store_entry *e, struct err *reter
 	struct sweep *s = ctx;
 	const char *rel = e->key + strlen(s->t->collection) + 1;
 	TRY(go_on(s, reterr));
-	if (s->now - e->mtime <= s->keep->grace || !ends(rel, ".parquet") || map_get(&s->live, slice_str(rel)))
+	if (s->now - e->mtime <= s->keep->grace || e->mtime < s->since || !ends(rel, ".parquet") || map_get(&s->live, slice_str(rel)))
 		return RC_OK;
 	return remove_key(s, e->key, reterr);
 }
@@ -129,7 +130,8 @@ static rc_t sweep_data(void *ctx, const struct store_entry *e, struct err *reter
 rc_t table_sweep(struct table *t, const struct table_keep *keep, uint64_t *ret_removed, struct err *reterr)
 {
 	TRY(table_reload(t, NULL, reterr));
-	struct sweep s = { .t = t, .keep = keep, .now = store_now(t->store) };
+	const char *since = table_property(t, PROP_SINCE);
+	struct sweep s = { .t = t, .keep = keep, .now = store_now(t->store), .since = since ? strtoll(since, NULL, 10) : 0 };
 	AUTO_MEM char *metadata = table_key(t, "metadata");
 	AUTO_MEM char *data = table_key(t, "data");
 	map_init(&s.live);

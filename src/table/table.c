@@ -332,6 +332,31 @@ rc_t table_reload(struct table *t, bool *ret_changed, struct err *reterr)
 
 /* ---- Making and listing ---- */
 
+static rc_t is_there(void *ctx, const struct store_entry *e, struct err *reterr)
+{
+	(void)ctx;
+	return err_set(reterr, RC_CANCELLED, "%s is there", e->key);
+}
+
+/* What a table of this name that was dropped has left in data/ is not ours to sweep. All of it was stored before *ret_since (0: there is none), which
+ * has come when this returns; by whole seconds, as buckets tell times, and one more for their clock. */
+static rc_t leftovers_until(struct table *t, int64_t *ret_since, struct err *reterr)
+{
+	AUTO_MEM char *data = table_key(t, "data");
+	struct err e = { 0 };
+	rc_t rc = store_list(t->store, data, is_there, NULL, &e);
+	*ret_since = 0;
+	if (rc == RC_CANCELLED) {
+		int64_t now = store_now(t->store);
+		*ret_since = (now / 1000000 + 2) * 1000000;
+		store_pause(t->store, *ret_since - now);
+		return RC_OK;
+	}
+	if (rc != RC_OK && reterr)
+		*reterr = e;
+	return rc;
+}
+
 static rc_t first_document(struct table *t, const struct schema *schema, const struct table_property *properties, size_t n, json_t **ret,
 			   struct err *reterr)
 {
@@ -379,7 +404,13 @@ rc_t table_create(struct store *store, const char *collection, const struct sche
 	if (rc != RC_NOT_FOUND)
 		return rc;
 	json_t *meta = NULL;
+	int64_t since;
+	TRY(leftovers_until(t, &since, reterr));
 	TRY(first_document(t, schema, properties, n, &meta, reterr));
+	if (since) {
+		AUTO_MEM char *text = mem_printf("%lld", (long long)since);
+		meta_set_property(meta, PROP_SINCE, text, NULL); /* digits are UTF-8 */
+	}
 	TRY(table_publish(t, meta, reterr));
 	table_write_ddl(t);
 	*ret = t;

@@ -172,6 +172,30 @@ TEST(sweep_takes_orphans_after_their_grace_only)
 	teardown();
 }
 
+TEST(sweep_leaves_the_files_of_a_dropped_table_of_the_same_name)
+{
+	CHECK(setup());
+	AUTO(table) *old = new_table("trail");
+	CHECK(old && !table_property(old, PROP_SINCE));
+	const char *kept = "trail/data/year=2026/month=01/day=01/n1-00000000000a-1-01234567.parquet",
+		   *orphan = "trail/data/year=2026/month=01/day=01/n1-00000000000b-1-01234567.parquet";
+	CHECK_OK(store_put(fx.lake, kept, SLICE_LIT("x"), STORE_CREATE, &err), err);
+	CHECK_OK(table_drop(fx.lake, "trail", false, &err), err);
+	AUTO(table) *t = new_table("trail");
+	CHECK(t && table_property(t, PROP_SINCE));
+	usleep(2100000); /* the fixture's pauses are short */
+	CHECK_OK(store_put(fx.lake, orphan, SLICE_LIT("x"), STORE_CREATE, &err), err);
+	struct table_keep keep = table_keep_default();
+	keep.data = true;
+	fx.clock_offset = 3 * DAY_US_;
+	uint64_t removed;
+	CHECK_OK(table_expire(t, &keep, &removed, &err), err);
+	CHECK_INT(removed, 1);
+	CHECK_RC(store_size(fx.lake, orphan, NULL, NULL, &err), RC_NOT_FOUND);
+	CHECK_OK(store_size(fx.lake, kept, NULL, NULL, &err), err);
+	teardown();
+}
+
 struct found {
 	unsigned foreign, left;
 };

@@ -16,6 +16,7 @@
 #define HYDRANT_FORMAT 1                 /* of property hydrant.format: a table with a larger one is refused */
 #define PROP_FORMAT "hydrant.format"
 #define PROP_FIELDS "hydrant.fields"
+#define PROP_SINCE "hydrant.since" /* µs; data files stored before are of a dropped table of that name. Absent: there were none */
 #define PROP_NAME_MAPPING "schema.name-mapping.default"
 
 /* ---- Schemas ---- */
