@@ -248,6 +248,15 @@ void rights_begin(struct pipeline *p);
 /* upkeep.c: the thread that looks after tables beside their commits. */
 void upkeep_begin(struct pipeline *p);
 void upkeep_end(struct pipeline *p);
+struct clock_watch {
+	int64_t offset;     /* of the wall clock from the monotonic one at the last look */
+	int64_t even_since; /* monotonic µs */
+};
+/* last_wall: what the wall clock showed when it was last trusted, maybe by another process; 0: unknown. */
+void clock_watch_begin(struct clock_watch *w, int64_t wall, int64_t mono, int64_t last_wall);
+bool clock_watch_trusts(struct clock_watch *w, int64_t wall, int64_t mono);
+/* One look at all collections with a retention, if the clock is to be trusted. */
+void upkeep_look(struct pipeline *p, struct clock_watch *w, int64_t wall, int64_t mono, bool sweep);
 void rights_end(struct pipeline *p);
 void rights_outcome(struct pipeline *p, struct place *pl, rc_t rc, const struct err *err);
 void rights_look(struct pipeline *p, struct place *pl); /* soon, whatever its state */

@@ -2,6 +2,7 @@
  * setting, so that those go, too, that get no events any more. Any number of servers may do it at once: each commit of it is one table commit. */
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "pipeline/pipeline_internal.h"
 
 #define SECOND_US ((int64_t)1000000)
@@ -56,6 +57,49 @@ rc_t pipeline_expire(struct pipeline *p, const char *collection, bool sweep, str
 
 /* ---- the thread ---- */
 
+/* The local clock is a folder lake's only one, and a day that it calls over goes. Set ahead by mistake it shall not be believed before somebody had the
+ * time to see it: whenever it jumps by more than a day, or has come on more than a week since a server of this folder last looked at it, it
+ * must then run evenly for a day. */
+#define CLOCK_JUMP_US DAY_US
+#define CLOCK_AWAY_US (7 * DAY_US)
+
+void clock_watch_begin(struct clock_watch *w, int64_t wall, int64_t mono, int64_t last_wall)
+{
+	bool away = last_wall && wall - last_wall > CLOCK_AWAY_US;
+	*w = (struct clock_watch){ .offset = wall - mono, .even_since = away ? mono : mono - DAY_US };
+}
+
+bool clock_watch_trusts(struct clock_watch *w, int64_t wall, int64_t mono)
+{
+	int64_t jump = wall - mono - w->offset;
+	w->offset += jump;
+	if (jump > CLOCK_JUMP_US || jump < -CLOCK_JUMP_US)
+		w->even_since = mono;
+	return mono - w->even_since >= DAY_US;
+}
+
+/* When a server of this data folder last trusted its clock; 0: never. */
+static char *clock_path(const struct pipeline *p)
+{
+	return mem_printf("%s/clock", p->data_dir);
+}
+
+static int64_t clock_last(const struct pipeline *p)
+{
+	AUTO_MEM char *path = clock_path(p);
+	AUTO_BUF struct buf b;
+	buf_init(&b, 64);
+	return file_read_all(path, &b, NULL) == RC_OK ? strtoll(buf_cstr(&b), NULL, 10) : 0;
+}
+
+static void clock_note(const struct pipeline *p, int64_t wall)
+{
+	AUTO_MEM char *path = clock_path(p), *text = mem_printf("%lld", (long long)wall);
+	struct err err;
+	if (file_replace_atomic(path, slice_str(text), &err) != RC_OK)
+		log_warn("%s", err.text);
+}
+
 struct upkeep {
 	struct pipeline *p;
 	bool sweep;
@@ -83,10 +127,24 @@ static rc_t look_after(void *ctx, const char *collection, struct err *reterr)
 	return RC_OK;
 }
 
+void upkeep_look(struct pipeline *p, struct clock_watch *w, int64_t wall, int64_t mono, bool sweep)
+{
+	if (!clock_watch_trusts(w, wall, mono)) {
+		log_warn("the clock has jumped, or come on more than a week while no server ran: retention waits until it has run evenly for a day; "
+			 "`hydrant expire` does not wait");
+		return;
+	}
+	clock_note(p, wall);
+	struct upkeep u = { p, sweep };
+	pipeline_collections(p, look_after, &u, NULL);
+}
+
 static void *upkeep_thread(void *arg)
 {
 	struct pipeline *p = arg;
+	struct clock_watch watch;
 	int64_t next = clock_mono_us() + FIRST_US;
+	clock_watch_begin(&watch, clock_wall_us(), clock_mono_us(), clock_last(p));
 	for (unsigned looks = 0; !pipeline_stopping(p);) {
 		pthread_mutex_lock(&p->lock);
 		struct timespec ts = { next / SECOND_US, next % SECOND_US * 1000 };
@@ -98,8 +156,7 @@ static void *upkeep_thread(void *arg)
 		next = clock_mono_us() + EVERY_US;
 		if (!__atomic_load_n(&p->retention_declared, __ATOMIC_RELAXED))
 			continue;
-		struct upkeep u = { p, looks++ % SWEEP_EVERY == 0 };
-		pipeline_collections(p, look_after, &u, NULL);
+		upkeep_look(p, &watch, clock_wall_us(), clock_mono_us(), looks++ % SWEEP_EVERY == 0);
 	}
 	return NULL;
 }
