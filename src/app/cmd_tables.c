@@ -332,11 +332,8 @@ int cmd_verify(int argc, char **argv)
 static rc_t expire_each(void *ctx, const char *collection, struct err *reterr)
 {
 	struct expiry e;
-	size_t n = strlen(collection), suffix = sizeof QUARANTINE_SUFFIX - 1;
-	if (n > suffix && !strcmp(collection + n - suffix, QUARANTINE_SUFFIX))
-		return RC_OK; /* with its collection */
 	rc_t rc = pipeline_expire(ctx, collection, true, &e, reterr);
-	if (rc == RC_NOT_FOUND) /* in the log only */
+	if (rc == RC_NOT_FOUND) /* in the log only, or a quarantine, which goes with its collection */
 		return RC_OK;
 	TRY(rc);
 	char events[32], size[16];

@@ -177,7 +177,7 @@ struct expiry {
 	uint64_t removed;              /* files that no live metadata names, deleted */
 };
 /* Retention, now: of the collection and its quarantine. With `sweep` earlier snapshots go, too, and what none names any more is deleted; what was
- * taken out a moment ago stays for a day. RC_NOT_FOUND: no such table. */
+ * taken out a moment ago stays for a day. RC_NOT_FOUND: no such table, or a quarantine whose collection is there. */
 rc_t pipeline_expire(struct pipeline *p, const char *collection, bool sweep, struct expiry *ret, struct err *reterr);
 /* Forgets a collection: its events in the log, its table; with purge its files. */
 rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr);

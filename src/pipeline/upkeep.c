@@ -41,9 +41,21 @@ static rc_t expire_one(struct pipeline *p, struct place *pl, const char *name, i
 	return RC_OK;
 }
 
+/* The collection whose quarantine this is; NULL: it is none. Caller frees. */
+static char *base_of(const char *collection)
+{
+	size_t n = strlen(collection), suffix = sizeof QUARANTINE_SUFFIX - 1;
+	bool quarantine = n > suffix && !strcmp(collection + n - suffix, QUARANTINE_SUFFIX);
+	return quarantine ? mem_printf("%.*s", (int)(n - suffix), collection) : NULL;
+}
+
 rc_t pipeline_expire(struct pipeline *p, const char *collection, bool sweep, struct expiry *ret, struct err *reterr)
 {
 	struct collection_settings s;
+	AUTO_MEM char *base = base_of(collection);
+	if (base && collection_exists(p, base, base))
+		return err_set(reterr, RC_NOT_FOUND, "%s is expired with %s", collection, base);
+	collection = base ? base : collection;
 	AUTO_MEM char *quarantine = mem_printf("%s" QUARANTINE_SUFFIX, collection);
 	*ret = (struct expiry){ 0 };
 	collection_settings_get(p, collection, &s);
@@ -111,11 +123,8 @@ static rc_t look_after(void *ctx, const char *collection, struct err *reterr)
 	struct collection_settings s;
 	struct expiry e;
 	struct err err;
-	size_t n = strlen(collection), suffix = sizeof QUARANTINE_SUFFIX - 1;
 	if (pipeline_stopping(u->p))
 		return err_set(reterr, RC_CANCELLED, "the server ends");
-	if (n > suffix && !strcmp(collection + n - suffix, QUARANTINE_SUFFIX))
-		return RC_OK; /* with its collection */
 	collection_settings_get(u->p, collection, &s);
 	bool wanted = s.retention_us > 0;
 	collection_settings_clear(&s);

@@ -56,4 +56,41 @@ TEST(retention_waits_for_a_clock_that_can_be_trusted)
 	fixture_free(&f);
 }
 
+/* A table with one event of 1987. */
+static rc_t old_table(struct store *store, const char *name, struct err *err)
+{
+	AUTO(schema) *s = schema_new();
+	AUTO(table) *t = NULL;
+	schema_add(s, NULL, SLICE_LIT("__time"), TYPE_TIMESTAMPTZ)->role = ROLE_TIME;
+	TRY(table_create(store, name, s, NULL, 0, &t, err));
+	const struct data_file file = { .path = "data/year=1987/month=01/day=01/x.parquet", .day = 6209, .record_count = 1, .file_size = 100 };
+	const struct table_commit c = { .files = &file, .file_count = 1 };
+	return table_append(t, &c, err);
+}
+
+TEST(quarantine_without_its_collection_is_expired)
+{
+	struct fixture f;
+	struct err err;
+	struct clock_watch w;
+	struct expiry e;
+	struct store *store;
+	fixture_init(&f);
+	f.opts.retention_us = 10 * DAY_US;
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(pipeline_store_of(f.p, "x", &store, &err), err);
+	CHECK_OK(old_table(store, "x__quarantine", &err), err);
+	CHECK_OK(old_table(store, "y", &err), err);
+	CHECK_OK(old_table(store, "y__quarantine", &err), err);
+	CHECK_RC(pipeline_expire(f.p, "y__quarantine", false, &e, &err), RC_NOT_FOUND); /* with y */
+	CHECK_INT(table_rows(&f, "y__quarantine"), 1);
+	int64_t wall = clock_wall_us(), mono = clock_mono_us();
+	clock_watch_begin(&w, wall, mono, 0);
+	upkeep_look(f.p, &w, wall, mono, true);
+	CHECK_INT(table_rows(&f, "x__quarantine"), 0);
+	CHECK_INT(table_rows(&f, "y"), 0);
+	CHECK_INT(table_rows(&f, "y__quarantine"), 0);
+	fixture_free(&f);
+}
+
 TEST_MAIN()
