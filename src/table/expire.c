@@ -16,6 +16,7 @@ struct sweep {
 	int64_t since;         /* older data files are not this table's */
 	struct map live;       /* paths relative to the table's folder */
 	struct arena scratch;
+	struct versions old;   /* metadata files that go */
 	uint64_t removed;
 };
 
@@ -110,11 +111,25 @@ static rc_t sweep_metadata(void *ctx, const struct store_entry *e, struct err *r
 		int64_t least_age = s->keep->versions_age > DAY_US ? s->keep->versions_age : DAY_US;
 		if (version > s->t->state.version - least_versions || age <= least_age)
 			return RC_OK;
-		return remove_key(s, e->key, reterr);
+		versions_add(&s->old, version, e->key);
+		return RC_OK;
 	}
 	if (age <= s->keep->grace || map_get(&s->live, slice_str(rel)) || !is_manifest_name(name))
 		return RC_OK;
 	return remove_key(s, e->key, reterr);
+}
+
+/* Oldest first, and none if the listing broke off: who comes from an old hint probes forward, version after version, and stops at a hole. */
+static rc_t remove_old(struct sweep *s, rc_t rc, struct err *reterr)
+{
+	versions_sort(&s->old);
+	for (size_t i = 0; rc == RC_OK && i < s->old.count; i++) {
+		rc = go_on(s, reterr);
+		if (rc == RC_OK)
+			rc = remove_key(s, s->old.items[i].key, reterr);
+	}
+	versions_free(&s->old);
+	return rc;
 }
 
 static rc_t sweep_data(void *ctx, const struct store_entry *e, struct err *reterr)
@@ -139,6 +154,7 @@ rc_t table_sweep(struct table *t, const struct table_keep *keep, uint64_t *ret_r
 	rc_t rc = mark_all(&s, reterr);
 	if (rc == RC_OK)
 		rc = store_list_folder(t->store, metadata, sweep_metadata, &s, reterr);
+	rc = remove_old(&s, rc, reterr);
 	if (rc == RC_OK && keep->data)
 		rc = store_list(t->store, data, sweep_data, &s, reterr);
 	map_free(&s.live);

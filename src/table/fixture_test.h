@@ -31,6 +31,8 @@ static struct {
 	int deletes;
 	int cancel_at;               /* with so many deletes … */
 	bool cancel;                 /* … this is set */
+	bool descending;             /* the delete of a version that is older than the last one deleted was seen */
+	int64_t last_version;
 } fx;
 static struct err err;
 
@@ -75,8 +77,11 @@ static rc_t bent_temp(void *self, const char *key, char **ret, struct err *e) { 
 static rc_t bent_sweep(void *self, int64_t age, struct err *e) { return store_sweep_temp(self, age, e); }
 static rc_t bent_delete(void *self, const char *key, struct err *e)
 {
+	int64_t version = table_version_of(strrchr(key, '/') + 1);
 	if (++fx.deletes == fx.cancel_at)
 		fx.cancel = true;
+	fx.descending |= version >= 0 && version < fx.last_version;
+	fx.last_version = version >= 0 ? version : fx.last_version;
 	return store_delete(self, key, e);
 }
 static rc_t bent_delete_keys(void *self, const char *folder, char *const *keys, size_t n, struct err *e)
