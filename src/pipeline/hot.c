@@ -161,7 +161,8 @@ static rc_t hot_update(struct pipeline *p, struct collection *c, const char *nam
 	wal_pending(p->wal, slice_str(c->name), &pending);
 	if (pending.committed > position)
 		position = pending.committed; /* dropped; or a quarantine, which gets no new position from cuts without such events */
-	if (h->shredder && h->schema_id != schema_id)
+	const char *uuid = t ? table_uuid(t) : "";
+	if (h->shredder && (h->schema_id != schema_id || strcmp(h->uuid, uuid) != 0)) /* evolved; or dropped, perhaps by another node, and made anew */
 		hot_clear(h);
 	size_t gone = 0;
 	while (gone < h->count && h->chunks[gone]->upto <= position)
@@ -186,6 +187,7 @@ static rc_t hot_update(struct pipeline *p, struct collection *c, const char *nam
 		collection_settings_clear(&settings);
 		TRY(rc);
 		h->schema_id = schema_id;
+		snprintf(h->uuid, sizeof h->uuid, "%s", uuid);
 	}
 	if (h->count == h->cap) {
 		h->cap = h->cap ? h->cap * 2 : 8;

@@ -168,4 +168,33 @@ TEST(view_survives_the_commit_of_its_hot_events)
 	fixture_free(&f);
 }
 
+TEST(hot_events_follow_a_table_that_another_node_made_anew)
+{
+	struct fixture f;
+	struct err err;
+	struct store *store;
+	uint64_t rows;
+	fixture_init(&f);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":1}\n", &err), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":2}\n", &err), err);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 2);
+	AUTO(table) *t = NULL, *other = NULL;
+	CHECK_OK(pipeline_store_of(f.p, "x", &store, &err), err);
+	CHECK_OK(table_open(store, "x", &t, &err), err);
+	AUTO(schema) *s = schema_new(); /* another one, of the same number */
+	schema_add(s, NULL, SLICE_LIT("__time"), TYPE_TIMESTAMPTZ)->role = ROLE_TIME;
+	schema_add(s, NULL, SLICE_LIT("n"), TYPE_BOOL);
+	CHECK_OK(table_drop(store, "x", true, &err), err);
+	CHECK_OK(table_create(store, "x", s, NULL, 0, &other, &err), err);
+	CHECK_INT(table_schema(other)->schema_id, table_schema(t)->schema_id);
+	AUTO(view) *v = NULL;
+	CHECK_OK(view_open(f.p, "x", &v, &err), err);
+	CHECK_INT(v->hot_events, 1);
+	CHECK_INT(field_child(v->schema->root, SLICE_LIT("n"))->type, TYPE_BOOL);
+	fixture_free(&f);
+}
+
 TEST_MAIN()

@@ -27,6 +27,7 @@ struct hot {
 	size_t count, cap;
 	struct shredder *shredder; /* of all chunks, so that they agree on types */
 	int32_t schema_id;         /* the table's schema that the shredder started from; -1 = no table */
+	char uuid[40];             /* … and which table's; "": no table */
 };
 
 /* What the last commit knows of a table's folder, so that the next one does not put it there again. */
