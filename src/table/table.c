@@ -339,7 +339,7 @@ static rc_t is_there(void *ctx, const struct store_entry *e, struct err *reterr)
 }
 
 /* What a table of this name that was dropped has left in data/ is not ours to sweep. All of it was stored before *ret_since (0: there is none), which
- * has come when this returns; by whole seconds, as buckets tell times, and one more for their clock. */
+ * has come when this returns; of a bucket by whole seconds, as it tells times, and one more for its clock. */
 static rc_t leftovers_until(struct table *t, int64_t *ret_since, struct err *reterr)
 {
 	AUTO_MEM char *data = table_key(t, "data");
@@ -348,7 +348,8 @@ static rc_t leftovers_until(struct table *t, int64_t *ret_since, struct err *ret
 	*ret_since = 0;
 	if (rc == RC_CANCELLED) {
 		int64_t now = store_now(t->store);
-		*ret_since = (now / 1000000 + 2) * 1000000;
+		AUTO_MEM char *local = store_local_path(t->store, data);
+		*ret_since = local ? now + 20000 : (now / 1000000 + 2) * 1000000; /* a file system's clock ticks every few ms */
 		store_pause(t->store, *ret_since - now);
 		return RC_OK;
 	}

@@ -184,7 +184,7 @@ TEST(sweep_leaves_the_files_of_a_dropped_table_of_the_same_name)
 	CHECK_OK(table_drop(fx.lake, "trail", false, &err), err);
 	AUTO(table) *t = new_table("trail");
 	CHECK(t && table_property(t, PROP_SINCE));
-	usleep(2100000); /* the fixture's pauses are short */
+	usleep(30000); /* the fixture's pauses are short */
 	CHECK_OK(store_put(fx.lake, orphan, SLICE_LIT("x"), STORE_CREATE, &err), err);
 	struct table_keep keep = table_keep_default();
 	keep.data = true;
