@@ -90,6 +90,7 @@ rc_t builder_new(const struct build_options *opts, const struct schema *start, s
 		.lake = true,
 		.key_space = space,
 		.keys = opts->keys,
+		.leaf_budget = !opts->narrow ? 0 : start && start->leaf_count ? start->leaf_count : 1,
 		.time_field = opts->time_field,
 		.source = slice_str(opts->source),
 	};

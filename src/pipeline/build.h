@@ -42,6 +42,7 @@ struct build_options {
 	size_t memory_bytes;      /* for columns being filled */
 	uint64_t after;           /* events at or before this position are left out */
 	uint64_t key_seed;        /* not 0: from the same seed, events and schema come the same bytes. Others must not have it: it names the key table */
+	bool narrow;              /* no new columns: the table has no room for them, so new keys go to __rest */
 	bool quarantine;          /* true: only events that have a reason; false: only those that have none */
 	struct slice keys;        /* the key table of an earlier builder (builder_keys) that the table's folder has, to go on with; empty: a new one */
 };
@@ -62,7 +63,7 @@ const struct shred_stats *builder_stats(const struct builder *b);
 const struct schema *builder_schema(const struct builder *b);
 
 /* Step 2: new columns are committed to the table first (RC_CONFLICT: they clash with another writer's; make a new builder from table_schema and
- * run again), then footers are written and files stored. The result points into the builder and lives until its next run. */
+ * run again; RC_LIMIT: there is no room for them, see options.narrow), then footers are written and files stored. The result points into the builder and lives until its next run. */
 rc_t builder_publish(struct builder *b, struct table *t, const struct data_file **ret_files, size_t *ret_n, struct err *reterr);
 /* After publishing: the key table that the table's folder has now, appended; nothing if it is too large to be handed on. */
 void builder_keys(const struct builder *b, struct buf *ret);

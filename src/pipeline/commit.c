@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/fault.h"
+#include "base/log.h"
 #include "pipeline/pipeline_internal.h"
 
 #define TRIES 5 /* on columns that clash with another writer's */
@@ -92,11 +93,14 @@ static rc_t append_built(struct commit *c, struct builder *b, const char *name, 
 		rc_t rc = table_create(store, name, builder_schema(b), NULL, 0, t, reterr);
 		if (rc == RC_CONFLICT) /* another writer made it just now */
 			rc = table_open(store, name, t, reterr);
+		c->no_room |= rc == RC_LIMIT;
 		TRY(rc);
 	}
 	const struct data_file *files;
 	size_t n;
-	TRY(builder_publish(b, *t, &files, &n, reterr));
+	rc_t rc = builder_publish(b, *t, &files, &n, reterr);
+	c->no_room |= rc == RC_LIMIT;
+	TRY(rc);
 	fault_point("hydrate.stored");
 	char events[24], hash[33];
 	snprintf(events, sizeof events, "%llu", (unsigned long long)builder_events(b));
@@ -133,9 +137,9 @@ static uint64_t key_seed(const struct commit *c, const char *name, struct table 
 {
 	if (c->measured)
 		return 0;
-	AUTO_MEM char *text = mem_printf("%016llx %s %s %llu %llu %s %d %d %s", (unsigned long long)c->p->random, c->log, name, (unsigned long long)after,
+	AUTO_MEM char *text = mem_printf("%016llx %s %s %llu %llu %s %d %d %d %s", (unsigned long long)c->p->random, c->log, name, (unsigned long long)after,
 					 (unsigned long long)c->upto, t ? table_uuid(t) : "", t ? table_schema(t)->schema_id : -1,
-					 t ? table_schema(t)->last_id : -1, c->settings.time_field ? c->settings.time_field : "");
+					 t ? table_schema(t)->last_id : -1, c->narrow, c->settings.time_field ? c->settings.time_field : "");
 	return hash64(slice_str(text));
 }
 
@@ -156,6 +160,7 @@ static rc_t new_builder(struct commit *c, const char *name, bool quarantine, str
 		.quarantine = quarantine,
 		.after = after,
 		.key_seed = key_seed(c, name, t, after),
+		.narrow = c->narrow,
 		.keys = buf_slice(&k.keys),
 	};
 	rc_t rc = builder_new(&bo, t ? table_schema(t) : NULL, ret, reterr);
@@ -237,14 +242,28 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 	return RC_OK;
 }
 
+static rc_t commit_tries(struct commit *c, const char *collection, struct err *reterr)
+{
+	rc_t rc = RC_CONFLICT;
+	for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
+		rc = commit_once(c, collection, reterr);
+	return rc;
+}
+
 rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr)
 {
 	c->collection = collection;
 	TRY(pipeline_store_of(c->p, collection, &c->store, reterr));
 	collection_settings_get(c->p, collection, &c->settings);
-	rc_t rc = RC_CONFLICT;
-	for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
-		rc = commit_once(c, collection, reterr);
+	struct err err;
+	rc_t rc = commit_tries(c, collection, &err);
+	if (rc == RC_LIMIT && c->no_room && !c->narrow) {
+		log_warn("%s: new fields of its events go into __rest, without columns of their own: %s", collection, err.text);
+		c->narrow = true;
+		rc = commit_tries(c, collection, &err);
+	}
+	if (rc != RC_OK && reterr)
+		*reterr = err;
 	collection_settings_clear(&c->settings);
 	return rc == RC_EOF ? err_set(reterr, RC_IO, "the commit of %s met a file that ends too soon", collection) : rc; /* callers: no more to commit */
 }

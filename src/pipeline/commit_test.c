@@ -216,4 +216,38 @@ TEST(commit_puts_key_table_and_ddl_again_only_if_they_changed)
 	fixture_free(&f);
 }
 
+TEST(event_whose_columns_find_no_room_in_the_table_is_committed_without_them)
+{
+	struct fixture f;
+	struct err err;
+	struct store *store;
+	uint64_t rows;
+	fixture_init(&f);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":1}\n", &err), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	AUTO(table) *t = NULL;
+	CHECK_OK(pipeline_store_of(f.p, "x", &store, &err), err);
+	CHECK_OK(table_open(store, "x", &t, &err), err);
+	const size_t size = (size_t)33 << 20; /* what thousands of columns with long keys come to */
+	AUTO_MEM char *text = mem_alloc(size);
+	memset(text, 'x', size);
+	text[size - 1] = 0;
+	const struct table_property large = { "columns", text }, none = { "columns", NULL };
+	CHECK_OK(table_append(t, &(struct table_commit){ .updates = &large, .update_count = 1 }, &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":2,\"m\":1}\n", &err), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 2);
+	CHECK_INT(f.times[1] + f.times[2], 2);
+	CHECK_OK(table_reload(t, NULL, &err), err);
+	CHECK(!field_child(table_schema(t)->root, SLICE_LIT("m")));
+	CHECK_OK(table_append(t, &(struct table_commit){ .updates = &none, .update_count = 1 }, &err), err);
+	CHECK_OK(post(&f, "x", "{\"n\":3,\"m\":1}\n", &err), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK_OK(table_reload(t, NULL, &err), err);
+	CHECK(field_child(table_schema(t)->root, SLICE_LIT("m")));
+	fixture_free(&f);
+}
+
 TEST_MAIN()

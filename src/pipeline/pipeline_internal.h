@@ -212,6 +212,8 @@ struct commit {
 	const struct table_property *forget; /* other sources' position properties that are removed with this commit */
 	size_t forget_count;
 	const char *collection;     /* internal, as what follows */
+	bool no_room;               /* the table took no new columns: RC_LIMIT */
+	bool narrow;                /* … so that this try makes none */
 	bool quarantine_done;       /* those events of the cut are in their table */
 	struct store *store;        /* of the collection */
 	struct collection_settings settings;

@@ -96,7 +96,27 @@ static rc_t create_version(struct table *t, int64_t version, struct slice text, 
 	return RC_OK;
 }
 
-static rc_t publish(struct table *t, json_t *next, struct table_state *fresh, struct err *reterr)
+/* The document as text. One that takes up too much room loses earlier snapshots, and with them the schemas that only they have, before their time:
+ * a table that cannot be committed to any more would be worse. NULL: it is too large all the same. */
+static char *document(const struct table *t, json_t *next, size_t max)
+{
+	static const uint32_t fewer[] = { 10, 1 };
+	size_t room = t->room < max ? t->room : max;
+	for (size_t i = 0;; i++) {
+		char *text = json_dumps(next, JSON_COMPACT);
+		size_t n = text ? strlen(text) : SIZE_MAX; /* NULL only out of memory: the document was JSON before */
+		if (n < room || (i == sizeof fewer / sizeof *fewer && n < max))
+			return text;
+		free(text);
+		if (i == sizeof fewer / sizeof *fewer)
+			return NULL;
+		const struct table_keep keep = { .snapshots_min = fewer[i], .snapshots_max = fewer[i] };
+		meta_expire_snapshots(next, &keep, store_now(t->store));
+		meta_prune_schemas(next);
+	}
+}
+
+static rc_t publish(struct table *t, json_t *next, size_t max, struct table_state *fresh, struct err *reterr)
 {
 	uint8_t id[16];
 	char hex[33];
@@ -105,14 +125,13 @@ static rc_t publish(struct table *t, json_t *next, struct table_state *fresh, st
 	memcpy(&h, id, sizeof h);
 	hash128_hex(h, hex);
 	TRY(meta_set_property(next, PROP_COMMIT, hex, reterr));
+	AUTO_MEM char *text = document(t, next, max);
+	if (!text)
+		return err_set(reterr, RC_LIMIT, "the metadata of table %s would be over %zu KiB: too many columns, or too long names", t->collection,
+			       max >> 10);
 	TRY(state_from_json(next, t->state.version + 1, fresh, reterr)); /* never commit what could not be read back */
 	json_incref(next);
-	AUTO_MEM char *text = json_dumps(next, JSON_COMPACT); /* NULL only out of memory: the document was JSON before */
-	rc_t rc = RC_OK;
-	if (!text || strlen(text) > METADATA_MAX)
-		rc = err_set(reterr, RC_LIMIT, "the metadata of table %s would be over %zu MiB", t->collection, METADATA_MAX >> 20);
-	if (rc == RC_OK)
-		rc = create_version(t, fresh->version, slice_str(text), reterr);
+	rc_t rc = create_version(t, fresh->version, slice_str(text), reterr);
 	if (rc != RC_OK) {
 		state_free(fresh);
 		return rc;
@@ -122,10 +141,10 @@ static rc_t publish(struct table *t, json_t *next, struct table_state *fresh, st
 	return RC_OK;
 }
 
-rc_t table_publish(struct table *t, json_t *next, struct err *reterr)
+static rc_t publish_within(struct table *t, json_t *next, size_t max, struct err *reterr)
 {
 	struct table_state fresh;
-	rc_t rc = publish(t, next, &fresh, reterr);
+	rc_t rc = publish(t, next, max, &fresh, reterr);
 	json_decref(next);
 	if (rc != RC_OK)
 		return rc;
@@ -134,6 +153,16 @@ rc_t table_publish(struct table *t, json_t *next, struct err *reterr)
 	table_write_hint(t);
 	fault_point("table.after_hint");
 	return RC_OK;
+}
+
+rc_t table_publish(struct table *t, json_t *next, struct err *reterr)
+{
+	return publish_within(t, next, METADATA_MAX, reterr);
+}
+
+rc_t table_publish_schema(struct table *t, json_t *next, struct err *reterr)
+{
+	return publish_within(t, next, t->room, reterr);
 }
 
 /* Waits a little, longer each time, and reloads. RC_AGAIN when it has been too often. */

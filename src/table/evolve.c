@@ -169,8 +169,10 @@ static rc_t evolve_once(struct table *t, struct schema *want, struct err *reterr
 			json_decref(meta);
 			return rc;
 		}
+		const struct table_keep keep = table_keep_default();
+		meta_expire_snapshots(meta, &keep, store_now(t->store));
 		meta_prune_schemas(meta);
-		rc = table_publish(t, meta, reterr);
+		rc = table_publish_schema(t, meta, reterr);
 		if (rc == RC_CONFLICT)
 			return RC_AGAIN; /* a race for the version, not for a column */
 		if (rc != RC_OK)

@@ -269,6 +269,7 @@ static struct table *table_new(struct store *store, const char *collection)
 	struct table *t = NEW(struct table);
 	t->store = store;
 	t->collection = mem_strdup(collection);
+	t->room = METADATA_ROOM;
 	return t;
 }
 
@@ -412,7 +413,7 @@ rc_t table_create(struct store *store, const char *collection, const struct sche
 		AUTO_MEM char *text = mem_printf("%lld", (long long)since);
 		meta_set_property(meta, PROP_SINCE, text, NULL); /* digits are UTF-8 */
 	}
-	TRY(table_publish(t, meta, reterr));
+	TRY(table_publish_schema(t, meta, reterr));
 	table_write_ddl(t);
 	*ret = t;
 	t = NULL;

@@ -41,7 +41,7 @@ struct table_property {
 /* ---- Life ---- */
 
 /* Makes the table (v1, no snapshot). Every field of `schema` without id gets one; it needs a ROLE_TIME column of type timestamptz (or
- * timestamp). RC_CONFLICT if the collection has a table. */
+ * timestamp). RC_CONFLICT if the collection has a table; RC_LIMIT if its columns have no room in the metadata. */
 rc_t table_create(struct store *store, const char *collection, const struct schema *schema, const struct table_property *properties,
 		  size_t n, struct table **ret, struct err *reterr);
 /* RC_NOT_FOUND if there is none; RC_UNSUPPORTED for an Iceberg format that is not 2 or a newer hydrant's table; RC_CORRUPT. */
@@ -129,7 +129,7 @@ struct slice table_bound(const struct field *f, struct slice value, uint8_t out[
 
 /* `want` is the table's schema plus new fields (id 0; optional unless inside a new struct). Commits schema-only and fills the ids in `want`;
  * nothing new: no commit. If somebody else was first with a same-named field of the same type under the same parent, its id is taken.
- * RC_CONFLICT if theirs is incompatible, or differs only by case (re-shred with table_schema). On RC_OK `want` holds every field of the table:
+ * RC_CONFLICT if theirs is incompatible, or differs only by case (re-shred with table_schema). RC_LIMIT: the table has no room for them. On RC_OK `want` holds every field of the table:
  * its own fields keep their places, those it did not know are appended (so batches on it stay valid: batch_adopt_schema). */
 rc_t table_evolve(struct table *t, struct schema *want, struct err *reterr);
 

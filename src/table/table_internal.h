@@ -18,6 +18,7 @@ struct table {
 	struct table_state state;
 	char *list_path;   /* the manifest list that this object wrote last, and its bytes; NULL: none */
 	struct buf list;
+	size_t room;       /* METADATA_ROOM */
 	uint64_t ddl_hash; /* of _schema/athena.sql as it was last written or seen; 0: unknown */
 };
 
@@ -44,6 +45,8 @@ rc_t table_each_entry(const struct table *t, const struct manifest *m,
 /* ---- commit.c ---- */
 /* One new version: `next` (taken over in any case) becomes v<N+1>. RC_CONFLICT: somebody was first; the table is as it was. */
 rc_t table_publish(struct table *t, json_t *next, struct err *reterr);
+/* The same with another schema, which is not let in if it leaves no room for the commits that follow: RC_LIMIT. */
+rc_t table_publish_schema(struct table *t, json_t *next, struct err *reterr);
 /* After a commit that failed with rc: brings the view up to date (after a lost race: waits first, longer each time) and says whether it is
  * worth another try. Returns rc, or what went wrong here: RC_AGAIN after too many tries, RC_CONFLICT if it is another table by now. */
 rc_t table_answer_again(struct table *t, rc_t rc, bool lost_race, unsigned attempt, bool *ret_again, struct err *reterr);

@@ -142,6 +142,42 @@ TEST(expiry_keeps_a_hundred_versions_and_a_day_and_what_is_live)
 	teardown();
 }
 
+/* One more column, with a long name, in a schema-only commit. */
+static rc_t evolve_by(struct table *t, int n)
+{
+	AUTO(schema) *want = schema_copy(table_schema(t));
+	AUTO_MEM char *name = mem_printf("column_%d_%0190d", n, n);
+	add(want, NULL, name, TYPE_INT64);
+	return table_evolve(t, want, &err);
+}
+
+TEST(metadata_without_room_gives_up_history_then_refuses_columns_and_takes_every_commit)
+{
+	CHECK(setup());
+	AUTO(table) *t = new_table("trail"), *u = NULL;
+	t->room = 100000;
+	int columns = 0, schemas_most = 0;
+	rc_t rc = RC_OK;
+	for (int i = 0; i < 200; i++) {
+		if (rc == RC_OK)
+			rc = evolve_by(t, i);
+		columns += rc == RC_OK;
+		CHECK(rc == RC_OK || rc == RC_LIMIT);
+		CHECK_OK(append_one(t, "n1", i, 20000, 1, &err), err);
+		int schemas = (int)json_array_size(json_object_get(t->state.meta, "schemas"));
+		schemas_most = schemas > schemas_most ? schemas : schemas_most;
+		CHECK(t->state.size < t->room + 10000);
+	}
+	CHECK_INT(rc, RC_LIMIT);
+	CHECK(schemas_most > 5);
+	CHECK(columns > 80); /* one schema alone fills the room */
+	CHECK_OK(table_open(fx.lake, "trail", &u, &err), err);
+	CHECK_INT(look_at(u, INT32_MIN, INT32_MAX).files, 200);
+	CHECK_RC(evolve_by(t, 1000), RC_LIMIT);
+	CHECK_OK(append_one(t, "n1", 200, 20000, 1, &err), err);
+	teardown();
+}
+
 TEST(sweep_takes_orphans_after_their_grace_only)
 {
 	CHECK(setup());

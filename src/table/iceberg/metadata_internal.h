@@ -11,6 +11,7 @@
 #include "table/table.h"
 
 #define METADATA_MAX ((size_t)64 << 20)  /* bytes of a metadata file, inflated */
+#define METADATA_ROOM ((size_t)32 << 20) /* a larger one loses earlier snapshots, and no schema may make it larger: the rest is for positions and snapshots */
 #define SCHEMA_DEPTH_MAX 256             /* fields within fields */
 #define SCHEMA_FIELDS_MAX 200000
 #define HYDRANT_FORMAT 1                 /* of property hydrant.format: a table with a larger one is refused */
