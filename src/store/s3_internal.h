@@ -69,6 +69,7 @@ struct s3_call {
 	int ret_fd;
 	uint64_t ret_offset, ret_len;
 	bool xml_in_200;                      /* the body of a 200 may be an error, and must be a whole document */
+	bool create;                          /* If-None-Match: * */
 	bool quiet_404;                       /* no error text is made for it: absence is what is asked about */
 };
 void s3_query(struct s3_call *c, const char *name, const char *value);

@@ -5,8 +5,8 @@
  * nothing but time, an outage is not answered with eight times the load. What an answer names as the cause (region, clock, expired
  * credentials) is put right and tried at once, twice at most.
  *
- * A try of which it is not known whether it was applied (no answer after it was sent, a 5xx, or a kept connection that broke under it) sets
- * answer.unknown: who creates looks then. */
+ * A try of which it is not known whether it was applied (no answer after it was sent, a 5xx, a kept connection that broke under it, or a 409 of a
+ * code of the server's own to a create) sets answer.unknown: who creates looks then. */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -364,6 +364,10 @@ rc_t s3_request(struct s3 *s, const struct s3_call *c, struct s3_answer *a, stru
 		struct try t = { .s = s, .call = c, .answer = a, .body_start = c->ret_body ? c->ret_body->len : 0 };
 		rc_t rc = try_once(&t, &e);
 		enum s3_verdict v = rc == RC_OK ? s3_judge(a) : S3_FAILED;
+		if (v == S3_FAILED && rc == RC_OK && c->create && a->status == 409) { /* a race with another create, whatever the server calls it */
+			v = S3_AGAIN;
+			a->unknown = true;
+		}
 		bool fixed = rc == RC_OK && v > S3_AGAIN && v < S3_FAILED && fixes < FIXES && fix(s, v, a, t.keys.access_key);
 		try_end(&t);
 		if (rc == RC_OK && v == S3_DONE) {

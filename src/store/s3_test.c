@@ -190,6 +190,35 @@ TEST(s3_create_that_was_applied_unheard_is_ours_if_our_bytes_are_there)
 	loopback_stop(&server);
 }
 
+#define OWN_409 "409 Conflict||" ERROR_("ExistingObjectIsDirectory")
+#define GONE "404 Not Found||" ERROR_("NoSuchKey")
+
+TEST(s3_create_that_lost_a_race_by_a_code_of_the_servers_own_is_resolved_by_looking)
+{
+	PLAY(OWN_409, "200 OK||", OWN_409, "412 Precondition Failed||" ERROR_("PreconditionFailed"), OK "mine", OWN_409,
+	     "412 Precondition Failed||" ERROR_("PreconditionFailed"), OK "their", OWN_409, "412 Precondition Failed||" ERROR_("PreconditionFailed"), GONE);
+	CHECK_OK(store_put(s, "k", SLICE_LIT("mine"), STORE_CREATE, &err), err);
+	CHECK_OK(store_put(s, "k", SLICE_LIT("mine"), STORE_CREATE, &err), err);
+	CHECK_RC(store_put(s, "k", SLICE_LIT("mine"), STORE_CREATE, &err), RC_CONFLICT);
+	CHECK_RC(store_put(s, "k", SLICE_LIT("mine"), STORE_CREATE, &err), RC_CONFLICT); /* another's, that has gone again */
+	CHECK_INT(server.requests, 11);
+	loopback_stop(&server);
+}
+
+TEST(s3_create_that_is_always_answered_409_is_looked_for_at_the_end)
+{
+	PLAY(OWN_409, OK "mine", OWN_409, OK "their", OWN_409, GONE, OWN_409);
+	store_set_patience(s, 1, 1000000);
+	CHECK_OK(store_put(s, "k", SLICE_LIT("mine"), STORE_CREATE, &err), err);
+	CHECK_RC(store_put(s, "k", SLICE_LIT("mine"), STORE_CREATE, &err), RC_CONFLICT);
+	CHECK_RC(store_put(s, "k", SLICE_LIT("mine"), STORE_CREATE, &err), RC_IO);
+	CHECK(err.retryable && strstr(err.text, "ExistingObjectIsDirectory"));
+	CHECK_RC(store_put(s, "k", SLICE_LIT("mine"), STORE_REPLACE, &err), RC_IO); /* no create: the server means what it says */
+	CHECK(!err.retryable);
+	CHECK_INT(server.requests, 7);
+	loopback_stop(&server);
+}
+
 TEST(s3_create_that_is_refused_at_once_needs_no_look)
 {
 	PLAY("412 Precondition Failed||" ERROR_("PreconditionFailed"));

@@ -41,6 +41,12 @@ rc_t s3_hash_file(int fd, const char *path, uint64_t offset, uint64_t len, char 
 	return rc;
 }
 
+static void as_create(struct s3_call *c)
+{
+	c->create = true;
+	s3_header(c, "if-none-match", "*");
+}
+
 /* Is the object that stands there the one that we were putting? RC_OK yes, RC_CONFLICT no. */
 static rc_t is_ours(struct s3 *s, const char *key, struct slice content, struct err *reterr)
 {
@@ -83,7 +89,25 @@ static rc_t refused_create(const struct s3 *s, const char *key, struct err *rete
 		       name);
 }
 
-/* What the answer to a create means, when it was not yes. ours: is it our object that stands there? */
+/* Does what stands there say what became of a create? A server that has lost a race of two creates may answer it with a 409 of its own. */
+static bool is_to_be_looked_at(rc_t rc, const struct s3_answer *a)
+{
+	return (rc == RC_CONFLICT && a->unknown) || (rc == RC_IO && a->status == 409);
+}
+
+/* seen: what stands there; RC_OK: ours. Nothing: it was there for others, and has gone again; or it never was, and the server's word stands. */
+static rc_t looked(rc_t seen, rc_t rc, const struct err *e, struct err *reterr)
+{
+	if (seen != RC_NOT_FOUND)
+		return seen;
+	if (reterr) {
+		*reterr = *e;
+		reterr->retryable = true;
+	}
+	return rc;
+}
+
+/* What the answer to a create means, when it was not yes. */
 static rc_t create_failed(const struct s3 *s, const char *key, const struct s3_answer *a, rc_t rc, struct err *reterr)
 {
 	AUTO_MEM char *name = s3_name(s, key);
@@ -103,12 +127,15 @@ rc_t s3_put(void *self, const char *key, struct slice content, enum store_put_mo
 	s3_write_headers(s, key, &c);
 	s3_header(&c, "x-amz-checksum-crc32c", checksum);
 	if (mode == STORE_CREATE)
-		s3_header(&c, "if-none-match", "*");
+		as_create(&c);
 	fault_point("store.before_name");
-	rc_t rc = s3_request(s, &c, &a, reterr);
+	struct err e = { 0 };
+	rc_t rc = s3_request(s, &c, &a, &e);
 	s3_blocks_forget(s, key);
-	if (mode == STORE_CREATE && rc == RC_CONFLICT && a.unknown)
-		rc = is_ours(s, key, content, reterr);
+	if (rc != RC_OK && reterr)
+		*reterr = e;
+	if (mode == STORE_CREATE && is_to_be_looked_at(rc, &a))
+		rc = looked(is_ours(s, key, content, reterr), rc, &e, reterr);
 	if (mode == STORE_CREATE && rc != RC_OK)
 		rc = create_failed(s, key, &a, rc, reterr);
 	if (rc == RC_OK)
@@ -130,10 +157,13 @@ static rc_t put_file_whole(struct s3 *s, const char *key, const char *local, int
 	s3_write_headers(s, key, &c);
 	s3_header(&c, "x-amz-checksum-crc32c", checksum);
 	if (mode == STORE_CREATE)
-		s3_header(&c, "if-none-match", "*");
-	rc_t rc = s3_request(s, &c, &a, reterr);
-	if (mode == STORE_CREATE && rc == RC_CONFLICT && a.unknown)
-		rc = is_ours_file(s, key, local, fd, size, reterr);
+		as_create(&c);
+	struct err e = { 0 };
+	rc_t rc = s3_request(s, &c, &a, &e);
+	if (rc != RC_OK && reterr)
+		*reterr = e;
+	if (mode == STORE_CREATE && is_to_be_looked_at(rc, &a))
+		rc = looked(is_ours_file(s, key, local, fd, size, reterr), rc, &e, reterr);
 	return mode == STORE_CREATE && rc != RC_OK ? create_failed(s, key, &a, rc, reterr) : rc;
 }
 

@@ -77,8 +77,8 @@ static rc_t create_version(struct table *t, int64_t version, struct slice text, 
 			rc = confirm(t, version, &e); /* it is there, but was it durable when the put failed? */
 		else if (seen == RC_OK || seen == RC_CONFLICT)
 			rc = seen;
-		else if (rc == RC_CONFLICT)
-			rc = RC_IO; /* taken, and yet not to be read: the caller reloads and looks at its positions */
+		else if (rc == RC_CONFLICT && seen != RC_NOT_FOUND) /* which goes: it was another's that found its base gone, or is not to be read yet */
+			rc = RC_IO; /* taken, and nobody can tell by whom: the caller reloads and looks at its positions */
 	}
 	if (rc == RC_CONFLICT)
 		return err_set(reterr, rc, "%s was committed by another writer", key);

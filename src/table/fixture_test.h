@@ -17,7 +17,8 @@ enum put_fate {
 	PUT_NORMAL,
 	PUT_DONE_BUT_LOST,     /* stored, then RC_IO: the answer was lost */
 	PUT_DONE_BUT_CONFLICT, /* stored, then RC_CONFLICT: what a retried conditional PUT says */
-	PUT_LOST               /* not stored, RC_IO */
+	PUT_LOST,              /* not stored, RC_IO */
+	PUT_TAKEN_AND_GONE     /* not stored, RC_CONFLICT: another's stood there for a moment */
 };
 
 static struct {
@@ -63,11 +64,11 @@ static rc_t bent_put(void *self, const char *key, struct slice content, enum sto
 	}
 	enum put_fate fate = fx.fate;
 	fx.fate = PUT_NORMAL;
-	if (fate != PUT_LOST)
+	if (fate != PUT_LOST && fate != PUT_TAKEN_AND_GONE)
 		TRY(store_put(self, key, content, mode, e));
 	if (fate == PUT_NORMAL)
 		return RC_OK;
-	return err_set(e, fate == PUT_DONE_BUT_CONFLICT ? RC_CONFLICT : RC_IO, "the answer was lost");
+	return err_set(e, fate == PUT_DONE_BUT_CONFLICT || fate == PUT_TAKEN_AND_GONE ? RC_CONFLICT : RC_IO, "the answer was lost");
 }
 static rc_t bent_put_file(void *self, const char *key, const char *local, enum store_put_mode mode, struct err *e)
 {
