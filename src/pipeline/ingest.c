@@ -17,6 +17,7 @@ struct gather {
 	bool unique; /* their ids count once */
 	struct event *fresh; /* if so: those whose id is new */
 	size_t fresh_count;
+	struct wal_known known; /* by which the others were left out */
 };
 
 static rc_t gather_event(void *ctx, const struct frame_event *e, struct err *reterr)
@@ -131,7 +132,8 @@ static void find_ids(struct pipeline *p, struct gather *g)
 static void leave_known(struct pipeline *p, struct gather *g)
 {
 	AUTO_MEM bool *known = mem_alloc((g->count + 1) * sizeof *known);
-	size_t n = wal_ids_known(p->wal, g->req->collection, g->events, g->count, known, &g->reply->ticket);
+	size_t n = wal_ids_known(p->wal, g->req->collection, g->events, g->count, known, &g->known);
+	g->reply->ticket = g->known.ticket;
 	g->reply->deduplicated = n;
 	g->fresh_count = 0;
 	free(g->fresh);
@@ -162,7 +164,7 @@ static rc_t append(struct pipeline *p, const struct ingest_request *req, struct 
 		.body_hash = body,
 		.reply = req->key.len ? buf_slice(&reply) : (struct slice){ 0 },
 		.unique_ids = g->unique,
-		.known_ticket = g->reply->ticket,
+		.known = g->known,
 	};
 	uint64_t first;
 	TRY(wal_append(p->wal, &record, &first, &g->reply->ticket, reterr));

@@ -311,6 +311,7 @@ void metrics_handle(struct server *s, struct http_request *req)
 	metric(b, "log_aside_bytes", "gauge", "side files of collections whose commits fail, beside the segments", (double)w.side_bytes);
 	metric(b, "log_aside_files", "gauge", "of them", (double)w.side_files);
 	metric(b, "log_aside_failures_total", "counter", "tries to move events there that failed", (double)w.aside_failures);
+	metric(b, "log_keys_forgotten_total", "counter", "ids and Idempotency-Keys forgotten before the window was over, as the log has no room", (double)w.keys_forgotten);
 	metric(b, "log_syncs_total", "counter", "group commits", (double)w.syncs);
 	metric(b, "log_sync_seconds_total", "counter", "time in them", (double)w.sync_us / 1e6);
 	metric(b, "log_sync_failures_total", "counter", "failed syncs", (double)w.failures);

@@ -177,18 +177,18 @@ static rc_t limit_error(struct err *reterr, int status, bool retryable)
 	return RC_LIMIT;
 }
 
-rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, bool control, struct err *reterr)
+rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, unsigned beyond, struct err *reterr)
 {
 	/* A TRIM record may get in before the record that the room is for, and while its file is made, events of others. */
-	uint64_t least = SEG_DATA + need + (control || need <= w->opt.segment_bytes / 4 ? CONTROL_ROOM : w->opt.segment_bytes / 2);
+	uint64_t least = SEG_DATA + need + (beyond || need <= w->opt.segment_bytes / 4 ? CONTROL_ROOM : w->opt.segment_bytes / 2);
 	uint64_t capacity = least > w->opt.segment_bytes ? least : w->opt.segment_bytes;
 	/* Control records have room in any case, also when starts over a full log have made segments beyond it: commits and trims free the rest. */
-	uint64_t cap = !control ? w->opt.max_bytes : (w->opt.max_bytes > w->start_bytes ? w->opt.max_bytes : w->start_bytes) + 2 * capacity;
+	uint64_t cap = !beyond ? w->opt.max_bytes : (w->opt.max_bytes > w->start_bytes ? w->opt.max_bytes : w->start_bytes) + beyond * capacity;
 	/* What lets the front segment go (its young keys copied, side files named anew) may need one; and as many bytes go then. */
-	if (control && w->seg_count > 1 && !w->segs[0]->live && !w->segs[0]->pins)
+	if (beyond && w->seg_count > 1 && !w->segs[0]->live && !w->segs[0]->pins)
 		cap += w->segs[0]->capacity;
 	if (segments_bytes_locked(w) + capacity > cap) {
-		if (!control)
+		if (!beyond || !w->flushing)
 			trim_for_room_locked(w);
 		err_set(reterr, RC_LIMIT, "the log in %s is full (%llu bytes): wait until tables have taken its events, or raise its cap",
 			w->opt.dir, (unsigned long long)w->opt.max_bytes);
@@ -260,7 +260,7 @@ rc_t append_control_locked(struct wal *w, uint16_t type, struct slice collection
 	TRY(check_open_locked(w, reterr));
 	uint64_t size = rec_size((uint16_t)collection.len, body.len), offset;
 	if (active(w)->append_end + size > active(w)->capacity)
-		TRY(rotate_locked(w, size, 0, true, reterr));
+		TRY(rotate_locked(w, size, 0, type == WAL_KEYS ? BEYOND_KEYS : BEYOND_CONTROL, reterr));
 	struct draft d = { .type = type, .received = clock_wall_us(), .name = collection, .body_len = body.len };
 	buf_init(&d.bytes, BUF_MAX_DEFAULT);
 	buf_append_slice(&d.bytes, body);
@@ -322,7 +322,7 @@ static rc_t wait_file_locked(struct wal *w, uint64_t size, struct err *reterr)
 	if (room && s->created && w->filling != s)
 		return RC_OK;
 	if (!room)
-		TRY(rotate_locked(w, size, 0, false, reterr));
+		TRY(rotate_locked(w, size, 0, 0, reterr));
 	if (w->opt.manual_sync) {
 		flush_once_locked(w);
 	} else {
@@ -356,17 +356,17 @@ static rc_t prepare_locked(struct wal *w, const struct wal_events *e, const stru
 		TRY(check_share_locked(w, e->collection, size, reterr));
 		if (key_count)
 			keys_expire_locked(w, e->received);
-		if (e->known_ticket) { /* from here on, a sync that takes those back takes this record with them */
-			rc_t rc = ticket_status_locked(w, e->known_ticket, NULL);
-			if (rc != RC_OK && rc != RC_AGAIN)
-				return err_set(reterr, RC_CONFLICT, "what was known when this was sent could not be kept");
+		if (e->unique_ids) { /* from here on, a sync that takes the known ones back takes this record with them, and a drop drops it */
+			rc_t rc = e->known.ticket ? ticket_status_locked(w, e->known.ticket, NULL) : RC_OK;
+			if ((rc != RC_OK && rc != RC_AGAIN) || e->known.drops != w->drops)
+				return err_set(reterr, RC_CONFLICT, "what was known when this was sent could not be kept, or was dropped");
 		}
 		for (size_t i = 0; i < key_count; i++)
 			if (keys_has_locked(w, keys[i], e->received))
 				return err_set(reterr, RC_CONFLICT, "this %s was used already", i || !e->request_key.len ? "id" : "idempotency key");
 		rc_t rc = big ? wait_file_locked(w, size, reterr) : wait_room_locked(w, size);
 		if (rc == RC_OK && !big && active(w)->append_end + size > active(w)->capacity)
-			rc = rotate_locked(w, size, 0, false, reterr);
+			rc = rotate_locked(w, size, 0, 0, reterr);
 		if (rc != RC_AGAIN)
 			return rc;
 	}

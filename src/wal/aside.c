@@ -45,11 +45,6 @@ static bool closed_front(const struct wal *w)
 	return s && s->created && s != w->file_seg && s->append_end == s->durable_end && w->segs[1]->created;
 }
 
-static bool keys_hold(const struct wal *w, const struct segment *s)
-{
-	return s->key_last && s->key_last + w->opt.key_window_us > clock_wall_us() && segments_bytes_locked(w) <= w->opt.key_hold_bytes;
-}
-
 bool aside_holds_locked(const struct wal *w, const struct segment *s)
 {
 	return s->cuts || w->dropping || ((w->side_files || w->aside_stale) && s->h.seq >= w->aside_seq);
@@ -82,7 +77,7 @@ static bool wanted_locked(struct wal *w)
 	if (!s->live)
 		return !s->pins && aside_holds_locked(w, s);
 	bool looked = w->looked_seq == s->h.seq && w->looked_live == s->live;
-	return w->stuck_count && !looked && !keys_hold(w, s) && !copy_is_for_nothing(w);
+	return w->stuck_count && !looked && !keys_hold_locked(w, s) && !copy_is_for_nothing(w);
 }
 
 void aside_wake_locked(struct wal *w)
@@ -124,7 +119,7 @@ static bool is_side_file(const struct wal *w, uint64_t seq)
 static rc_t make_room_locked(struct wal *w, uint64_t size, struct err *reterr)
 {
 	const struct segment *s = active(w);
-	return w->failed || w->closing || s->append_end + size <= s->capacity ? RC_OK : rotate_locked(w, size, 0, true, reterr);
+	return w->failed || w->closing || s->append_end + size <= s->capacity ? RC_OK : rotate_locked(w, size, 0, BEYOND_CONTROL, reterr);
 }
 
 /* All side files as they are, and as they will be with these moves done: durable on return. */

@@ -100,18 +100,44 @@ TEST(wal_append_is_refused_if_what_was_left_out_as_known_was_not_kept)
 	bool known[2];
 	CHECK_OK(wal_open(&o, &w, &err), err);
 	CHECK_OK(wal_append(w, &e, &first, &ticket, &err), err);
-	CHECK_INT(wal_ids_known(w, e.collection, events, 2, known, &e.known_ticket), 1);
-	CHECK(known[0] && e.known_ticket);
+	CHECK_INT(wal_ids_known(w, e.collection, events, 2, known, &e.known), 1);
+	CHECK(known[0] && e.known.ticket);
 	e.events = events + 1;
 	atomic_store(&fail_syncs, 1);
 	CHECK_RC(wal_flush(w, &err), RC_IO);
 	CHECK_OK(wal_reopen(w, &err), err);
 	CHECK_RC(wal_append(w, &e, &first, &ticket, &err), RC_CONFLICT);
-	CHECK_INT(wal_ids_known(w, e.collection, events, 2, known, &e.known_ticket), 0);
+	CHECK_INT(wal_ids_known(w, e.collection, events, 2, known, &e.known), 0);
 	e.events = events;
 	e.count = 2;
 	CHECK_OK(wal_append(w, &e, &first, &ticket, &err), err);
 	CHECK_OK(wal_wait(w, ticket, &err), err);
+	wal_free(w);
+}
+
+TEST(wal_drop_whose_sync_fails_forgets_nothing)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	struct event event = { .payload = SLICE_LIT("1"), .id = SLICE_LIT("one") };
+	struct wal_events e = { .collection = SLICE_LIT("a"), .received = clock_wall_us(), .events = &event, .count = 1, .unique_ids = true };
+	struct wal_known said;
+	struct wal_pending p;
+	uint64_t first, ticket;
+	bool known;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	CHECK_OK(wal_append(w, &e, &first, &ticket, &err), err);
+	CHECK_OK(wal_flush(w, &err), err);
+	atomic_store(&fail_syncs, 1);
+	CHECK_RC(wal_drop(w, e.collection, &err), RC_IO);
+	CHECK_INT(wal_ids_known(w, e.collection, &event, 1, &known, &said), 1);
+	CHECK_OK(wal_reopen(w, &err), err);
+	CHECK_INT(wal_ids_known(w, e.collection, &event, 1, &known, &said), 1);
+	wal_pending(w, e.collection, &p);
+	CHECK_INT(p.events, 1);
+	CHECK_OK(wal_drop(w, e.collection, &err), err);
+	CHECK_INT(wal_ids_known(w, e.collection, &event, 1, &known, &said), 0);
 	wal_free(w);
 }
 

@@ -431,16 +431,21 @@ rc_t wal_drop(struct wal *w, struct slice collection, struct err *reterr)
 	keys = w->keys.tail;
 	w->dropping++; /* the word that its events and keys are void must not go before they do, nor keys be copied behind it */
 	rc_t rc = append_control_locked(w, WAL_DROP, collection, slice_of(&upto, 8), &ticket, reterr);
-	if (rc == RC_OK)
+	if (rc == RC_OK) { /* what comes behind it in the log finds them gone: if it fails, that does, too */
+		w->drops++;
+		keys_hide_locked(w, collection, keys);
 		rc = wait_settled_locked(w, ticket, reterr);
+		keys_hidden_locked(w, collection, keys, rc == RC_OK);
+	}
 	struct collection *c = rc == RC_OK ? index_collection(w, collection, false) : NULL;
-	if (rc == RC_OK)
-		keys_forget_locked(w, collection, keys);
 	w->dropping--;
 	if (c) {
 		aside_mark_locked(w, c, false);
 		forget_locked(w, c, upto);
 	}
+	cur_group(w)->work = true; /* what was to be trimmed or moved meanwhile */
+	kick_locked(w);
+	aside_wake_locked(w);
 	pthread_mutex_unlock(&w->lock);
 	return rc;
 }

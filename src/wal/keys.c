@@ -6,19 +6,26 @@
 #include "os/clock.h"
 #include "os/file.h"
 
-#define FORGOTTEN (INT64_MIN / 2) /* received: out of every window */
-#define KEYS_BODY ((size_t)128 << 10) /* of one KEYS record, about */
+/* What `received` of an entry says that is not to be found any more, or not unless a drop fails. */
+#define FORGOTTEN (INT64_MIN / 2)
+#define HIDDEN (INT64_MAX / 4) /* subtracted */
+#define KEYS_BODY ((size_t)128 << 10) /* of one KEYS record, at most about */
 
-/* Half of hi stands for the collection, so that its keys can be told. */
+/* Half of hi stands for the collection, so that its keys can be told (with those of a name whose hash has the same 32 bits). */
 static uint32_t collection_of(struct hash128 hash)
 {
 	return (uint32_t)(hash.hi >> 32);
 }
 
+static uint32_t collection_hash(struct slice name)
+{
+	return (uint32_t)hash64(name);
+}
+
 struct hash128 key_hash(enum key_kind kind, struct slice collection, struct slice key)
 {
 	struct hash128 h = hash128_seed(key, hash64_seed(collection, kind));
-	h.hi = hash64(collection) << 32 | (uint32_t)h.hi;
+	h.hi = (uint64_t)collection_hash(collection) << 32 | (uint32_t)h.hi;
 	return h;
 }
 
@@ -103,6 +110,8 @@ static void note_segment(struct wal *w, uint64_t seq, int64_t received)
 void keys_insert_locked(struct wal *w, struct hash128 hash, uint64_t seq, uint64_t offset, int64_t received)
 {
 	struct keys *k = &w->keys;
+	uint32_t of = collection_of(hash);
+	k->seen[of / 64 % SEEN] |= UINT64_C(1) << of % 64;
 	if (k->tail - k->head == k->cap) {
 		if (k->cap < w->opt.key_max)
 			keys_grow(k);
@@ -119,17 +128,36 @@ void keys_insert_locked(struct wal *w, struct hash128 hash, uint64_t seq, uint64
 void keys_expire_locked(struct wal *w, int64_t now)
 {
 	struct keys *k = &w->keys;
-	while (k->head < k->tail && k->ring[k->head & (k->cap - 1)].received + w->opt.key_window_us < now)
+	while (!w->dropping && k->head < k->tail && k->ring[k->head & (k->cap - 1)].received + w->opt.key_window_us < now)
 		slots_remove(k, k->head++);
 }
 
-void keys_forget_locked(struct wal *w, struct slice collection, uint64_t upto)
+/* The next entry of this collection from *id on, below upto; NULL: there is none. */
+static struct key_entry *next_of(const struct keys *k, uint32_t collection, uint64_t *id, uint64_t upto)
 {
-	struct keys *k = &w->keys;
-	uint32_t mine = collection_of(key_hash(KEY_REQUEST, collection, collection));
-	for (uint64_t id = k->head; id < k->tail && id < upto; id++)
-		if (collection_of(k->ring[id & (k->cap - 1)].hash) == mine)
-			k->ring[id & (k->cap - 1)].received = FORGOTTEN;
+	if (!(k->seen[collection / 64 % SEEN] >> collection % 64 & 1))
+		return NULL;
+	for (*id = *id > k->head ? *id : k->head; *id < k->tail && *id < upto; ++*id) {
+		struct key_entry *e = &k->ring[*id & (k->cap - 1)];
+		if (collection_of(e->hash) == collection)
+			return e;
+	}
+	return NULL;
+}
+
+void keys_hide_locked(struct wal *w, struct slice collection, uint64_t upto)
+{
+	uint64_t id = 0;
+	for (struct key_entry *e; (e = next_of(&w->keys, collection_hash(collection), &id, upto)); id++)
+		e->received -= e->received > 0 ? HIDDEN : 0;
+}
+
+void keys_hidden_locked(struct wal *w, struct slice collection, uint64_t upto, bool forget)
+{
+	uint64_t id = 0;
+	for (struct key_entry *e; (e = next_of(&w->keys, collection_hash(collection), &id, upto)); id++)
+		if (e->received < 0 && e->received != FORGOTTEN)
+			e->received = forget ? FORGOTTEN : e->received + HIDDEN;
 }
 
 void keys_rollback_locked(struct wal *w, uint64_t seq, uint64_t offset)
@@ -158,6 +186,40 @@ static struct key_entry *find_entry(struct wal *w, struct hash128 hash, int64_t 
 			return e;
 	}
 	return NULL;
+}
+
+/* Of copies mostly: to copy these once more frees next to nothing. */
+static bool is_copies(const struct segment *s)
+{
+	return 2 * (uint64_t)s->copies > s->durable_end;
+}
+
+/* Something behind the front segment could go if that did. */
+static bool gain_behind(const struct wal *w)
+{
+	for (size_t i = 1; i + 1 < w->seg_count; i++)
+		if (!w->segs[i]->live && !is_copies(w->segs[i]))
+			return true;
+	return false;
+}
+
+static uint64_t copies_bytes(const struct wal *w, const struct segment *but)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < w->seg_count; i++) {
+		const struct segment *s = w->segs[i];
+		uint64_t whole = s->disk_bytes > s->append_end ? s->disk_bytes : s->append_end;
+		sum += s == but ? 0 : is_copies(s) ? whole : s->copies;
+	}
+	return sum;
+}
+
+bool keys_hold_locked(const struct wal *w, const struct segment *s)
+{
+	uint64_t bytes = segments_bytes_locked(w);
+	if (!s->key_last || s->key_last + w->opt.key_window_us <= clock_wall_us())
+		return false;
+	return bytes <= w->opt.key_hold_bytes || (is_copies(s) && (bytes <= w->opt.key_hold_bytes + copies_bytes(w, NULL) || !gain_behind(w)));
 }
 
 bool keys_has_locked(struct wal *w, struct hash128 hash, int64_t now)
@@ -419,7 +481,7 @@ static void mark_repeated(const struct hash128 *hashes, const struct event *even
 	}
 }
 
-size_t wal_ids_known(struct wal *w, struct slice collection, const struct event *events, size_t count, bool *ret_known, uint64_t *ret_ticket)
+size_t wal_ids_known(struct wal *w, struct slice collection, const struct event *events, size_t count, bool *ret_known, struct wal_known *ret)
 {
 	size_t known = 0;
 	int64_t now = clock_wall_us();
@@ -429,13 +491,14 @@ size_t wal_ids_known(struct wal *w, struct slice collection, const struct event 
 		if (key_counts(events[i].id))
 			hashes[i] = key_hash(KEY_EVENT, collection, events[i].id);
 	mark_repeated(hashes, events, count, ret_known);
-	*ret_ticket = 0;
+	ret->ticket = 0;
 	pthread_mutex_lock(&w->lock);
+	ret->drops = w->drops;
 	for (size_t i = 0; i < count; i++) {
 		const struct key_entry *e = key_counts(events[i].id) ? find_entry(w, hashes[i], now, 0, 0) : NULL;
 		const struct segment *s = e ? segment_by_seq(w, e->seq) : NULL;
 		if (s && (uint64_t)e->offset8 * 8 >= s->durable_end)
-			*ret_ticket = w->last_ticket;
+			ret->ticket = w->last_ticket;
 		ret_known[i] = ret_known[i] || e;
 		known += ret_known[i];
 	}
@@ -542,9 +605,20 @@ static rc_t append_moves(struct wal *w, struct segment *s, const struct gathered
 		if (e->received > f->seg->key_last)
 			f->seg->key_last = e->received;
 	}
+	f->seg->copies += (uint32_t)f->size;
 	w->move_ticket = ticket;
 	w->move_seq = s->h.seq;
 	return RC_OK;
+}
+
+static void forget_places(struct wal *w, const struct segment *s, const struct gathered *g, const size_t *index, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct key_entry *e = find_entry(w, g->places[index[i]].hash, 0, s->h.seq, g->places[index[i]].offset);
+		if (e)
+			e->received = FORGOTTEN;
+		w->stats.keys_forgotten += e != NULL;
+	}
 }
 
 rc_t keys_move_locked(struct wal *w, struct segment *s, bool *ret_any, struct err *reterr)
@@ -559,28 +633,39 @@ rc_t keys_move_locked(struct wal *w, struct segment *s, bool *ret_any, struct er
 	s->pins--;
 	if (rc == RC_OK && w->dropping)
 		rc = RC_AGAIN; /* they may be about to be forgotten */
-	size_t *index = mem_alloc((g.count + 1) * sizeof(*index)), n = 0, bytes = 0;
-	bool any = false;
+	size_t *index = mem_alloc((g.count + 1) * sizeof(*index)), n = 0, from = 0, all = 0, room = 0;
+	uint64_t others = copies_bytes(w, s), most = w->opt.max_bytes / 2; /* or events would have no room */
+	if (others < most)
+		room = most - others;
 	for (size_t i = 0; i < g.count && rc == RC_OK; i++) {
 		if (!find_entry(w, g.places[i].hash, 0, s->h.seq, g.places[i].offset))
 			continue; /* expired, or moved already */
 		index[n++] = i;
-		bytes += g.places[i].len;
-		any = true;
-		if (bytes < KEYS_BODY)
-			continue;
-		rc = append_moves(w, s, &g, index, n, reterr);
-		n = bytes = 0;
+		all += g.places[i].len;
 	}
-	if (rc == RC_OK && n)
-		rc = append_moves(w, s, &g, index, n, reterr);
+	for (; from < n && all > room; from++) /* the oldest first */
+		all -= g.places[index[from]].len;
+	forget_places(w, s, &g, index, from);
+	*ret_any = false;
+	while (from < n && rc == RC_OK) {
+		size_t to = from, body = w->opt.segment_bytes / 8 < KEYS_BODY ? w->opt.segment_bytes / 8 : KEYS_BODY;
+		for (size_t bytes = 0; to < n && bytes < body; to++)
+			bytes += g.places[index[to]].len;
+		rc = append_moves(w, s, &g, index + from, to - from, reterr);
+		if (rc == RC_LIMIT && !w->failed) { /* better than a log that takes nothing until they are old */
+			forget_places(w, s, &g, index + from, n - from);
+			to = n;
+			rc = RC_OK;
+		} else {
+			*ret_any = true;
+		}
+		from = to;
+	}
 	if (rc != RC_OK)
 		w->move_seq = 0; /* some stay behind */
 	free(index);
 	free(g.places);
 	buf_free(&g.bytes);
-	if (rc == RC_OK)
-		*ret_any = any;
 	return rc;
 }
 

@@ -85,13 +85,15 @@ static rc_t visit(struct scan *sc, const struct rec_head *r, struct err *reterr)
 		index_cut(w, index_collection(w, name, true), get_u64(body.data), get_u64(body.data + 8), slice_skip(body, 16), sc->s->h.seq);
 		return RC_OK;
 	case WAL_DROP:
-		keys_forget_locked(w, name, w->keys.tail);
+		keys_hide_locked(w, name, w->keys.tail);
+		keys_hidden_locked(w, name, w->keys.tail, true);
 		__attribute__((fallthrough));
 	case WAL_COMMITTED:
 		if (c)
 			index_commit(w, c, get_u64(body.data));
 		return RC_OK;
 	case WAL_KEYS:
+		sc->s->copies += (uint32_t)r->size;
 		return w->readonly ? RC_OK : keys_recover(w, sc->s, r, body, reterr);
 	case WAL_TRIM:
 		if (get_u64(body.data) > sc->trim)

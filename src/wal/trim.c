@@ -11,7 +11,7 @@ static bool keys_let_go(struct wal *w, struct segment *s)
 {
 	if (!s->key_last || s->key_last + w->opt.key_window_us <= clock_wall_us())
 		return true;
-	if (w->failed || segments_bytes_locked(w) <= w->opt.key_hold_bytes)
+	if (w->failed || keys_hold_locked(w, s))
 		return false;
 	bool any;
 	if (w->move_count || keys_move_locked(w, s, &any, NULL) != RC_OK)

@@ -215,7 +215,7 @@ rc_t wal_skip_to(struct wal *w, uint64_t position, struct err *reterr)
 	if (rc == RC_OK && position > w->next_position) {
 		uint64_t before = w->next_position;
 		w->next_position = position;
-		rc = rotate_locked(w, 0, SEG_FLAG_SKIPPED, true, reterr);
+		rc = rotate_locked(w, 0, SEG_FLAG_SKIPPED, BEYOND_CONTROL, reterr);
 		if (rc != RC_OK)
 			w->next_position = before;
 		while (rc == RC_OK && !w->failed && w->durable_next < position)

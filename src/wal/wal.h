@@ -112,6 +112,12 @@ rc_t wal_skip_to(struct wal *w, uint64_t position, struct err *reterr);
 
 /* --- Appending --- */
 
+/* What wal_ids_known said holds for so long. */
+struct wal_known {
+	uint64_t ticket; /* when it is settled, the known ones are durable or none of them is known any more; 0: they are durable */
+	uint64_t drops;  /* so many collections have been dropped */
+};
+
 /* One request for one collection = one atomic record. Used of each event: payload, kind, id, key, reason. */
 struct wal_events {
 	struct slice collection;
@@ -124,13 +130,13 @@ struct wal_events {
 	struct slice reply;         /* with request_key: what the caller needs to build the same answer again (the position it can
 				     * get from wal_key_lookup) */
 	bool unique_ids;            /* an event's id counts once in this collection: see wal_ids_known */
-	uint64_t known_ticket;      /* wal_ids_known gave it for what was left out here; 0: none */
+	struct wal_known known;     /* with unique_ids: by which others were left out here */
 };
 
 /* Copies the record into the log; not durable yet: wait for *ret_ticket. Blocks only for a full write buffer, or (records from 256 KiB)
  * while a segment is changed. Errors: RC_LIMIT (413 record too big, 429 share full, 503 log full, 507 disk full; retryable but the
  * first), RC_IO (503: the log is sealed after a failed sync), RC_INVALID (name), RC_CONFLICT: request_key is already there, ask
- * wal_key_lookup; or one of unique ids is, or what was left out as known was not kept, ask wal_ids_known. */
+ * wal_key_lookup; or one of unique ids is, or what was left out as known was not kept or dropped, ask wal_ids_known. */
 rc_t wal_append(struct wal *w, const struct wal_events *e, uint64_t *ret_first_position, uint64_t *ret_ticket, struct err *reterr);
 /* The same checks without appending, so that a body can be refused before it is read: bytes may be 0 or an estimate. */
 rc_t wal_check(struct wal *w, struct slice collection, uint64_t bytes, struct err *reterr);
@@ -165,9 +171,9 @@ struct wal_key_found {
 rc_t wal_key_lookup(struct wal *w, struct slice collection, struct slice key, struct wal_key_found *ret, struct err *reterr);
 
 /* Which of these events have an id that the window holds, or that an event before them in the array has: ret_known, one each; returns how
- * many. An event without an id, or with one of over WAL_KEY_MAX bytes, is none of them. *ret_ticket: when it is settled, those before them are
- * durable or none of them is known any more; 0: they are durable. Ids are compared by 128 bits of a hash. */
-size_t wal_ids_known(struct wal *w, struct slice collection, const struct event *events, size_t count, bool *ret_known, uint64_t *ret_ticket);
+ * many. An event without an id, or with one of over WAL_KEY_MAX bytes, is none of them. Ids are compared by 96 bits of a hash, collections by 32 (and
+ * the ids' hash depends on it). */
+size_t wal_ids_known(struct wal *w, struct slice collection, const struct event *events, size_t count, bool *ret_known, struct wal_known *ret);
 
 /* --- Reading --- */
 
@@ -236,7 +242,7 @@ struct wal_stats {
 	uint64_t appends, events, appended_bytes; /* since open */
 	uint64_t syncs, sync_us, sync_us_max;     /* group commits, time in write + fdatasync */
 	uint64_t failures, trimmed, recycled, rotations;
-	uint64_t keys, index_extents, pending_bytes;
+	uint64_t keys, keys_forgotten, index_extents, pending_bytes; /* keys_forgotten: before their time, for want of room; since open */
 	uint64_t side_files, side_bytes, stuck; /* collections that are called stuck, and all side files on disk */
 	uint64_t asides, aside_failures;        /* since open: segments whose records were moved aside, and tries that failed */
 };

@@ -33,6 +33,7 @@ struct segment {
 	bool aside, closed;   /* a side file; one that takes no more */
 	uint64_t last_first;  /* a side file's last record: position, count, size */
 	uint32_t last_count, last_size;
+	uint32_t copies;      /* bytes of KEYS records */
 	int64_t key_last;     /* newest receive time of an idempotency key that points here, µs; 0 none */
 };
 
@@ -113,11 +114,13 @@ struct key_move {
 	uint64_t id;
 	uint32_t old_seq, old_offset8;
 };
+#define SEEN 64
 struct keys {
 	struct key_entry *ring; /* entry id & (cap - 1) */
 	uint64_t head, tail;    /* ids */
 	size_t cap;
 	uint32_t *slots;        /* hash → (id & (cap - 1)) + 1; 2 * cap of them */
+	uint64_t seen[SEEN];    /* a bit for 1 of 64 * SEEN collections: there may be some of it */
 };
 
 /* replica.c. The flusher's, but what is under the lock. */
@@ -214,6 +217,7 @@ struct wal {
 	struct buf aside_said; /* during recovery: the newest ASIDE record */
 	size_t stuck_count;    /* collections */
 	unsigned dropping;     /* drops on their way: nothing is trimmed */
+	uint64_t drops;        /* since open: what was known before one is not after it */
 	uint64_t looked_seq;   /* the front segment, when it was last looked at in vain, */
 	uint32_t looked_live;  /* and how much kept it */
 
@@ -287,8 +291,11 @@ struct draft {
 /* Appends a small control record; w->lock held; never blocks, may pass max_bytes. */
 rc_t append_control_locked(struct wal *w, uint16_t type, struct slice collection, struct slice body, uint64_t *ret_ticket,
 			   struct err *reterr);
-/* A new segment in memory that takes the appends from here on; the flusher makes its file when it gets there. */
-rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, bool control, struct err *reterr);
+/* A new segment in memory that takes the appends from here on; the flusher makes its file when it gets there. beyond: so many segments may be over
+ * the cap: none for events; copies of keys leave one to the records that make room. */
+#define BEYOND_KEYS 1
+#define BEYOND_CONTROL 2
+rc_t rotate_locked(struct wal *w, uint64_t need, uint64_t flags, unsigned beyond, struct err *reterr);
 rc_t check_open_locked(struct wal *w, struct err *reterr);
 
 /* sync.c */
@@ -326,14 +333,18 @@ void keys_insert_locked(struct wal *w, struct hash128 hash, uint64_t seq, uint64
 void keys_expire_locked(struct wal *w, int64_t now);
 /* Forget the keys that stand at or behind this place (records that were never durable). */
 void keys_rollback_locked(struct wal *w, uint64_t seq, uint64_t offset);
-/* Those of the collection, of the entries before this one. */
-void keys_forget_locked(struct wal *w, struct slice collection, uint64_t upto);
-/* Copies the young keys that point into the segment forward; the flusher only, drops the lock. Nothing to do: *ret_any false. */
+/* Those of the collection, of the entries before this one, are not found: until keys_hidden_locked has them forgotten, or found again. */
+void keys_hide_locked(struct wal *w, struct slice collection, uint64_t upto);
+void keys_hidden_locked(struct wal *w, struct slice collection, uint64_t upto, bool forget);
+/* Copies the young keys that point into the segment forward, or forgets those for which there is no room; the flusher only, drops the lock.
+ * Nothing was copied: *ret_any false. */
 rc_t keys_move_locked(struct wal *w, struct segment *s, bool *ret_any, struct err *reterr);
 void keys_moves_settled_locked(struct wal *w, bool durable);
 /* body: of an EVENTS record at least up to its reply, of a KEYS record all. */
 rc_t keys_recover(struct wal *w, struct segment *s, const struct rec_head *r, struct slice body, struct err *reterr);
 rc_t keys_recover_ids(struct wal *w, struct segment *s, struct window *win, const struct rec_head *r, struct err *reterr);
+/* So small a log waits for the segment's young keys to grow old. */
+bool keys_hold_locked(const struct wal *w, const struct segment *s);
 bool keys_has_locked(struct wal *w, struct hash128 hash, int64_t now);
 rc_t keys_find_locked(struct wal *w, struct slice collection, struct slice key, struct wal_key_found *ret, struct err *reterr);
 void keys_free(struct wal *w);

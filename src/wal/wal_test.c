@@ -544,6 +544,8 @@ static rc_t append_ids(struct wal *w, const char *collection, uint64_t from, siz
 	}
 	struct wal_events e = { .collection = slice_str(collection), .received = clock_wall_us(), .events = events, .count = n, .unique_ids = true };
 	uint64_t first, ticket;
+	bool none;
+	wal_ids_known(w, e.collection, events, 0, &none, &e.known);
 	rc_t rc = wal_append(w, &e, &first, &ticket, reterr);
 	free(events);
 	free(ids);
@@ -554,9 +556,12 @@ static rc_t append_ids(struct wal *w, const char *collection, uint64_t from, siz
 static bool id_known(struct wal *w, const char *collection, const char *id, uint64_t *ret_ticket)
 {
 	struct event e = { .id = slice_str(id) };
-	uint64_t ticket;
+	struct wal_known said;
 	bool known;
-	return wal_ids_known(w, slice_str(collection), &e, 1, &known, ret_ticket ? ret_ticket : &ticket) == 1 && known;
+	bool is = wal_ids_known(w, slice_str(collection), &e, 1, &known, &said) == 1 && known;
+	if (ret_ticket)
+		*ret_ticket = said.ticket;
+	return is;
 }
 
 TEST(wal_id_counts_once_across_restarts_trimming_and_big_records)
@@ -641,7 +646,55 @@ TEST(wal_drop_forgets_ids_and_keys_of_its_collection_alone)
 		w = NULL;
 		CHECK_OK(wal_open(&o, &w, &err), err);
 	}
+	/* Known when it was asked, and dropped when the rest is appended: that would be half of a request. */
+	struct event two[] = { { .payload = SLICE_LIT("1"), .id = SLICE_LIT("i405") }, { .payload = SLICE_LIT("2"), .id = SLICE_LIT("new") } };
+	struct wal_events rest = { .collection = SLICE_LIT("a"), .received = clock_wall_us(), .events = two + 1, .count = 1, .unique_ids = true };
+	uint64_t first, ticket;
+	bool known[2];
+	CHECK_INT(wal_ids_known(w, rest.collection, two, 2, known, &rest.known), 1);
+	CHECK_OK(wal_drop(w, rest.collection, &err), err);
+	CHECK_RC(wal_append(w, &rest, &first, &ticket, &err), RC_CONFLICT);
+	CHECK_INT(wal_ids_known(w, rest.collection, two, 2, known, &rest.known), 0);
+	CHECK_OK(wal_append(w, &rest, &first, &ticket, &err), err);
 	CHECK_OK(append_ids(w, "a", 0, 10, 10, &err), err);
+	CHECK_OK(wal_close(w, &err), err);
+}
+
+/* Tiny events with ids: the copies of these are several times as large as the events were. */
+TEST(wal_small_log_full_of_young_ids_goes_on_and_remembers_the_latest)
+{
+	struct err err = { 0 };
+	struct wal_options o = small(fresh_dir());
+	struct wal *w = NULL;
+	struct wal_stats st;
+	char id[32];
+	uint64_t number = 0;
+	o.max_bytes = 4 << 20;
+	CHECK_OK(wal_open(&o, &w, &err), err);
+	for (int round = 0; round < 100; round++) {
+		CHECK_OK(append_ids(w, "a", number, 2000, 4, &err), err);
+		number += 2000;
+		CHECK_OK(wal_flush(w, &err), err);
+		CHECK_OK(wal_cut(w, SLICE_LIT("a"), number - 2000, number, SLICE_LIT(""), &err), err); /* what makes room has room */
+		CHECK_OK(wal_committed(w, SLICE_LIT("a"), wal_durable_position(w), &err), err);
+		CHECK_OK(wal_flush(w, &err), err);
+		wal_stats(w, &st);
+		CHECK(st.bytes <= o.max_bytes + 4 * o.segment_bytes);
+	}
+	CHECK(st.keys_forgotten > 0);
+	for (int round = 0; round < 2; round++) {
+		uint64_t known = 0;
+		for (uint64_t k = 0; k < number; k++) {
+			snprintf(id, sizeof id, "i%llu", (unsigned long long)k);
+			known += id_known(w, "a", id, NULL);
+		}
+		CHECK(known > 15000); /* of 64 to 72 bytes each in half of 4 MiB, and what stands in records */
+		snprintf(id, sizeof id, "i%llu", (unsigned long long)number - 10000);
+		CHECK(id_known(w, "a", id, NULL));
+		CHECK_OK(wal_close(w, &err), err);
+		w = NULL;
+		CHECK_OK(wal_open(&o, &w, &err), err);
+	}
 	CHECK_OK(wal_close(w, &err), err);
 }
 
@@ -659,8 +712,8 @@ TEST(wal_ids_known_marks_repeats_in_the_array_and_passes_over_events_without_one
 				  { .id = slice_of(longest, WAL_KEY_MAX) }, { .id = slice_of(longest, WAL_KEY_MAX) }, { .id = SLICE_LIT("i2") } };
 	const bool want[] = { false, false, true, true, false, false, false, false, true, false };
 	bool known[10];
-	uint64_t ticket;
-	CHECK_INT(wal_ids_known(w, SLICE_LIT("a"), events, 10, known, &ticket), 3);
+	struct wal_known said;
+	CHECK_INT(wal_ids_known(w, SLICE_LIT("a"), events, 10, known, &said), 3);
 	for (int i = 0; i < 10; i++)
 		CHECK_INT(known[i], want[i]);
 	CHECK_OK(wal_close(w, &err), err);
