@@ -391,9 +391,9 @@ TEST(http_client_that_does_not_read_its_answers_gets_no_more_work)
 	answer_init(&a);
 	buf_init(&one, 100000);
 	buf_printf(&one, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n%0*d", SIZE, SIZE, 0);
-	int fd = client_open(f), small = 4096, sent = 0;
+	int fd = client_open(f), small = 65536, sent = 0;
 	size_t at = 0;
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)); /* much less, and the kernels wait for each other's timers below: minutes */
 	for (int idle = 0; idle < 100 && sent < REQUESTS;) {
 		ssize_t n = send(fd, one.data + at, one.len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n <= 0) {
