@@ -290,17 +290,22 @@ FAST_TARGET static inline const uint8_t *FAST_NAME(plain_number)(const struct bi
 {
 	bool minus = *p == '-';
 	const uint8_t *q = p + minus;
-	struct fast_digits whole = FAST_NAME(digits)(q);
+	struct fast_digits whole = FAST_NAME(digits)(q), part;
 	uint8_t plain = PLAIN_INT;
 	enum place place = PLACE_INT;
+	if (__builtin_expect(whole.n == 8, 0)) { /* ids */
+		part = FAST_NAME(digits)(q + 8);
+		whole.value = whole.value * fast_tens[part.n] + part.value;
+		whole.n += part.n;
+	}
 	uint64_t value = whole.value;
-	if (__builtin_expect(whole.n - 1 >= 7 || (*q == '0' && whole.n > 1), 0))
+	if (__builtin_expect(whole.n - 1 >= 15 || (*q == '0' && whole.n > 1), 0))
 		return NULL;
 	q += whole.n;
 	if (*q == '.') {
-		struct fast_digits part = FAST_NAME(digits)(q + 1);
+		part = FAST_NAME(digits)(q + 1);
 		q += 1 + part.n;
-		if (part.n != b->scale || !part.n || (uint8_t)(*q - '0') < 10)
+		if (part.n != b->scale || !part.n || whole.n + part.n > 18 || (uint8_t)(*q - '0') < 10)
 			return NULL;
 		value = value * fast_tens[part.n] + part.value;
 		plain = PLAIN_DECIMAL;
