@@ -214,6 +214,15 @@ static void fill(struct maker *m, struct column *c, uint32_t slots, bool always)
 
 /* ---- a key table and shapes ---- */
 
+/* The first edge from `at` on that an EDGE_OPTIONS of node may name; else SHAPE_NONE. */
+static uint32_t option_from(const struct shape_keys *k, uint32_t node, uint32_t at)
+{
+	for (uint32_t n = shape_edge_count(k); at < n; at++)
+		if (shape_edge_at(k, at)->from == node && shape_edge_at(k, at)->optional)
+			return at;
+	return SHAPE_NONE;
+}
+
 static void make_edge(struct maker *m)
 {
 	uint8_t from = next(m), what = next(m);
@@ -223,9 +232,15 @@ static void make_edge(struct maker *m)
 	bool first = what & 64;
 	if (kind > EDGE_ELEMENT) { /* made of the numbers of other edges */
 		uint8_t numbers[4];
-		for (int i = 0; i < 4; i++)
-			numbers[i] = next(m) % (uint8_t)(shape_edge_count(m->keys) < 128 ? shape_edge_count(m->keys) : 128);
-		shape_edge_add(m->keys, (from & 63) % shape_node_count(m->keys), kind, CLASS_SCALAR, slice_of(numbers, 1 + (what & 3)), 0, 0);
+		uint32_t node = (from & 63) % shape_node_count(m->keys), some;
+		uint8_t count = (uint8_t)(shape_edge_count(m->keys) < 128 ? shape_edge_count(m->keys) : 128);
+		for (int i = 0; i < 4; i++) {
+			uint8_t b = next(m);
+			numbers[i] = b % count;
+			if (b < 0xc0 && (some = option_from(m->keys, node, b % count)) < count)
+				numbers[i] = (uint8_t)some;
+		}
+		shape_edge_add(m->keys, node, kind, CLASS_SCALAR, slice_of(numbers, 1 + (what & 3)), 0, 0);
 		return;
 	}
 	switch (kind) {
