@@ -1,8 +1,6 @@
 /* The direct way's rare branches, and taking a row back. */
 #include "shred/fast_internal.h"
 
-#include <math.h>
-
 #include "json/number.h"
 #include "json/scan.h"
 #include "json/time.h"
@@ -282,36 +280,16 @@ const uint8_t *fast_escaped(struct row *r, struct buf *data, const uint8_t *from
 	return NULL;
 }
 
-/* Which column of its node a number goes to: the same rules as parse_scalar.c's. */
-static bool number_home(const struct bind *b, const struct json_number *n, enum place *ret_place, uint64_t *ret_value)
-{
-	double value = n->f64;
-	if (n->kind == NUM_INT64 && !(b->int_to_double && n->i64 >= -PARSE_EXACT_INT && n->i64 <= PARSE_EXACT_INT)) {
-		*ret_place = PLACE_INT;
-		*ret_value = (uint64_t)n->i64;
-		return true;
-	}
-	if (n->kind == NUM_DECIMAL && b->child[PLACE_DECIMAL] != NO_CHILD && n->scale == b->scale) {
-		*ret_place = PLACE_DECIMAL;
-		*ret_value = (uint64_t)n->i64;
-		return true;
-	}
-	if (n->kind == NUM_BIGINT || !isfinite(value) || !(n->formats & b->double_mask))
-		return false; /* the tape knows what becomes of it */
-	*ret_place = PLACE_DOUBLE;
-	memcpy(ret_value, &value, 8);
-	return true;
-}
-
 const uint8_t *fast_odd_number(struct row *r, const struct bind *b, struct column *parent, uint32_t slot, const uint8_t *p)
 {
 	const uint8_t *end = number_end(p, r->end);
 	enum place place;
 	uint64_t value;
+	bool exact;
 	if (!end)
 		return NULL;
 	struct json_number n = json_number_parse(slice_of(p, (size_t)(end - p)));
-	if (!number_home(b, &n, &place, &value) || b->child[place] == NO_CHILD)
+	if (!parse_number_home(b, &n, &place, &value, &exact) || !exact)
 		return NULL;
 	fast_put_eight(r, &parent->children[b->child[place]], slot, value);
 	r->conflicts += b->siblings >> place & 1;
@@ -323,16 +301,14 @@ const uint8_t *fast_keep_number(struct shredder *s, uint32_t node, const struct 
 {
 	struct row *r = &s->row;
 	const uint8_t *end = number_end(value, r->end);
-	if (!end || r->lists || b->child[PLACE_DOUBLE] == NO_CHILD)
+	enum place place;
+	uint64_t bits;
+	bool exact;
+	if (!end || r->lists)
 		return NULL;
 	struct json_number n = json_number_parse(slice_of(value, (size_t)(end - value)));
-	if (n.kind == NUM_INT64 && !(b->int_to_double && n.i64 >= -PARSE_EXACT_INT && n.i64 <= PARSE_EXACT_INT))
+	if (!parse_number_home(b, &n, &place, &bits, &exact) || exact)
 		return NULL;
-	double d = n.kind == NUM_INT64 ? (double)n.i64 : n.f64;
-	if (n.kind == NUM_BIGINT || !isfinite(d))
-		return NULL;
-	uint64_t bits;
-	memcpy(&bits, &d, 8);
 	fast_put_eight(r, &own->children[b->child[PLACE_DOUBLE]], slot, bits);
 	fast_count_conflict(r, b, PLACE_DOUBLE);
 	r->shape.len = at;

@@ -54,8 +54,11 @@ bool parse_step_unknown(const struct shredder *s, uint32_t node, struct slice ke
 bool parse_is_empty(const struct row *r);
 
 /* parse_scalar.c */
+struct json_number;
 #define PARSE_EXACT_INT ((int64_t)1 << 53)
 enum outcome parse_scalar(struct shredder *s, uint32_t node);
+/* Which column of eight bytes of its node a number goes to, and as what; *ret_exact: it gives back how the number is written. False: to none. */
+bool parse_number_home(const struct bind *b, const struct json_number *n, enum place *ret_place, uint64_t *ret_value, bool *ret_exact);
 /* raw as UTF-8, in row.text; a lone surrogate makes the row pay __raw. */
 struct slice parse_unescape(struct row *r, struct slice raw);
 

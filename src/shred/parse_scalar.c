@@ -36,14 +36,21 @@ static enum outcome put_int(struct row *r, const struct bind *b, int64_t i)
 	return HOMELESS;
 }
 
-static enum outcome put_double(struct row *r, const struct bind *b, const struct json_number *num)
+bool parse_number_home(const struct bind *b, const struct json_number *n, enum place *ret_place, uint64_t *ret_value, bool *ret_exact)
 {
-	if (b->child[PLACE_DOUBLE] == NO_CHILD || !isfinite(num->f64))
-		return HOMELESS;
-	put_eight(r, b, PLACE_DOUBLE, &num->f64);
-	if (!(num->formats & b->double_mask))
-		r->raw |= RAW_NUMBER;
-	return HOME;
+	bool integer = n->kind == NUM_INT64 && !(b->int_to_double && n->i64 >= -PARSE_EXACT_INT && n->i64 <= PARSE_EXACT_INT);
+	*ret_value = (uint64_t)n->i64;
+	*ret_exact = true;
+	if (integer || (n->kind == NUM_DECIMAL && b->child[PLACE_DECIMAL] != NO_CHILD && n->scale == b->scale)) {
+		*ret_place = integer ? PLACE_INT : PLACE_DECIMAL;
+	} else {
+		if (n->kind == NUM_BIGINT || !isfinite(n->f64))
+			return false;
+		*ret_place = PLACE_DOUBLE;
+		*ret_exact = n->formats & b->double_mask;
+		memcpy(ret_value, &n->f64, 8);
+	}
+	return b->child[*ret_place] != NO_CHILD;
 }
 
 static enum outcome put_number_slow(struct row *r, const struct bind *b, struct slice text)
@@ -51,25 +58,25 @@ static enum outcome put_number_slow(struct row *r, const struct bind *b, struct 
 	struct json_number num = json_number_parse(text);
 	__int128 wide;
 	uint8_t scale;
-	switch (num.kind) {
-	case NUM_INT64:
+	enum place place;
+	uint64_t value;
+	bool exact;
+	if (num.kind == NUM_INT64)
 		return put_int(r, b, num.i64);
-	case NUM_DECIMAL:
-		if (b->child[PLACE_DECIMAL] != NO_CHILD && num.scale == b->scale) {
-			put_eight(r, b, PLACE_DECIMAL, &num.i64);
-			return HOME;
-		}
-		return put_double(r, b, &num);
-	case NUM_BIGINT:
+	if (num.kind == NUM_BIGINT) {
 		if (b->child[PLACE_BIGINT] == NO_CHILD || num.digits > 38 || !json_number_int128(text, &wide, &scale) || scale)
 			return HOMELESS;
 		tape_push(r, OP_WIDE, b->child[PLACE_BIGINT])->value = r->wide.len / sizeof wide;
 		buf_append(&r->wide, &wide, sizeof wide);
 		r->conflicts += b->siblings >> PLACE_BIGINT & 1;
 		return HOME;
-	default:
-		return put_double(r, b, &num);
 	}
+	if (!parse_number_home(b, &num, &place, &value, &exact))
+		return HOMELESS;
+	put_eight(r, b, place, &value);
+	if (!exact)
+		r->raw |= RAW_NUMBER;
+	return HOME;
 }
 
 static enum outcome parse_number(struct row *r, const struct bind *b)
