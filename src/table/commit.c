@@ -10,6 +10,7 @@
 #define PROP_COMMIT "hydrant.commit" /* a random name a version: whose v<N+1> it is can be told by looking */
 #define PAUSE_MIN 2000               /* µs of the first wait after a conflict; doubled each time, halved by chance */
 #define PAUSE_MAX 1000000
+#define LOOKS 9                      /* at what is there and not to be seen, a second in all */
 #define DDL_MAX ((size_t)16 << 20)
 
 json_t *table_next(const struct table *t)
@@ -30,6 +31,18 @@ static rc_t look(const struct table *t, const char *key, struct slice ours, stru
 	if (slice_eq(buf_slice(&b), ours))
 		return RC_OK;
 	return err_set(reterr, RC_CONFLICT, "%s was committed by another writer", key);
+}
+
+/* The store says that it is there. A server may say so a moment before it shows it (versitygw with its metadata in files beside), and another's that
+ * found its base gone goes again: RC_NOT_FOUND after a second. */
+static rc_t look_for_taken(const struct table *t, const char *key, struct slice ours)
+{
+	rc_t rc = look(t, key, ours, NULL);
+	for (int n = 0; rc == RC_NOT_FOUND && n < LOOKS; n++) {
+		store_pause(t->store, (int64_t)PAUSE_MIN << n);
+		rc = look(t, key, ours, NULL);
+	}
+	return rc;
 }
 
 /* v<N> went (or is another file) while we made v<N+1>: we slept so long that our version number was free again, or the table was dropped. */
@@ -72,12 +85,12 @@ static rc_t create_version(struct table *t, int64_t version, struct slice text, 
 	fault_point("table.before_commit");
 	rc = store_put(t->store, key, text, STORE_CREATE, &e);
 	if (rc != RC_OK) {
-		rc_t seen = look(t, key, text, NULL);
+		rc_t seen = rc == RC_CONFLICT ? look_for_taken(t, key, text) : look(t, key, text, NULL);
 		if (seen == RC_OK && rc != RC_CONFLICT)
 			rc = confirm(t, version, &e); /* it is there, but was it durable when the put failed? */
 		else if (seen == RC_OK || seen == RC_CONFLICT)
 			rc = seen;
-		else if (rc == RC_CONFLICT && seen != RC_NOT_FOUND) /* which goes: it was another's that found its base gone, or is not to be read yet */
+		else if (rc == RC_CONFLICT && seen != RC_NOT_FOUND)
 			rc = RC_IO; /* taken, and nobody can tell by whom: the caller reloads and looks at its positions */
 	}
 	if (rc == RC_CONFLICT)

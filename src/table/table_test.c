@@ -195,6 +195,24 @@ TEST(unknown_outcome_is_resolved_by_looking)
 	teardown();
 }
 
+static void somebody_creates(void)
+{
+	AUTO(table) *t = new_table("trail");
+	fx.hidden = t ? 3 : 0;
+}
+
+TEST(table_that_another_made_at_the_same_moment_is_there_when_create_says_so)
+{
+	CHECK(setup());
+	fx.before_commit = somebody_creates; /* and the store says that it is there before it shows it */
+	CHECK(!new_table("trail"));
+	CHECK_INT(err.rc, RC_CONFLICT);
+	CHECK_INT(fx.hidden, 0);
+	AUTO(table) *t = NULL;
+	CHECK_OK(table_open(fx.lake, "trail", &t, &err), err);
+	teardown();
+}
+
 static struct table *rival;
 static void rival_appends(void)
 {
