@@ -183,6 +183,7 @@ rc_t declared_drop(struct pipeline *p, const char *name, bool *ret_any, struct e
 	AUTO_MEM char *key = mem_printf(DECLARED_FOLDER "/%s.json", name);
 	TRY(place_open(p, p->places, &store, reterr));
 	TRY(store_delete(store, key, reterr));
+	TRY(store_settle(store, DECLARED_FOLDER, reterr));
 	forget(p, name);
 	return RC_OK;
 }

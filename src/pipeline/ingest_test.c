@@ -150,6 +150,29 @@ TEST(ingest_keeps_an_event_once_whose_id_is_declared)
 	fixture_free(&f);
 }
 
+TEST(drop_that_is_refused_changes_nothing)
+{
+	begin();
+	uint64_t rows;
+	AUTO_MEM char *hint = mem_printf("%s/x/metadata/version-hint.text", f.dir), *in_the_way = mem_printf("%s/in-the-way", hint);
+	CHECK_OK(send_body("{\"a\":1}\n", "", false), err);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK_OK(send_body("{\"a\":2}\n{\"a\":3}\n", "k", false), err);
+	CHECK_OK(file_remove(hint, &err), err);
+	CHECK_OK(dir_make(in_the_way, &err), err); /* cannot be removed */
+	CHECK_RC(pipeline_drop(f.p, "x", true, &err), RC_IO);
+	CHECK_OK(dir_remove_tree(hint, &err), err);
+	CHECK_INT(waiting(), 2);
+	CHECK_OK(send_body("{\"a\":2}\n{\"a\":3}\n", "k", false), err);
+	CHECK(reply.repeated);
+	CHECK_OK(pipeline_flush(f.p, "x", &err), err);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 3);
+	CHECK_OK(pipeline_drop(f.p, "x", true, &err), err);
+	CHECK_RC(pipeline_drop(f.p, "x", true, &err), RC_NOT_FOUND);
+	fixture_free(&f);
+}
+
 struct sender {
 	pthread_t thread;
 	uint64_t kept;

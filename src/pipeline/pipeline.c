@@ -347,15 +347,27 @@ rc_t pipeline_states(struct pipeline *p, rc_t (*each)(void *ctx, const struct pi
 	return rc;
 }
 
-static rc_t drop_table(struct pipeline *p, const char *name, bool purge, bool *any, struct err *reterr)
+enum drop { DROP_CHECK, DROP_KEEP, DROP_PURGE };
+
+static rc_t drop_table(struct pipeline *p, const char *name, enum drop what, bool *any, struct err *reterr)
 {
 	struct store *store;
 	TRY(pipeline_store_of(p, name, &store, reterr));
-	rc_t rc = table_drop(store, name, purge, reterr);
+	rc_t rc = what == DROP_CHECK ? table_drop_check(store, name, reterr) : table_drop(store, name, what == DROP_PURGE, reterr);
 	if (rc == RC_NOT_FOUND)
 		return RC_OK;
 	*any = true;
 	return rc;
+}
+
+/* It is as if it had never failed. */
+static void forget_failures(struct collection *c)
+{
+	pthread_mutex_lock(&c->state_lock);
+	c->failures_in_row = 0;
+	c->retry_at = 0;
+	c->error[0] = 0;
+	pthread_mutex_unlock(&c->state_lock);
 }
 
 rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struct err *reterr)
@@ -368,21 +380,30 @@ rc_t pipeline_drop(struct pipeline *p, const char *collection, bool purge, struc
 	pthread_mutex_lock(&c->lock);
 	struct wal_pending pending;
 	wal_pending(p->wal, slice_str(collection), &pending);
+	bool any = false;
+	/* If tables cannot be dropped, what waits must not go. */
+	rc_t rc = drop_table(p, quarantine, DROP_CHECK, &any, reterr);
+	if (rc == RC_OK)
+		rc = drop_table(p, collection, DROP_CHECK, &any, reterr);
 	/* Also when nothing waits: the log's word that they are committed may not be durable yet, and without a table they would come back. And
 	 * the ids and keys of the window would have what is sent again taken for kept. */
-	rc_t rc = wal_drop(p->wal, slice_str(collection), reterr);
-	hot_clear(&c->hot[0]);
-	hot_clear(&c->hot[1]);
-	bool any = pending.events;
+	any |= pending.events > 0;
+	if (rc == RC_OK) {
+		rc = wal_drop(p->wal, slice_str(collection), reterr);
+		hot_clear(&c->hot[0]);
+		hot_clear(&c->hot[1]);
+	}
 	if (rc == RC_OK)
-		rc = drop_table(p, quarantine, purge, &any, reterr);
+		rc = drop_table(p, quarantine, purge ? DROP_PURGE : DROP_KEEP, &any, reterr);
 	if (rc == RC_OK)
-		rc = drop_table(p, collection, purge, &any, reterr);
+		rc = drop_table(p, collection, purge ? DROP_PURGE : DROP_KEEP, &any, reterr);
 	bool declared = false;
 	if (rc == RC_OK)
 		rc = declared_drop(p, collection, &declared, reterr);
 	if (rc == RC_OK && !any && !declared)
 		rc = err_set(reterr, RC_NOT_FOUND, "there is no collection '%s'; `hydrant collections` lists those there are", collection);
+	if (rc == RC_OK)
+		forget_failures(c);
 	pthread_mutex_unlock(&c->lock);
 	pthread_mutex_unlock(&c->commit);
 	return rc;

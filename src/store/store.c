@@ -239,6 +239,12 @@ rc_t store_delete(struct store *s, const char *key, struct err *reterr)
 	return s->ops->delete(s->self, key, reterr);
 }
 
+rc_t store_settle(struct store *s, const char *folder, struct err *reterr)
+{
+	TRY(store_key_check(folder, reterr));
+	return s->ops->settle ? s->ops->settle(s->self, folder, reterr) : RC_OK;
+}
+
 rc_t store_delete_keys(struct store *s, const char *folder, char *const *keys, size_t n, struct err *reterr)
 {
 	size_t len = strlen(folder);

@@ -104,6 +104,8 @@ rc_t store_temp_path(struct store *s, const char *key, char **ret, struct err *r
 /* Removes files older than min_age µs from the place of store_temp_path: what crashed processes left. Give it a day. */
 rc_t store_sweep_temp(struct store *s, int64_t min_age, struct err *reterr);
 rc_t store_delete(struct store *s, const char *key, struct err *reterr); /* absent is fine */
+/* What was deleted in the folder stays so after a power cut; it may be gone itself. */
+rc_t store_settle(struct store *s, const char *folder, struct err *reterr);
 /* n keys, all of them below `folder` ("" is refused), as many in a request as the store takes; a folder store then loses the folders there that hold
  * nothing, `folder` too. Not atomic. Absent is fine. */
 rc_t store_delete_keys(struct store *s, const char *folder, char *const *keys, size_t n, struct err *reterr);
@@ -183,11 +185,12 @@ struct store_ops {
 	int64_t (*now)(void *self);
 	void (*pause)(void *self, int64_t us);
 	void (*random)(void *self, void *out, size_t len);
-	/* NULL for all four: it has no uploads in parts, is on this machine, and asks nobody who we are */
+	/* NULL for all five: it has no uploads in parts, is on this machine, asks nobody who we are, and what it says is done stays done */
 	rc_t (*renew)(void *self, const struct store_options *opts, struct err *reterr);
 	void (*set_patience)(void *self, unsigned tries, int64_t idle_us);
 	rc_t (*check_abort)(void *self, const char *key, bool *ret_begun, struct err *reterr);
 	void (*facts)(void *self, struct store_facts *ret);
+	rc_t (*settle)(void *self, const char *folder, struct err *reterr);
 };
 /* Takes `self` over (freed by ops->free). url as store_url gives it; copied. */
 struct store *store_new(const struct store_ops *ops, void *self, const char *url);

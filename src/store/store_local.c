@@ -230,6 +230,19 @@ static rc_t local_delete(void *self, const char *key, struct err *reterr)
 	return rc;
 }
 
+static rc_t local_settle(void *self, const char *folder, struct err *reterr)
+{
+	AUTO_MEM char *key = mem_strdup(folder);
+	for (;;) { /* where it was, if it is gone */
+		AUTO_MEM char *path = local_path(self, key);
+		rc_t rc = file_stat(path, NULL, NULL, NULL, reterr);
+		if (rc != RC_NOT_FOUND || !*key)
+			return rc == RC_OK ? dir_sync(path, reterr) : rc;
+		char *slash = strrchr(key, '/');
+		*(slash ? slash : key) = 0;
+	}
+}
+
 static rc_t local_delete_keys(void *self, const char *folder, char *const *keys, size_t n, struct err *reterr)
 {
 	AUTO_MEM char *path = local_path(self, folder);
@@ -350,6 +363,7 @@ static const struct store_ops local_ops = {
 	.sweep_temp = local_sweep_temp,
 	.delete = local_delete,
 	.delete_keys = local_delete_keys,
+	.settle = local_settle,
 	.list = local_list,
 	.now = local_now,
 	.pause = local_pause,

@@ -116,6 +116,12 @@ static rc_t drop_older(struct drop *d, struct err *reterr)
 	return rc;
 }
 
+static rc_t settle(const struct drop *d, struct err *reterr)
+{
+	AUTO_MEM char *folder = table_key(d->t, "metadata");
+	return store_settle(d->t->store, folder, reterr);
+}
+
 /* The table as far as d->newest. */
 static rc_t drop_once(struct drop *d, bool purge, struct err *reterr)
 {
@@ -125,6 +131,7 @@ static rc_t drop_once(struct drop *d, bool purge, struct err *reterr)
 	AUTO_MEM char *gzip = table_version_key(d->t, d->newest, true);
 	bool same = true;
 	TRY(drop_older(d, reterr));
+	TRY(settle(d, reterr)); /* or a power cut could leave an older version alone */
 	fault_point("table.drop");
 	forget_keys(d);
 	if (purge) {
@@ -167,13 +174,27 @@ rc_t table_drop_within(struct store *store, const char *collection, bool purge, 
 	}
 	if (rc == RC_NOT_FOUND && (gone >= 0 || purge))
 		rc = gone < 0 ? list_leftovers(&d, reterr) : RC_OK;
+	bool any = gone >= 0 || d.count;
 	if (rc == RC_OK && purge) {
 		fault_point("table.purge");
 		rc = purge_keys(&d, reterr);
 	}
+	if (rc == RC_OK && any)
+		rc = settle(&d, reterr);
+	if (rc == RC_OK && !any)
+		rc = err_set(reterr, RC_NOT_FOUND, "there is no table %s", collection);
 	forget_keys(&d);
 	free(d.keys);
 	return rc;
+}
+
+rc_t table_drop_check(struct store *store, const char *collection, struct err *reterr)
+{
+	struct table t = { .store = store, .collection = (char *)collection };
+	AUTO_MEM char *hint = table_key(&t, HINT_PATH);
+	int64_t newest;
+	TRY(table_newest_listed(&t, &newest, reterr));
+	return store_delete(store, hint, reterr);
 }
 
 rc_t table_drop(struct store *store, const char *collection, bool purge, struct err *reterr)

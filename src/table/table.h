@@ -57,7 +57,8 @@ void table_know_ddl(struct table *t, uint64_t hash);
 /* Every collection in the lake: a folder with metadata/version-hint.text or metadata/v<N>.metadata.json, its name not starting with '_'. */
 rc_t table_list(struct store *store, rc_t (*each)(void *ctx, const char *collection, struct err *reterr), void *ctx, struct err *reterr);
 /* Without purge the table is gone and its data files stay; with purge all that lay in its folder while it stood, and nothing of a table that another
- * writer makes anew meanwhile; purged again it takes what a crash left. RC_NOT_FOUND if there is none (purge: no error). */
+ * writer makes anew meanwhile; purged again it takes what a crash left. RC_NOT_FOUND if there is nothing of it. */
+rc_t table_drop_check(struct store *store, const char *collection, struct err *reterr); /* may it? Removes the hint, which nobody needs */
 rc_t table_drop(struct store *store, const char *collection, bool purge, struct err *reterr);
 
 /* ---- What it is now ---- */
