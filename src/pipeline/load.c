@@ -12,7 +12,6 @@
 
 #include "base/log.h"
 #include "os/clock.h"
-#include "os/file.h"
 #include "os/random.h"
 #include "pipeline/pipeline_internal.h"
 #include "source/file.h"
@@ -51,7 +50,6 @@ struct load {
 	uint64_t events_seen;
 	struct hash128_stream *hash; /* of the file's bytes up to hashed */
 	uint64_t hashed;
-	int fd;                 /* for hashing */
 };
 
 static bool collect_known(void *ctx, const char *key, const char *value)
@@ -101,10 +99,10 @@ static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
 	AUTO_MEM uint8_t *chunk = mem_alloc(size);
 	while (l->hashed < upto) {
 		size_t n = upto - l->hashed < size ? (size_t)(upto - l->hashed) : size;
-		rc_t rc = file_pread(l->fd, l->path, chunk, n, l->hashed, NULL, reterr);
-		if (rc == RC_EOF)
+		size_t got;
+		TRY(file_source_read(l->source, l->hashed, chunk, n, &got, reterr)); /* of the file that is read, whatever has its name by now */
+		if (got < n)
 			return err_set(reterr, RC_IO, "%s was cut or rewritten while it was read; what is committed of it stays", l->path);
-		TRY(rc);
 		hash128_stream_add(l->hash, chunk, n);
 		l->hashed += n;
 	}
@@ -279,7 +277,6 @@ static rc_t load_open(struct load *l, struct err *reterr)
 	l->is_pipe = l->is_pipe || !(l->packed || file_source_seekable(l->source)); /* a named pipe, a device, too */
 	if (l->is_pipe)
 		return recognise(l, reterr);
-	TRY(file_open(l->path, FILE_READ, &l->fd, reterr));
 	TRY(collect_from(l, l->opts->collection, reterr));
 	AUTO_MEM char *quarantine = mem_printf("%s%s", l->opts->collection, QUARANTINE_SUFFIX);
 	l->collect_quarantine = true;
@@ -292,7 +289,6 @@ static rc_t load_open(struct load *l, struct err *reterr)
 static void load_close(struct load *l)
 {
 	file_source_close(l->source);
-	file_close(l->fd);
 	for (size_t i = 0; i < l->known_count; i++)
 		free(l->known[i].log);
 	free(l->known);
@@ -328,7 +324,7 @@ rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct l
 	struct slice name = slice_str(opts->collection);
 	if (!collection_name_valid(name) || strstr(opts->collection, "__"))
 		return err_set(reterr, RC_INVALID, "'%s' is no collection name: [a-z][a-z0-9_]{0,62} without '__'", opts->collection);
-	struct load l = { .p = p, .opts = opts, .result = ret, .fd = -1 };
+	struct load l = { .p = p, .opts = opts, .result = ret };
 	rc_t rc = load_open(&l, reterr);
 	while (rc == RC_OK)
 		rc = load_cut(&l, reterr);

@@ -48,7 +48,7 @@ rc_t file_source_twin(struct file_source *s, struct file_source **ret, struct er
 /* Instead of a cut: one reading of the lines between the bytes `from` (where a line begins, or behind an event) and `to` (behind a line's end, or
  * the end), of NDJSON or text in a plain, unpacked file. lines: line ends before `from`. framing: filled by this reading. */
 rc_t file_source_lines(struct file_source *s, uint64_t from, uint64_t to, uint64_t lines, struct framing *framing, struct err *reterr);
-/* Bytes of a plain, unpacked file; fewer only at its end. Beside a reading, and by several threads at once. */
+/* Bytes of a plain file as they lie there (packed ones, too); fewer only at its end. Beside a reading, and by several threads at once. */
 rc_t file_source_read(const struct file_source *s, uint64_t from, void *out, size_t len, size_t *ret_got, struct err *reterr);
 /* The line of the last event; after file_source_lines without an event, the line that `from` is in. */
 uint64_t file_source_line(const struct file_source *s);
