@@ -1,10 +1,12 @@
 /* Files into the lake. A file is its own log: its position property holds how far it is committed, and by what it is known again:
  *
- *   hydrant.position.file-<random> = 0:<bytes>:<size when begun>:<XXH3-128 of the first <bytes> bytes>:<hash of the path>:<seconds>
+ *   hydrant.position.file-<random> = 0:<bytes>:<size when begun>:<XXH3-128 of the first <bytes> bytes>:<hash of the path>:<seconds>[:head:<hash>]
  *   packed (gzip, zstd):           … 0:<unpacked bytes>:<size>:<XXH3-128 of the whole file>:<hash of the path>:<seconds>:packed:<1 = all of it>
  *
- * The same content, under whatever name, adds nothing. A file of the same path (it has grown) or of the same size (it was interrupted) whose
- * beginning is what was committed goes on from there. A packed file is known as a whole, and goes on if it was interrupted.
+ * The same content, under whatever name, adds nothing. A file whose beginning is what was committed goes on from there if it has the same path (it
+ * has grown), the same size (it was interrupted), or if that beginning has HEAD_BYTES and more (it was rotated, too): a shorter one may be
+ * the header that two files have in common. The head's hash tells without reading on that most others are not it. A packed file is known as
+ * a whole, and goes on if it was interrupted.
  * The newest FILES_MAX files are remembered.
  * The quarantine's table is asked, too: with nothing but quarantined events there is no other, and a crash may have come between the two.
  */
@@ -18,12 +20,14 @@
 
 #define FILE_PREFIX TABLE_POSITION_PREFIX "file-"
 #define FILES_MAX 1000
+#define HEAD_BYTES ((size_t)64 << 10)
 #define CUT_BYTES ((uint64_t)2 << 30)
 #define CUT_EVENTS ((uint64_t)16 << 20)
 
 struct known_file {
 	char *log; /* "file-…" */
 	uint64_t bytes, size, path, seconds;
+	uint64_t head; /* hash of the first HEAD_BYTES; 0: it has fewer, or was loaded before this was kept */
 	bool packed, whole;
 	bool quarantined; /* only the quarantine's table tells of it: nothing is known to be in the other one */
 	char hash[33];
@@ -45,7 +49,7 @@ struct load {
 	bool packed, found;
 	bool collect_quarantine; /* for collect_known */
 	char whole_hash[33]; /* packed: of the file */
-	uint64_t from, size, path_hash;
+	uint64_t from, size, path_hash, head;
 	uint64_t events_before; /* of earlier cuts, for progress */
 	uint64_t events_seen;
 	struct hash128_stream *hash; /* of the file's bytes up to hashed */
@@ -64,6 +68,8 @@ static bool collect_known(void *ctx, const char *key, const char *value)
 	const char *packed = strstr(value, ":packed:");
 	k.packed = packed != NULL;
 	k.whole = packed && packed[8] == '1';
+	const char *head = strstr(value, ":head:");
+	k.head = head ? strtoull(head + 6, NULL, 16) : 0;
 	const char *log = key + sizeof TABLE_POSITION_PREFIX - 1;
 	for (size_t i = 0; l->collect_quarantine && i < l->known_count; i++)
 		if (!strcmp(l->known[i].log, log))
@@ -114,6 +120,23 @@ static void hash_hex(const struct load *l, char out[33])
 	hash128_hex(hash128_stream_value(l->hash), out);
 }
 
+/* Worth hashing this file's beginning for? */
+static bool may_be(const struct load *l, const struct known_file *k)
+{
+	if (k->packed || k->bytes > l->size || (k->head && k->head != l->head))
+		return false;
+	return k->path == l->path_hash || k->size == l->size || k->bytes >= HEAD_BYTES;
+}
+
+static rc_t hash_head(struct load *l, struct err *reterr)
+{
+	AUTO_MEM uint8_t *head = mem_alloc(HEAD_BYTES);
+	size_t got;
+	TRY(file_source_read(l->source, 0, head, HEAD_BYTES, &got, reterr));
+	l->head = got == HEAD_BYTES ? hash64(slice_of(head, got)) : 0;
+	return RC_OK;
+}
+
 /* The known file that this one is, or NULL. */
 static rc_t find_known(struct load *l, const struct known_file **ret, struct err *reterr)
 {
@@ -126,9 +149,9 @@ static rc_t find_known(struct load *l, const struct known_file **ret, struct err
 				*ret = &l->known[i];
 		return RC_OK;
 	}
-	for (size_t i = 0; i < l->known_count && l->known[i].bytes <= l->size; i++) {
+	for (size_t i = 0; i < l->known_count; i++) {
 		const struct known_file *k = &l->known[i];
-		if (k->packed || (k->path != l->path_hash && k->size != l->size))
+		if (!may_be(l, k))
 			continue;
 		char hex[33];
 		TRY(hash_to(l, k->bytes, reterr));
@@ -198,16 +221,18 @@ static rc_t cut_measured(struct commit *c, struct err *reterr)
 	struct load *l = c->ctx;
 	c->upto = file_source_end(l->source);
 	bool finished = file_source_finished(l->source);
-	char hex[33] = "0";
+	char hex[33] = "0", head[24] = "";
 	if (!l->is_pipe && !l->packed) {
 		TRY(hash_to(l, c->upto, reterr));
 		hash_hex(l, hex);
 	}
 	uint64_t size = l->packed || l->size > c->upto ? l->size : c->upto; /* it may have grown since it was opened */
+	if (l->head && !l->packed && c->upto >= HEAD_BYTES)
+		snprintf(head, sizeof head, ":head:%llx", (unsigned long long)l->head);
 	free(l->value);
 	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu%s", (unsigned long long)c->upto, (unsigned long long)size, l->packed ? l->whole_hash : hex,
 			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000),
-			      !l->packed ? "" : finished ? ":packed:1" : ":packed:0");
+			      !l->packed ? head : finished ? ":packed:1" : ":packed:0");
 	/* Nothing can know a pipe again: its position is dropped with the last cut. */
 	c->value = l->is_pipe && finished ? NULL : l->value;
 	return RC_OK;
@@ -277,6 +302,7 @@ static rc_t load_open(struct load *l, struct err *reterr)
 	l->is_pipe = l->is_pipe || !(l->packed || file_source_seekable(l->source)); /* a named pipe, a device, too */
 	if (l->is_pipe)
 		return recognise(l, reterr);
+	TRY(hash_head(l, reterr));
 	TRY(collect_from(l, l->opts->collection, reterr));
 	AUTO_MEM char *quarantine = mem_printf("%s%s", l->opts->collection, QUARANTINE_SUFFIX);
 	l->collect_quarantine = true;

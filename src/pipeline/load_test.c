@@ -133,6 +133,34 @@ TEST(load_of_a_grown_file_adds_what_is_new)
 	fixture_free(&f);
 }
 
+TEST(load_of_a_grown_file_that_was_rotated_adds_what_is_new)
+{
+	begin();
+	AUTO_MEM char *first = numbers(0, 3000), *all = numbers(0, 3500), *a = put(&f, "a", first), *rotated = mem_printf("%s.1", a);
+	CHECK(strlen(first) > 65536);
+	CHECK_OK(load(&f, a, 0, &r, &err), err);
+	free(put(&f, "a", all));
+	CHECK(rename(a, rotated) == 0);
+	CHECK_OK(load(&f, rotated, 0, &r, &err), err);
+	CHECK_INT(r.events, 500);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK(each_once(&f, 3500));
+	CHECK_OK(load(&f, rotated, 0, &r, &err), err);
+	CHECK(r.already);
+	fixture_free(&f);
+}
+
+/* What is short may be a header that files have in common. */
+TEST(load_of_another_path_that_begins_with_a_short_known_file_adds_all_of_it)
+{
+	begin();
+	AUTO_MEM char *first = numbers(0, 10), *all = numbers(0, 30), *a = put(&f, "a", first), *b = put(&f, "b", all);
+	CHECK_OK(load(&f, a, 0, &r, &err), err);
+	CHECK_OK(load(&f, b, 0, &r, &err), err);
+	CHECK_INT(r.events, 30);
+	fixture_free(&f);
+}
+
 TEST(load_of_another_file_of_the_same_size_and_beginning_adds_all_of_it)
 {
 	begin();
