@@ -182,12 +182,35 @@ static rc_t build(struct commit *c, struct builder *b, const char *stem, struct 
 	return rc;
 }
 
+static void note_seen(struct commit *c, bool quarantine)
+{
+	if (!c->guarded)
+		return;
+	free(c->seen[quarantine]);
+	c->seen[quarantine] = c->value ? mem_strdup(c->value) : NULL;
+}
+
+/* A position that somebody else moved says what is there of their file: whether it is this one, nobody has looked. */
+static rc_t check_seen(struct commit *c, bool quarantine, const char *now, struct err *reterr)
+{
+	const char *seen = c->seen[quarantine];
+	if (!c->guarded || (now && seen ? !strcmp(now, seen) : now == seen))
+		return RC_OK;
+	if (now && c->value && !strcmp(now, c->value)) { /* ours, of an unknown outcome */
+		note_seen(c, quarantine);
+		return RC_OK;
+	}
+	c->moved = true;
+	return err_set(reterr, RC_CONFLICT, "%s: another process has just loaded the file, or a part of it; run this again when it is done", c->collection);
+}
+
 static rc_t quarantine_once(struct commit *c, const char *name, struct err *reterr)
 {
 	const char *before;
 	AUTO(table) *t = NULL;
 	TRY(table_open_if_any(c->store, name, &t, reterr));
 	uint64_t position = table_log_position(t, c->log, &before);
+	TRY(check_seen(c, true, before, reterr));
 	if (position >= c->upto)
 		return table_confirm(t, reterr); /* committed before a crash or an unknown outcome */
 	uint64_t after = position > c->after ? position : c->after;
@@ -200,6 +223,7 @@ static rc_t quarantine_once(struct commit *c, const char *name, struct err *rete
 		return RC_OK;
 	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
 	TRY(append_built(c, b, name, &t, was, reterr));
+	note_seen(c, true);
 	known_put(c, true, t, b);
 	c->quarantined += builder_events(b);
 	return RC_OK;
@@ -211,6 +235,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 	AUTO(table) *t = NULL;
 	TRY(table_open_if_any(c->store, name, &t, reterr));
 	uint64_t position = table_log_position(t, c->log, &before);
+	TRY(check_seen(c, false, before, reterr));
 	if (c->upto && position >= c->upto)
 		return table_confirm(t, reterr); /* and so are the quarantined events: they go first */
 	uint64_t after = position > c->after ? position : c->after;
@@ -227,7 +252,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 	if (builder_left_out(b) && !c->quarantine_done) {
 		AUTO_MEM char *quarantine = mem_printf("%s%s", name, QUARANTINE_SUFFIX);
 		rc_t rc = RC_CONFLICT;
-		for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
+		for (int i = 0; i < TRIES && !c->moved && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
 			rc = quarantine_once(c, quarantine, reterr);
 		TRY(rc);
 		c->quarantine_done = true; /* a retry cannot see it by the position if that is removed (value NULL) */
@@ -236,6 +261,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 		return RC_OK; /* no table is made for nothing */
 	AUTO_MEM char *was = before ? mem_strdup(before) : NULL;
 	TRY(append_built(c, b, name, &t, was, reterr));
+	note_seen(c, false);
 	known_put(c, false, t, b);
 	c->raw_rows += builder_stats(b)->raw_rows;
 	c->mismatches += builder_stats(b)->mismatches;
@@ -245,7 +271,7 @@ static rc_t commit_once(struct commit *c, const char *name, struct err *reterr)
 static rc_t commit_tries(struct commit *c, const char *collection, struct err *reterr)
 {
 	rc_t rc = RC_CONFLICT;
-	for (int i = 0; i < TRIES && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
+	for (int i = 0; i < TRIES && !c->moved && (rc == RC_CONFLICT || rc == RC_AGAIN); i++)
 		rc = commit_once(c, collection, reterr);
 	return rc;
 }

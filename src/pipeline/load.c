@@ -1,12 +1,14 @@
 /* Files into the lake. A file is its own log: its position property holds how far it is committed, and by what it is known again:
  *
- *   hydrant.position.file-<random> = 0:<bytes>:<size when begun>:<XXH3-128 of the first <bytes> bytes>:<hash of the path>:<seconds>[:head:<hash>]
- *   packed (gzip, zstd):           … 0:<unpacked bytes>:<size>:<XXH3-128 of the whole file>:<hash of the path>:<seconds>:packed:<1 = all of it>
+ *   hydrant.position.file-<16 hex> = 0:<bytes>:<size when begun>:<XXH3-128 of the first <bytes> bytes>:<hash of the path>:<seconds>:by:<16 bits>[:head:<hash>]
+ *   packed (gzip, zstd):           … 0:<unpacked bytes>:<size>:<XXH3-128 of the whole file>:<hash of the path>:<seconds>:by:<16 bits>:packed:<1 = all of it>
  *
  * The same content, under whatever name, adds nothing. A file whose beginning is what was committed goes on from there if it has the same path (it
  * has grown), the same size (it was interrupted), or if that beginning has HEAD_BYTES and more (it was rotated, too): a shorter one may be
  * the header that two files have in common. The head's hash tells without reading on that most others are not it. A packed file is known as
  * a whole, and goes on if it was interrupted.
+ * A new file's log has the name that its path and first line give (a packed one's: its bytes), as far as no other file has it: two processes that
+ * load one file at once want the same position to be absent, so that the second one's commit fails. It then looks again at what is known.
  * The newest FILES_MAX files are remembered.
  * The quarantine's table is asked, too: with nothing but quarantined events there is no other, and a crash may have come between the two.
  */
@@ -21,11 +23,13 @@
 #define FILE_PREFIX TABLE_POSITION_PREFIX "file-"
 #define FILES_MAX 1000
 #define HEAD_BYTES ((size_t)64 << 10)
+#define TRIES 100 /* beside others that load the same file: each means that they got on */
 #define CUT_BYTES ((uint64_t)2 << 30)
 #define CUT_EVENTS ((uint64_t)16 << 20)
 
 struct known_file {
 	char *log; /* "file-…" */
+	char *values[2]; /* the position property, and the quarantine's; NULL: absent */
 	uint64_t bytes, size, path, seconds;
 	uint64_t head; /* hash of the first HEAD_BYTES; 0: it has fewer, or was loaded before this was kept */
 	bool packed, whole;
@@ -49,7 +53,10 @@ struct load {
 	bool packed, found;
 	bool collect_quarantine; /* for collect_known */
 	char whole_hash[33]; /* packed: of the file */
-	uint64_t from, size, path_hash, head;
+	uint64_t from, size, path_hash, head, line;
+	uint16_t by;    /* drawn, to tell what this process wrote of a file from what another did in the same second */
+	bool moved;     /* another process loads this file: look again */
+	char *seen[2];  /* the log's position properties */
 	uint64_t events_before; /* of earlier cuts, for progress */
 	uint64_t events_seen;
 	struct hash128_stream *hash; /* of the file's bytes up to hashed */
@@ -61,9 +68,10 @@ static bool collect_known(void *ctx, const char *key, const char *value)
 	struct load *l = ctx;
 	struct known_file k = { 0 };
 	unsigned long long bytes, size, path, seconds;
-	if (strncmp(key, FILE_PREFIX, sizeof FILE_PREFIX - 1) != 0 ||
-	    sscanf(value, "0:%llu:%llu:%32[0-9a-f]:%llx:%llu", &bytes, &size, k.hash, &path, &seconds) != 5)
+	if (strncmp(key, FILE_PREFIX, sizeof FILE_PREFIX - 1) != 0)
 		return true;
+	if (sscanf(value, "0:%llu:%llu:%32[0-9a-f]:%llx:%llu", &bytes, &size, k.hash, &path, &seconds) != 5)
+		bytes = size = UINT64_MAX, path = seconds = 0; /* it is no file's, but has the name */
 	k.bytes = bytes, k.size = size, k.path = path, k.seconds = seconds;
 	const char *packed = strstr(value, ":packed:");
 	k.packed = packed != NULL;
@@ -72,10 +80,13 @@ static bool collect_known(void *ctx, const char *key, const char *value)
 	k.head = head ? strtoull(head + 6, NULL, 16) : 0;
 	const char *log = key + sizeof TABLE_POSITION_PREFIX - 1;
 	for (size_t i = 0; l->collect_quarantine && i < l->known_count; i++)
-		if (!strcmp(l->known[i].log, log))
+		if (!strcmp(l->known[i].log, log)) {
+			l->known[i].values[1] = mem_strdup(value);
 			return true;
+		}
 	k.quarantined = l->collect_quarantine;
 	k.log = mem_strdup(log);
+	k.values[k.quarantined] = mem_strdup(value);
 	l->known = mem_realloc(l->known, (l->known_count + 1) * sizeof *l->known);
 	l->known[l->known_count++] = k;
 	return true;
@@ -134,6 +145,8 @@ static rc_t hash_head(struct load *l, struct err *reterr)
 	size_t got;
 	TRY(file_source_read(l->source, 0, head, HEAD_BYTES, &got, reterr));
 	l->head = got == HEAD_BYTES ? hash64(slice_of(head, got)) : 0;
+	const uint8_t *end = memchr(head, '\n', got);
+	l->line = hash64(slice_of(head, end ? (size_t)(end - head) : got)); /* the part of it that stays as it is while the file grows */
 	return RC_OK;
 }
 
@@ -162,6 +175,31 @@ static rc_t find_known(struct load *l, const struct known_file **ret, struct err
 	return RC_OK;
 }
 
+static const struct known_file *known_log(const struct load *l, const char *log)
+{
+	for (size_t i = 0; i < l->known_count; i++)
+		if (!strcmp(l->known[i].log, log))
+			return &l->known[i];
+	return NULL;
+}
+
+static char *new_log(const struct load *l)
+{
+	if (l->is_pipe || l->opts->again) {
+		char name[13];
+		random_name(name, 12);
+		return mem_printf("file-%s", name);
+	}
+	for (unsigned n = 0;; n++) {
+		AUTO_MEM char *of = l->packed ? mem_printf("%s %u", l->whole_hash, n)
+					      : mem_printf("%llx %llx %u", (unsigned long long)l->path_hash, (unsigned long long)l->line, n);
+		char *log = mem_printf("file-%016llx", (unsigned long long)hash64(slice_str(of)));
+		if (!known_log(l, log))
+			return log;
+		free(log);
+	}
+}
+
 /* Is this file in the table, whole or in part? Sets log and from. One pass over the file's bytes at most. RC_EOF: all of it. */
 static rc_t recognise(struct load *l, struct err *reterr)
 {
@@ -175,12 +213,12 @@ static rc_t recognise(struct load *l, struct err *reterr)
 	l->found = found != NULL;
 	if (found) {
 		l->log = mem_strdup(found->log);
+		for (int i = 0; i < 2; i++)
+			l->seen[i] = found->values[i] ? mem_strdup(found->values[i]) : NULL;
 		l->from = found->quarantined ? 0 : found->bytes;
 		l->result->skipped_bytes = l->from;
 	} else {
-		char name[13];
-		random_name(name, 12);
-		l->log = mem_printf("file-%s", name);
+		l->log = new_log(l);
 	}
 	if (l->hashed > l->from && !l->packed) {
 		hash128_stream_reset(l->hash);
@@ -230,8 +268,8 @@ static rc_t cut_measured(struct commit *c, struct err *reterr)
 	if (l->head && !l->packed && c->upto >= HEAD_BYTES)
 		snprintf(head, sizeof head, ":head:%llx", (unsigned long long)l->head);
 	free(l->value);
-	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu%s", (unsigned long long)c->upto, (unsigned long long)size, l->packed ? l->whole_hash : hex,
-			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000),
+	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu:by:%04x%s", (unsigned long long)c->upto, (unsigned long long)size, l->packed ? l->whole_hash : hex,
+			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000), l->by,
 			      !l->packed ? head : finished ? ":packed:1" : ":packed:0");
 	/* Nothing can know a pipe again: its position is dropped with the last cut. */
 	c->value = l->is_pipe && finished ? NULL : l->value;
@@ -270,7 +308,12 @@ static rc_t load_cut(struct load *l, struct err *reterr)
 		.forget_count = l->forget_count,
 		.source = { l, watched_rewind, watched_next, watched_check },
 	};
-	TRY(commit_cut(&commit, l->opts->collection, reterr));
+	commit.guarded = !l->is_pipe;
+	memcpy(commit.seen, l->seen, sizeof l->seen);
+	rc_t rc = commit_cut(&commit, l->opts->collection, reterr);
+	memcpy(l->seen, commit.seen, sizeof l->seen);
+	l->moved = commit.moved;
+	TRY(rc);
 	if (commit.upto > l->from) {
 		l->result->events += commit.events;
 		l->result->quarantined += commit.quarantined;
@@ -289,6 +332,7 @@ static rc_t load_open(struct load *l, struct err *reterr)
 	l->path = mem_strdup(real ? real : l->opts->path);
 	l->path_hash = hash64(slice_str(l->path));
 	l->hash = hash128_stream_new();
+	random_bytes(&l->by, sizeof l->by);
 	struct file_source_options so = {
 		.path = l->opts->path,
 		.format = l->opts->format,
@@ -312,14 +356,19 @@ static rc_t load_open(struct load *l, struct err *reterr)
 	return RC_OK;
 }
 
-static void load_close(struct load *l)
+/* All but the source. */
+static void load_clear(struct load *l)
 {
-	file_source_close(l->source);
-	for (size_t i = 0; i < l->known_count; i++)
+	for (size_t i = 0; i < l->known_count; i++) {
 		free(l->known[i].log);
+		free(l->known[i].values[0]);
+		free(l->known[i].values[1]);
+	}
 	free(l->known);
 	free(l->log);
 	free(l->value);
+	free(l->seen[0]);
+	free(l->seen[1]);
 	for (size_t i = 0; i < l->forget_count; i++)
 		free((void *)l->forget[i].key);
 	free(l->forget);
@@ -344,21 +393,37 @@ static rc_t confirm_loaded(struct load *l, struct err *reterr)
 	return confirm_table(l, l->opts->collection, reterr);
 }
 
+static rc_t load_end(struct load *l, struct err *reterr)
+{
+	l->result->already = l->found && !l->result->events;
+	if (l->result->already)
+		TRY(confirm_loaded(l, reterr));
+	l->result->format = file_source_format(l->source);
+	return RC_OK;
+}
+
 rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct load_result *ret, struct err *reterr)
 {
 	memset(ret, 0, sizeof *ret);
 	struct slice name = slice_str(opts->collection);
 	if (!collection_name_valid(name) || strstr(opts->collection, "__"))
 		return err_set(reterr, RC_INVALID, "'%s' is no collection name: [a-z][a-z0-9_]{0,62} without '__'", opts->collection);
-	struct load l = { .p = p, .opts = opts, .result = ret };
-	rc_t rc = load_open(&l, reterr);
-	while (rc == RC_OK)
-		rc = load_cut(&l, reterr);
-	if (rc == RC_EOF) {
-		ret->already = l.found && !ret->events;
-		rc = ret->already ? confirm_loaded(&l, reterr) : RC_OK;
-		ret->format = file_source_format(l.source);
+	AUTO(file_source) *first = NULL;
+	rc_t rc = RC_CONFLICT;
+	bool moved = true;
+	for (int i = 0; i < TRIES && moved; i++) {
+		struct load l = { .p = p, .opts = opts, .result = ret, .events_before = ret->events };
+		rc = load_open(&l, reterr);
+		if ((rc == RC_OK || rc == RC_EOF) && first && !file_source_same_file(first, l.source))
+			rc = err_set(reterr, RC_IO, "%s was replaced while it and another file of this name were loaded: run this again, also on the old one", opts->path);
+		while (rc == RC_OK)
+			rc = load_cut(&l, reterr);
+		if (rc == RC_EOF)
+			rc = load_end(&l, reterr);
+		moved = l.moved;
+		load_clear(&l);
+		file_source_close(first);
+		first = l.source;
 	}
-	load_close(&l);
 	return rc;
 }

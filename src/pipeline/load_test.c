@@ -161,6 +161,68 @@ TEST(load_of_another_path_that_begins_with_a_short_known_file_adds_all_of_it)
 	fixture_free(&f);
 }
 
+/* Another process, in the middle of this one's load. */
+struct meanwhile {
+	const char *path;
+	const char *content; /* it replaces the file first; NULL: the file as it is */
+	uint64_t cut_bytes, at;
+	bool done;
+};
+
+static void load_meanwhile(void *ctx, uint64_t offset, uint64_t size, uint64_t events)
+{
+	struct meanwhile *m = ctx;
+	(void)offset, (void)size;
+	if (m->done || events < m->at)
+		return;
+	m->done = true;
+	if (m->content)
+		free(put(&f, "a", m->content));
+	AUTO_MEM char *data = mem_printf("%s/other", f.dir);
+	struct pipeline_options po = f.opts;
+	po.data_dir = data;
+	AUTO(pipeline) *other = NULL;
+	struct load_options lo = { .path = m->path, .collection = "x", .cut_bytes = m->cut_bytes, .format = FRAME_NDJSON };
+	struct load_result theirs;
+	CHECK_OK(pipeline_open(&po, &other, &err), err);
+	CHECK_OK(pipeline_load(other, &lo, &theirs, &err), err);
+}
+
+TEST(load_of_one_file_by_two_at_once_adds_it_once)
+{
+	for (unsigned at = 0; at < 500; at += 240) { /* before the first cut, and behind some */
+		begin();
+		AUTO_MEM char *text = numbers(0, 500), *bad = mem_printf("%s{bad\n", text), *a = put(&f, "a", bad);
+		struct meanwhile m = { .path = a, .at = at, .cut_bytes = 3000 };
+		struct load_options lo = { .path = a, .collection = "x", .cut_bytes = 3000, .progress = load_meanwhile, .ctx = &m, .format = FRAME_NDJSON };
+		CHECK_OK(pipeline_load(f.p, &lo, &r, &err), err);
+		CHECK(m.done);
+		CHECK(r.already == !at);
+		CHECK_OK(count_view(&f, "x", &rows, &err), err);
+		CHECK(each_once(&f, 500));
+		CHECK_OK(count_view(&f, "x__quarantine", &rows, &err), err);
+		CHECK_INT(rows, 1);
+		fixture_free(&f);
+	}
+}
+
+TEST(load_of_a_file_that_is_replaced_and_loaded_by_another_meanwhile_skips_nothing)
+{
+	begin();
+	AUTO_MEM char *text = numbers(0, 300), *more = numbers(400, 900), *other = mem_printf("%.*s%s", (int)(strchr(text, '\n') + 1 - text), text, more);
+	AUTO_MEM char *a = put(&f, "a", text), *kept = mem_printf("%s.kept", a);
+	CHECK(link(a, kept) == 0);
+	struct meanwhile m = { .path = a, .content = other };
+	struct load_options lo = { .path = a, .collection = "x", .progress = load_meanwhile, .ctx = &m };
+	CHECK_RC(pipeline_load(f.p, &lo, &r, &err), RC_IO);
+	CHECK(strstr(err.text, "was replaced"));
+	CHECK_OK(load(&f, kept, 0, &r, &err), err);
+	CHECK_INT(r.events, 300);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 801);
+	fixture_free(&f);
+}
+
 TEST(load_of_another_file_of_the_same_size_and_beginning_adds_all_of_it)
 {
 	begin();

@@ -211,6 +211,10 @@ struct commit {
 	struct build_source source;
 	const struct table_property *forget; /* other sources' position properties that are removed with this commit */
 	size_t forget_count;
+	/* A file's, which another process may load at this moment: the position property in the table and in the quarantine's (NULL: absent) must be as
+	 * they were seen, or as this commit left them, which `seen` is then (owned by the caller). Else RC_CONFLICT and `moved`. */
+	bool guarded, moved;
+	char *seen[2];
 	const char *collection;     /* internal, as what follows */
 	bool no_room;               /* the table took no new columns: RC_LIMIT */
 	bool narrow;                /* … so that this try makes none */

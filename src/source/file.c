@@ -20,6 +20,8 @@ struct file_source {
 	bool seekable;
 	bool packed; /* a plain file in gzip or zstd */
 	uint64_t size; /* of a plain file, as it lies there */
+	dev_t device;
+	ino_t inode;
 	/* the bytes of a pipe, or of what was packed; those of earlier cuts are given back to the disk if nothing needs them again */
 	struct unpack *unpack;
 	int spool;
@@ -82,8 +84,11 @@ rc_t file_source_open(const struct file_source_options *opts, struct file_source
 		rc = err_errno(reterr, RC_IO, "cannot look at %s", s->path);
 	if (rc == RC_OK && S_ISDIR(st.st_mode))
 		rc = err_set(reterr, RC_INVALID, "%s is a folder; name the files in it", s->path);
-	if (rc == RC_OK)
+	if (rc == RC_OK) {
+		s->device = st.st_dev;
+		s->inode = st.st_ino;
 		rc = choose_reading(s, &st, standard, reterr);
+	}
 	if (rc != RC_OK) {
 		file_source_close(s);
 		return rc;
@@ -404,6 +409,11 @@ uint64_t file_source_size(const struct file_source *s)
 bool file_source_packed(const struct file_source *s)
 {
 	return s->packed;
+}
+
+bool file_source_same_file(const struct file_source *a, const struct file_source *b)
+{
+	return a->device == b->device && a->inode == b->inode;
 }
 
 uint64_t file_source_offset(const struct file_source *s)

@@ -61,6 +61,7 @@ uint64_t file_source_invalid(const struct file_source *s);         /* events wit
 bool file_source_seekable(const struct file_source *s);              /* a plain file, not packed: can be read at any offset */
 bool file_source_packed(const struct file_source *s);              /* a plain file in gzip or zstd */
 uint64_t file_source_size(const struct file_source *s);            /* bytes of a plain file as it lies there; 0 = unknown */
+bool file_source_same_file(const struct file_source *a, const struct file_source *b); /* under one name at two times, say */
 uint64_t file_source_offset(const struct file_source *s);          /* of them, bytes read so far: for a progress bar */
 
 #endif

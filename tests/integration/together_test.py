@@ -80,6 +80,18 @@ def run(server):
         t.join()
 
 
+def twice(round):
+    """One file by two processes at once, as by a cron job that overlaps itself."""
+    name = "twice%d" % round
+    with open(name, "w") as f:
+        f.writelines('{"n":%d,"text":"%x"}\n' % (n, n * 2654435761) for n in range(60000))
+    both = [subprocess.Popen([HYDRANT, *on_store(["ingest", name, name, "--lake", "lake"])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE) for _ in range(2)]
+    said = [p.communicate(timeout=120)[1].decode() for p in both]
+    check("two at once: both end well, one of them with nothing to add", [p.returncode for p in both] == [0, 0] and "".join(said).count("already") == 1, said)
+    equal("and each event is there once", query("select count(*) as n, count(distinct n) as d from " + name, "lake"), [{"n": 60000, "d": 60000}])
+
+
 total = CLIENTS * REQUESTS * EVENTS + FILES * LINES
 want = {"n": total, "d": total, "s": sum(range(CLIENTS * REQUESTS * EVENTS)) + sum(range(1000000, 1000000 + FILES * LINES))}
 sql = "select count(*) as n, count(distinct n) as d, sum(n) as s from busy"
@@ -92,6 +104,8 @@ with Server("lake") as server:
         said = hydrant("ingest", "busy", "file%d" % i, "--lake", "lake").stderr.decode()
         check("file %d is known beside a server, too" % i, "already" in said, said)
     equal("still once", query(sql, "lake"), [want])
+    for round in range(2):
+        twice(round)
     server.kill()
 equal("after kill -9, without a server", query(sql, "lake"), [want])
 with Server("lake") as server:
