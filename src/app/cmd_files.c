@@ -31,6 +31,9 @@ static void print_loaded(const char *path, const char *collection, const struct 
 		fprintf(stderr, "%s: %s %s (%s, %s) into %s, %llu quarantined%s, %.1f s, %s/s\n", path, events, r->events == 1 ? "event" : "events", bytes,
 			frame_format_name(r->format), collection, (unsigned long long)r->quarantined,
 			r->skipped_bytes ? ", the beginning was there already" : "", (double)took_us / 1e6, rate);
+	if (r->forgotten)
+		fprintf(stderr, "  %llu files that were loaded long ago are forgotten (%s remembers 100,000, and those of the last 30 days): given again they would be added again\n",
+			(unsigned long long)r->forgotten, collection);
 	if (r->quarantined)
 		fprintf(stderr, "  the quarantined ones: hydrant query 'select reason, count(*) from %s" QUARANTINE_SUFFIX " group by 1'\n", collection);
 }

@@ -106,17 +106,13 @@ static rc_t append_built(struct commit *c, struct builder *b, const char *name, 
 	snprintf(events, sizeof events, "%llu", (unsigned long long)builder_events(b));
 	hash128_hex(builder_hash(b), hash);
 	AUTO_MEM char *key = position_key(c->log);
-	AUTO_MEM struct table_property *updates = mem_alloc((1 + c->forget_count) * sizeof *updates);
-	updates[0] = (struct table_property){ key, c->value };
-	if (c->forget_count)
-		memcpy(updates + 1, c->forget, c->forget_count * sizeof *updates);
-	struct table_property expect = { key, before };
+	struct table_property update = { key, c->value }, expect = { key, before };
 	struct table_property summary[] = { { "hydrant.events", events }, { "hydrant.hash", hash } };
 	struct table_commit commit = {
 		.files = files,
 		.file_count = n,
-		.updates = updates,
-		.update_count = 1 + c->forget_count,
+		.updates = &update,
+		.update_count = 1,
 		.expect = &expect,
 		.expect_count = 1,
 		.summary = summary,

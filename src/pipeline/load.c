@@ -9,33 +9,22 @@
  * a whole, and goes on if it was interrupted.
  * A new file's log has the name that its path and first line give (a packed one's: its bytes), as far as no other file has it: two processes that
  * load one file at once want the same position to be absent, so that the second one's commit fails. It then looks again at what is known.
- * The newest FILES_MAX files are remembered.
+ * How many files are remembered, and where those without a property are: loaded.c.
  * The quarantine's table is asked, too: with nothing but quarantined events there is no other, and a crash may have come between the two.
  */
 #include <stdio.h>
 
-#include "base/log.h"
 #include "os/clock.h"
 #include "os/random.h"
-#include "pipeline/pipeline_internal.h"
+#include "pipeline/load_internal.h"
 #include "source/file.h"
 
 #define FILE_PREFIX TABLE_POSITION_PREFIX "file-"
-#define FILES_MAX 1000
 #define HEAD_BYTES ((size_t)64 << 10)
+#define COLLECT_TRIES 10 /* beside others that fold what is known */
 #define TRIES 100 /* beside others that load the same file: each means that they got on */
 #define CUT_BYTES ((uint64_t)2 << 30)
 #define CUT_EVENTS ((uint64_t)16 << 20)
-
-struct known_file {
-	char *log; /* "file-…" */
-	char *values[2]; /* the position property, and the quarantine's; NULL: absent */
-	uint64_t bytes, size, path, seconds;
-	uint64_t head; /* hash of the first HEAD_BYTES; 0: it has fewer, or was loaded before this was kept */
-	bool packed, whole;
-	bool quarantined; /* only the quarantine's table tells of it: nothing is known to be in the other one */
-	char hash[33];
-};
 
 struct load {
 	struct pipeline *p;
@@ -44,15 +33,14 @@ struct load {
 	struct file_source *source;
 	struct known_file *known;
 	size_t known_count;
+	const struct loaded_list *list; /* NULL: there is none */
 	char *log;
 	char *path;
 	char *value; /* of the position property */
-	struct table_property *forget;
-	size_t forget_count;
 	bool is_pipe; /* nothing can know it again */
 	bool packed, found;
 	bool collect_quarantine; /* for collect_known */
-	char whole_hash[33]; /* packed: of the file */
+	struct hash128 whole_hash; /* packed: of the file */
 	uint64_t from, size, path_hash, head, line;
 	uint16_t by;    /* drawn, to tell what this process wrote of a file from what another did in the same second */
 	bool moved;     /* another process loads this file: look again */
@@ -63,50 +51,93 @@ struct load {
 	uint64_t hashed;
 };
 
+static void parse_known(const char *value, struct known_file *k)
+{
+	unsigned long long bytes, size, hi, lo, path, seconds;
+	if (sscanf(value, "0:%llu:%llu:%16llx%16llx:%llx:%llu", &bytes, &size, &hi, &lo, &path, &seconds) != 6) {
+		k->f.bytes = k->position = UINT64_MAX; /* it is no file's, but has the name */
+		return;
+	}
+	const char *packed = strstr(value, ":packed:"), *head = strstr(value, ":head:");
+	k->whole = packed && packed[8] == '1';
+	k->position = bytes;
+	k->size = size;
+	k->f = (struct loaded_file){ packed ? size : bytes, path, head ? strtoull(head + 6, NULL, 16) : 0, { lo, hi }, (uint32_t)seconds, packed != NULL };
+}
+
 static bool collect_known(void *ctx, const char *key, const char *value)
 {
 	struct load *l = ctx;
-	struct known_file k = { 0 };
-	unsigned long long bytes, size, path, seconds;
 	if (strncmp(key, FILE_PREFIX, sizeof FILE_PREFIX - 1) != 0)
 		return true;
-	if (sscanf(value, "0:%llu:%llu:%32[0-9a-f]:%llx:%llu", &bytes, &size, k.hash, &path, &seconds) != 5)
-		bytes = size = UINT64_MAX, path = seconds = 0; /* it is no file's, but has the name */
-	k.bytes = bytes, k.size = size, k.path = path, k.seconds = seconds;
-	const char *packed = strstr(value, ":packed:");
-	k.packed = packed != NULL;
-	k.whole = packed && packed[8] == '1';
-	const char *head = strstr(value, ":head:");
-	k.head = head ? strtoull(head + 6, NULL, 16) : 0;
 	const char *log = key + sizeof TABLE_POSITION_PREFIX - 1;
 	for (size_t i = 0; l->collect_quarantine && i < l->known_count; i++)
 		if (!strcmp(l->known[i].log, log)) {
 			l->known[i].values[1] = mem_strdup(value);
 			return true;
 		}
-	k.quarantined = l->collect_quarantine;
-	k.log = mem_strdup(log);
+	struct known_file k = { .log = mem_strdup(log), .quarantined = l->collect_quarantine };
+	parse_known(value, &k);
 	k.values[k.quarantined] = mem_strdup(value);
 	l->known = mem_realloc(l->known, (l->known_count + 1) * sizeof *l->known);
 	l->known[l->known_count++] = k;
 	return true;
 }
 
-static rc_t collect_from(struct load *l, const char *table, struct err *reterr)
+static void clear_known(struct load *l)
+{
+	for (size_t i = 0; i < l->known_count; i++) {
+		free(l->known[i].log);
+		free(l->known[i].values[0]);
+		free(l->known[i].values[1]);
+	}
+	free(l->known);
+	l->known = NULL;
+	l->known_count = 0;
+}
+
+/* fold: what is too much of it goes into the list. RC_AGAIN: read all of it again. */
+static rc_t collect_from(struct load *l, const char *name, bool quarantine, bool fold, struct err *reterr)
 {
 	AUTO(table) *t = NULL;
 	struct store *store;
-	TRY(pipeline_store_of(l->p, table, &store, reterr));
-	TRY(table_open_if_any(store, table, &t, reterr));
-	if (t)
-		table_properties(t, collect_known, l);
-	return RC_OK;
+	TRY(pipeline_store_of(l->p, name, &store, reterr));
+	TRY(table_open_if_any(store, name, &t, reterr));
+	if (!t)
+		return RC_OK;
+	l->collect_quarantine = quarantine;
+	table_properties(t, collect_known, l);
+	if (l->opts->again) /* whatever is known, it is not asked */
+		return RC_OK;
+	if (!quarantine) {
+		rc_t rc = loaded_list(l->p, t, &l->list, reterr);
+		if (rc == RC_NOT_FOUND) {
+			err_set(reterr, RC_CORRUPT, "%s: the list of files that were loaded is gone from the lake: bring _files back from a copy, or load new files with --again",
+				name);
+			return RC_AGAIN;
+		}
+		TRY(rc);
+	}
+	bool changed = false;
+	if (fold)
+		TRY(loaded_fold(t, quarantine, l->known, l->known_count, l->list, &changed, &l->result->forgotten, reterr));
+	return changed ? RC_AGAIN : RC_OK;
 }
 
-static int by_position(const void *a, const void *b)
+static rc_t collect(struct load *l, struct err *reterr)
 {
-	const struct known_file *x = a, *y = b;
-	return (x->bytes > y->bytes) - (x->bytes < y->bytes);
+	AUTO_MEM char *quarantine = mem_printf("%s%s", l->opts->collection, QUARANTINE_SUFFIX);
+	for (int i = 0; i < COLLECT_TRIES; i++) {
+		bool fold = i < COLLECT_TRIES / 2;
+		clear_known(l);
+		l->list = NULL;
+		rc_t rc = collect_from(l, l->opts->collection, false, fold, reterr);
+		if (rc == RC_OK)
+			rc = collect_from(l, quarantine, true, fold, reterr);
+		if (rc != RC_AGAIN)
+			return rc;
+	}
+	return reterr ? reterr->rc : RC_CORRUPT;
 }
 
 /* Feeds the hash with the file's bytes up to offset `upto`. */
@@ -126,19 +157,6 @@ static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
 	return RC_OK;
 }
 
-static void hash_hex(const struct load *l, char out[33])
-{
-	hash128_hex(hash128_stream_value(l->hash), out);
-}
-
-/* Worth hashing this file's beginning for? */
-static bool may_be(const struct load *l, const struct known_file *k)
-{
-	if (k->packed || k->bytes > l->size || (k->head && k->head != l->head))
-		return false;
-	return k->path == l->path_hash || k->size == l->size || k->bytes >= HEAD_BYTES;
-}
-
 static rc_t hash_head(struct load *l, struct err *reterr)
 {
 	AUTO_MEM uint8_t *head = mem_alloc(HEAD_BYTES);
@@ -150,27 +168,61 @@ static rc_t hash_head(struct load *l, struct err *reterr)
 	return RC_OK;
 }
 
-/* The known file that this one is, or NULL. */
-static rc_t find_known(struct load *l, const struct known_file **ret, struct err *reterr)
+/* What this file may be. */
+struct candidate {
+	const struct loaded_file *f;
+	const struct known_file *k; /* NULL: it stands in the list */
+};
+
+struct found {
+	struct candidate in;          /* the longest beginning that the table has; f NULL: none */
+	const struct known_file *aside; /* the longest that only the quarantine's table has */
+};
+
+/* Worth hashing this file's beginning for? */
+static bool may_be(const struct load *l, const struct loaded_file *f, uint64_t size)
 {
-	*ret = NULL;
-	if (l->packed) {
-		TRY(hash_to(l, l->size, reterr));
-		hash_hex(l, l->whole_hash);
-		for (size_t i = 0; i < l->known_count; i++)
-			if (l->known[i].packed && l->known[i].size == l->size && !strcmp(l->known[i].hash, l->whole_hash))
-				*ret = &l->known[i];
-		return RC_OK;
-	}
-	for (size_t i = 0; i < l->known_count; i++) {
-		const struct known_file *k = &l->known[i];
-		if (!may_be(l, k))
+	if (l->packed || f->packed)
+		return l->packed && f->packed && f->bytes == l->size;
+	if (f->bytes > l->size || (f->head && f->head != l->head))
+		return false;
+	return f->path == l->path_hash || size == l->size || f->bytes >= HEAD_BYTES;
+}
+
+static int by_length(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+	return (x->f->bytes > y->f->bytes) - (x->f->bytes < y->f->bytes);
+}
+
+static struct candidate *candidates(const struct load *l, size_t *ret_n)
+{
+	struct candidate *all = mem_alloc((l->known_count + (l->list ? l->list->count : 0) + 1) * sizeof *all);
+	size_t n = 0;
+	for (size_t i = 0; i < l->known_count; i++)
+		if (may_be(l, &l->known[i].f, l->known[i].size))
+			all[n++] = (struct candidate){ &l->known[i].f, &l->known[i] };
+	for (size_t i = 0; l->list && i < l->list->count; i++)
+		if (may_be(l, &l->list->files[i], l->list->files[i].bytes))
+			all[n++] = (struct candidate){ &l->list->files[i], NULL };
+	qsort(all, n, sizeof *all, by_length);
+	*ret_n = n;
+	return all;
+}
+
+static rc_t find_known(struct load *l, struct found *ret, struct err *reterr)
+{
+	size_t n;
+	AUTO_MEM struct candidate *all = candidates(l, &n);
+	for (size_t i = 0; i < n; i++) {
+		TRY(hash_to(l, all[i].f->bytes, reterr));
+		struct hash128 h = hash128_stream_value(l->hash);
+		if (memcmp(&h, &all[i].f->hash, sizeof h) != 0)
 			continue;
-		char hex[33];
-		TRY(hash_to(l, k->bytes, reterr));
-		hash_hex(l, hex);
-		if (!strcmp(hex, k->hash))
-			*ret = k; /* the longest wins */
+		if (all[i].k && all[i].k->quarantined)
+			ret->aside = all[i].k;
+		else
+			ret->in = all[i];
 	}
 	return RC_OK;
 }
@@ -190,8 +242,10 @@ static char *new_log(const struct load *l)
 		random_name(name, 12);
 		return mem_printf("file-%s", name);
 	}
+	char whole[33];
+	hash128_hex(l->whole_hash, whole);
 	for (unsigned n = 0;; n++) {
-		AUTO_MEM char *of = l->packed ? mem_printf("%s %u", l->whole_hash, n)
+		AUTO_MEM char *of = l->packed ? mem_printf("%s %u", whole, n)
 					      : mem_printf("%llx %llx %u", (unsigned long long)l->path_hash, (unsigned long long)l->line, n);
 		char *log = mem_printf("file-%016llx", (unsigned long long)hash64(slice_str(of)));
 		if (!known_log(l, log))
@@ -203,28 +257,27 @@ static char *new_log(const struct load *l)
 /* Is this file in the table, whole or in part? Sets log and from. One pass over the file's bytes at most. RC_EOF: all of it. */
 static rc_t recognise(struct load *l, struct err *reterr)
 {
-	if (l->known_count)
-		qsort(l->known, l->known_count, sizeof *l->known, by_position);
-	const struct known_file *found = NULL;
-	if (!l->is_pipe)
-		TRY(find_known(l, &found, reterr));
-	if (l->opts->again)
-		found = NULL;
-	l->found = found != NULL;
-	if (found) {
-		l->log = mem_strdup(found->log);
-		for (int i = 0; i < 2; i++)
-			l->seen[i] = found->values[i] ? mem_strdup(found->values[i]) : NULL;
-		l->from = found->quarantined ? 0 : found->bytes;
-		l->result->skipped_bytes = l->from;
-	} else {
-		l->log = new_log(l);
+	struct found found = { 0 };
+	if (l->packed) {
+		TRY(hash_to(l, l->size, reterr));
+		l->whole_hash = hash128_stream_value(l->hash);
 	}
+	if (!l->is_pipe && !l->opts->again)
+		TRY(find_known(l, &found, reterr));
+	const struct loaded_file *in = found.in.f;
+	const struct known_file *k = found.in.k ? found.in.k : found.aside;
+	bool whole = in && (l->packed ? !found.in.k || found.in.k->whole : in->bytes == l->size);
+	l->found = in || k;
+	l->log = k ? mem_strdup(k->log) : new_log(l);
+	for (int i = 0; k && i < 2; i++)
+		l->seen[i] = k->values[i] ? mem_strdup(k->values[i]) : NULL;
+	l->from = !in ? 0 : found.in.k ? found.in.k->position : in->bytes;
+	l->result->skipped_bytes = l->from;
 	if (l->hashed > l->from && !l->packed) {
 		hash128_stream_reset(l->hash);
 		l->hashed = 0;
 	}
-	return found && !found->quarantined && (l->packed ? found->whole : l->from == l->size) ? RC_EOF : RC_OK;
+	return whole ? RC_EOF : RC_OK;
 }
 
 /* The source, watched: progress is told with every batch of the first reading. */
@@ -260,15 +313,15 @@ static rc_t cut_measured(struct commit *c, struct err *reterr)
 	c->upto = file_source_end(l->source);
 	bool finished = file_source_finished(l->source);
 	char hex[33] = "0", head[24] = "";
-	if (!l->is_pipe && !l->packed) {
+	if (!l->is_pipe && !l->packed)
 		TRY(hash_to(l, c->upto, reterr));
-		hash_hex(l, hex);
-	}
+	if (!l->is_pipe)
+		hash128_hex(l->packed ? l->whole_hash : hash128_stream_value(l->hash), hex);
 	uint64_t size = l->packed || l->size > c->upto ? l->size : c->upto; /* it may have grown since it was opened */
 	if (l->head && !l->packed && c->upto >= HEAD_BYTES)
 		snprintf(head, sizeof head, ":head:%llx", (unsigned long long)l->head);
 	free(l->value);
-	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu:by:%04x%s", (unsigned long long)c->upto, (unsigned long long)size, l->packed ? l->whole_hash : hex,
+	l->value = mem_printf("0:%llu:%llu:%s:%llx:%llu:by:%04x%s", (unsigned long long)c->upto, (unsigned long long)size, hex,
 			      (unsigned long long)l->path_hash, (unsigned long long)(clock_wall_us() / 1000000), l->by,
 			      !l->packed ? head : finished ? ":packed:1" : ":packed:0");
 	/* Nothing can know a pipe again: its position is dropped with the last cut. */
@@ -277,24 +330,6 @@ static rc_t cut_measured(struct commit *c, struct err *reterr)
 }
 
 /* RC_EOF: that was the last one. */
-static int by_age(const void *a, const void *b)
-{
-	const struct known_file *x = a, *y = b;
-	return (x->seconds > y->seconds) - (x->seconds < y->seconds);
-}
-
-/* Properties stand in every metadata file, so the newest FILES_MAX files are remembered and the others' positions are dropped. */
-static void choose_forgotten(struct load *l)
-{
-	if (l->known_count <= FILES_MAX)
-		return;
-	qsort(l->known, l->known_count, sizeof *l->known, by_age);
-	l->forget = mem_zalloc(l->known_count - FILES_MAX, sizeof *l->forget);
-	for (size_t i = 0; i < l->known_count - FILES_MAX; i++)
-		if (strcmp(l->known[i].log, l->log) != 0)
-			l->forget[l->forget_count++].key = mem_printf("%s%s", TABLE_POSITION_PREFIX, l->known[i].log);
-}
-
 static rc_t load_cut(struct load *l, struct err *reterr)
 {
 	TRY(file_source_cut(l->source, l->from, l->opts->cut_bytes ? l->opts->cut_bytes : CUT_BYTES, CUT_EVENTS, reterr));
@@ -304,8 +339,6 @@ static rc_t load_cut(struct load *l, struct err *reterr)
 		.after = l->from,
 		.measured = cut_measured,
 		.ctx = l,
-		.forget = l->forget,
-		.forget_count = l->forget_count,
 		.source = { l, watched_rewind, watched_next, watched_check },
 	};
 	commit.guarded = !l->is_pipe;
@@ -347,31 +380,18 @@ static rc_t load_open(struct load *l, struct err *reterr)
 	if (l->is_pipe)
 		return recognise(l, reterr);
 	TRY(hash_head(l, reterr));
-	TRY(collect_from(l, l->opts->collection, reterr));
-	AUTO_MEM char *quarantine = mem_printf("%s%s", l->opts->collection, QUARANTINE_SUFFIX);
-	l->collect_quarantine = true;
-	TRY(collect_from(l, quarantine, reterr));
-	TRY(recognise(l, reterr));
-	choose_forgotten(l);
-	return RC_OK;
+	TRY(collect(l, reterr));
+	return recognise(l, reterr);
 }
 
 /* All but the source. */
 static void load_clear(struct load *l)
 {
-	for (size_t i = 0; i < l->known_count; i++) {
-		free(l->known[i].log);
-		free(l->known[i].values[0]);
-		free(l->known[i].values[1]);
-	}
-	free(l->known);
+	clear_known(l);
 	free(l->log);
 	free(l->value);
 	free(l->seen[0]);
 	free(l->seen[1]);
-	for (size_t i = 0; i < l->forget_count; i++)
-		free((void *)l->forget[i].key);
-	free(l->forget);
 	free(l->path);
 	hash128_stream_free(l->hash);
 }

@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <sys/wait.h>
 #include <zlib.h>
 
@@ -45,6 +46,170 @@ static void begin(void)
 	fixture_init(&f);
 	if (pipeline_open(&f.opts, &f.p, &err) != RC_OK)
 		abort();
+}
+
+static char *text_of(unsigned i, unsigned lines)
+{
+	struct buf b;
+	buf_init(&b, 1 << 20);
+	for (unsigned n = 0; n < lines; n++)
+		buf_printf(&b, "{\"n\":%u}\n", i * 2 + n);
+	return buf_cstr(&b);
+}
+
+static rc_t load_one_of(unsigned i, unsigned lines)
+{
+	AUTO_MEM char *text = text_of(i, lines), *name = mem_printf("many%u", i), *path = put(&f, name, text);
+	return load(&f, path, 0, &r, &err);
+}
+
+static struct table *open_table(void)
+{
+	struct store *store;
+	struct table *t = NULL;
+	if (pipeline_store_of(f.p, "x", &store, &err) != RC_OK || table_open(store, "x", &t, &err) != RC_OK)
+		abort();
+	return t;
+}
+
+/* As if files `from` to `to` of one line had been loaded, a second after one another, by whoever wrote no more than this of them. */
+static rc_t seem_loaded(unsigned from, unsigned to, uint64_t first_second)
+{
+	AUTO(table) *t = open_table();
+	struct table_property *all = mem_zalloc(to - from, sizeof *all);
+	for (unsigned i = from; i < to; i++) {
+		char hash[33], real[PATH_MAX];
+		AUTO_MEM char *text = text_of(i, 1);
+		hash128_hex(hash128(slice_str(text)), hash);
+		if (!realpath(f.dir, real))
+			abort();
+		AUTO_MEM char *path = mem_printf("%s/many%u", real, i);
+		all[i - from].key = mem_printf("%sfile-%012u", TABLE_POSITION_PREFIX, i);
+		all[i - from].value = mem_printf("0:%zu:%zu:%s:%llx:%llu", strlen(text), strlen(text), hash, (unsigned long long)hash64(slice_str(path)),
+						 (unsigned long long)(first_second + i));
+	}
+	struct table_commit c = { .updates = all, .update_count = to - from };
+	rc_t rc = table_append(t, &c, &err);
+	for (unsigned i = from; i < to; i++) {
+		free((void *)all[i - from].key);
+		free((void *)all[i - from].value);
+	}
+	free(all);
+	return rc;
+}
+
+/* Another process, in the middle of this one's load. */
+struct meanwhile {
+	const char *path;
+	const char *content; /* it replaces the file first; NULL: the file as it is */
+	uint64_t cut_bytes, at;
+	unsigned also; /* so many files seem to be loaded before that, too */
+	bool done;
+};
+
+static void load_meanwhile(void *ctx, uint64_t offset, uint64_t size, uint64_t events)
+{
+	struct meanwhile *m = ctx;
+	(void)offset, (void)size;
+	if (m->done || events < m->at)
+		return;
+	m->done = true;
+	if (m->content)
+		free(put(&f, "a", m->content));
+	if (m->also)
+		CHECK_OK(seem_loaded(1000, 1000 + m->also, 1), err);
+	AUTO_MEM char *data = mem_printf("%s/other", f.dir);
+	struct pipeline_options po = f.opts;
+	po.data_dir = data;
+	AUTO(pipeline) *other = NULL;
+	struct load_options lo = { .path = m->path, .collection = "x", .cut_bytes = m->cut_bytes, .format = FRAME_NDJSON };
+	struct load_result theirs;
+	CHECK_OK(pipeline_open(&po, &other, &err), err);
+	CHECK_OK(pipeline_load(other, &lo, &theirs, &err), err);
+}
+
+static size_t position_count;
+static bool count_position(void *ctx, const char *key, const char *value)
+{
+	(void)ctx, (void)value;
+	position_count += !strncmp(key, TABLE_POSITION_PREFIX, strlen(TABLE_POSITION_PREFIX));
+	return true;
+}
+
+/* More files than the metadata has room for: most of them are in the list, and a file that is there may grow. */
+TEST(load_of_one_of_thousands_of_known_files_adds_nothing)
+{
+	enum { FILES = 3000 };
+	begin();
+	uint64_t now = (uint64_t)(clock_wall_us() / 1000000);
+	CHECK_OK(load_one_of(FILES, 1), err);
+	for (unsigned i = 0; i < FILES; i += 1000) {
+		CHECK_OK(seem_loaded(i, i + 1000, now - 2 * FILES), err);
+		CHECK_OK(load_one_of(FILES + 1 + i / 1000, 1), err);
+		CHECK(!r.already);
+		CHECK_INT(r.forgotten, 0);
+	}
+	for (unsigned i = 0; i <= FILES + 3; i += i < FILES ? 60 : 1) {
+		CHECK_OK(load_one_of(i, 1), err);
+		CHECK(r.already);
+	}
+	CHECK_OK(load_one_of(3, 2), err); /* it has grown */
+	CHECK_INT(r.events, 1);
+	CHECK_OK(load_one_of(3, 2), err);
+	CHECK(r.already);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 5);
+	CHECK_INT(f.times[7], 1);
+	AUTO(table) *t = open_table();
+	position_count = 0;
+	table_properties(t, count_position, NULL);
+	CHECK(position_count <= 501);
+	/* without the list nothing is added by mistake */
+	AUTO_MEM char *list = mem_printf("x/_files/%s", table_property(t, "hydrant.files"));
+	CHECK_OK(store_delete(table_store(t), list, &err), err);
+	pipeline_close(f.p);
+	CHECK_OK(pipeline_open(&f.opts, &f.p, &err), err);
+	CHECK_RC(load_one_of(FILES + 9, 1), RC_CORRUPT);
+	CHECK(strstr(err.text, "--again"));
+	fixture_free(&f);
+}
+
+TEST(load_forgets_only_what_is_old_and_beyond_a_hundred_thousand_files_and_says_so)
+{
+	begin();
+	uint64_t now = (uint64_t)(clock_wall_us() / 1000000);
+	CHECK_OK(load_one_of(200000, 1), err);
+	CHECK_OK(seem_loaded(0, 100000, 1), err);
+	CHECK_OK(load_one_of(200001, 1), err);
+	CHECK_OK(seem_loaded(100000, 101000, now - 10 * 86400), err); /* 1000 too many, and 250 of them are kept beside the list */
+	CHECK_OK(load_one_of(200002, 1), err);
+	CHECK_INT(r.forgotten, 1000 + 3 - 1 - 250);
+	CHECK_OK(load_one_of(1500, 1), err);
+	CHECK(r.already);
+	CHECK_OK(load_one_of(5, 1), err);
+	CHECK(!r.already);
+	fixture_free(&f);
+}
+
+/* Two at once that both fold: what one of them read of a file's property is no more what stands there. */
+TEST(load_that_finds_its_files_property_folded_by_another_adds_nothing_twice)
+{
+	begin();
+	uint64_t now = (uint64_t)(clock_wall_us() / 1000000);
+	AUTO_MEM char *two = text_of(0, 2), *a = put(&f, "many0", two), *b = put(&f, "b", "{\"n\":99}\n");
+	CHECK_OK(load_one_of(9999, 1), err);
+	CHECK_OK(seem_loaded(0, 400, now - 1000), err);
+	free(put(&f, "many0", two));
+	struct meanwhile m = { .path = b, .also = 400 };
+	struct load_options lo = { .path = a, .collection = "x", .progress = load_meanwhile, .ctx = &m };
+	CHECK_OK(pipeline_load(f.p, &lo, &r, &err), err);
+	CHECK(m.done);
+	CHECK_OK(load_one_of(0, 2), err);
+	CHECK(r.already);
+	CHECK_OK(count_view(&f, "x", &rows, &err), err);
+	CHECK_INT(rows, 3);
+	CHECK_INT(f.times[1], 1);
+	fixture_free(&f);
 }
 
 TEST(load_of_the_same_file_adds_nothing_whatever_its_name)
@@ -159,33 +324,6 @@ TEST(load_of_another_path_that_begins_with_a_short_known_file_adds_all_of_it)
 	CHECK_OK(load(&f, b, 0, &r, &err), err);
 	CHECK_INT(r.events, 30);
 	fixture_free(&f);
-}
-
-/* Another process, in the middle of this one's load. */
-struct meanwhile {
-	const char *path;
-	const char *content; /* it replaces the file first; NULL: the file as it is */
-	uint64_t cut_bytes, at;
-	bool done;
-};
-
-static void load_meanwhile(void *ctx, uint64_t offset, uint64_t size, uint64_t events)
-{
-	struct meanwhile *m = ctx;
-	(void)offset, (void)size;
-	if (m->done || events < m->at)
-		return;
-	m->done = true;
-	if (m->content)
-		free(put(&f, "a", m->content));
-	AUTO_MEM char *data = mem_printf("%s/other", f.dir);
-	struct pipeline_options po = f.opts;
-	po.data_dir = data;
-	AUTO(pipeline) *other = NULL;
-	struct load_options lo = { .path = m->path, .collection = "x", .cut_bytes = m->cut_bytes, .format = FRAME_NDJSON };
-	struct load_result theirs;
-	CHECK_OK(pipeline_open(&po, &other, &err), err);
-	CHECK_OK(pipeline_load(other, &lo, &theirs, &err), err);
 }
 
 TEST(load_of_one_file_by_two_at_once_adds_it_once)

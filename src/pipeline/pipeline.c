@@ -145,6 +145,7 @@ void pipeline_close(struct pipeline *p)
 	if (p->hot_dir && p->lock_fd >= 0)
 		dir_remove_tree(p->hot_dir, NULL);
 	ack_free(p);
+	loaded_free(p);
 	lakes_free(p);
 	file_close(p->lock_fd);
 	pthread_mutex_destroy(&p->lock);

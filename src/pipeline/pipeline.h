@@ -161,11 +161,13 @@ struct load_options {
 };
 struct load_result {
 	uint64_t events, quarantined, bytes, commits, skipped_bytes; /* skipped: already in the lake */
+	uint64_t forgotten;        /* files loaded long ago that nothing knows again from now on */
 	bool already;              /* all of it was there: nothing was added */
 	enum frame_format format;
 };
 /* A file is its own log: committed cut by cut with the offset as position, so that a second run adds nothing, an interrupted one goes on, and
- * one that has grown under its path gives what is new. A gzip or zstd file is known by all its bytes: packed anew it is another file. */
+ * one that has grown gives what is new. A gzip or zstd file is known by all its bytes: packed anew it is another file. Of a collection 100,000 files
+ * are remembered, and those of the last 30 days also beyond that (a million at most). One call at a time; other processes may load the same file at once. */
 rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct load_result *ret, struct err *reterr);
 
 /* ---- hydrate ---- */

@@ -110,6 +110,7 @@ struct pipeline {
 	struct pipeline_options opts;
 	struct ack ack;
 	uint64_t random;      /* drawn at open (commit.c) */
+	struct loaded_list *loaded; /* loaded.c: what pipeline_load read last; NULL: nothing */
 	struct declared *declared; /* under rules_lock */
 	size_t declared_count;
 	struct place *places; /* the first is the lake; only appended to */
@@ -145,6 +146,7 @@ struct pipeline {
 	pthread_mutex_t build; /* held while a cut is built: memory_bytes are for one at a time */
 };
 
+void loaded_free(struct pipeline *p);
 void lakes_init(struct pipeline *p);
 void lakes_free(struct pipeline *p);
 rc_t lakes_open_first(struct pipeline *p, struct err *reterr); /* without a look into it */
@@ -209,8 +211,6 @@ struct commit {
 	void *ctx;
 	const char *value;          /* the position property afterwards, "<epoch>:<upto>…"; NULL: removed */
 	struct build_source source;
-	const struct table_property *forget; /* other sources' position properties that are removed with this commit */
-	size_t forget_count;
 	/* A file's, which another process may load at this moment: the position property in the table and in the quarantine's (NULL: absent) must be as
 	 * they were seen, or as this commit left them, which `seen` is then (owned by the caller). Else RC_CONFLICT and `moved`. */
 	bool guarded, moved;
