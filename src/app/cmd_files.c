@@ -53,6 +53,36 @@ static rc_t open_beside_server(struct pipeline **ret, char **ret_temp, struct er
 	return pipeline_open(&po, ret, reterr);
 }
 
+/* A file that cannot be loaded does not keep those behind it out, run after run; a lake that cannot be written does. */
+static int ingest_files(struct pipeline *p, char **files, int count, struct load_options *lo)
+{
+	struct err err;
+	rc_t rc = RC_OK;
+	int failed = 0, tried = 0;
+	for (; tried < count && rc == RC_OK; tried++) {
+		struct progress bar;
+		struct load_result result;
+		progress_begin(&bar, files[tried]);
+		lo->path = files[tried];
+		lo->progress = progress_update;
+		lo->ctx = &bar;
+		rc = pipeline_load(p, lo, &result, &err);
+		progress_end(&bar);
+		if (rc == RC_OK) {
+			print_loaded(lo->path, lo->collection, &result, clock_mono_us() - bar.start);
+			continue;
+		}
+		fail(&err);
+		failed++;
+		if (result.of_file)
+			rc = RC_OK;
+	}
+	if (failed && count > 1)
+		fprintf(stderr, "hydrant: %d of %d files could not be loaded%s\n", failed, count,
+			tried < count ? "; those behind the last one were not tried" : "");
+	return failed ? EXIT_FAILED : EXIT_DONE;
+}
+
 int cmd_ingest(int argc, char **argv)
 {
 	int code;
@@ -83,24 +113,14 @@ int cmd_ingest(int argc, char **argv)
 	char *standard[] = { dash };
 	char **files = argc > 2 ? argv + 2 : standard;
 	int count = argc > 2 ? argc - 2 : 1;
-	for (int i = 0; i < count && rc == RC_OK; i++) {
-		struct progress bar;
-		struct load_result result;
-		progress_begin(&bar, files[i]);
-		struct load_options lo = {
-			.path = files[i], .collection = argv[1], .format = format, .again = again, .progress = progress_update, .ctx = &bar
-		};
-		rc = pipeline_load(p, &lo, &result, &err);
-		progress_end(&bar);
-		if (rc == RC_OK)
-			print_loaded(files[i], argv[1], &result, clock_mono_us() - bar.start);
-	}
+	struct load_options lo = { .collection = argv[1], .format = format, .again = again };
+	code = rc == RC_OK ? ingest_files(p, files, count, &lo) : fail(&err);
 	pipeline_close(p);
 	if (temp)
 		dir_remove_tree(temp, NULL);
 	free(temp);
 	free(server);
-	return rc == RC_OK ? EXIT_DONE : fail(&err);
+	return code;
 }
 
 /* ---- convert ---- */

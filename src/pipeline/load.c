@@ -140,6 +140,12 @@ static rc_t collect(struct load *l, struct err *reterr)
 	return reterr ? reterr->rc : RC_CORRUPT;
 }
 
+static rc_t file_failed(struct load *l, rc_t rc)
+{
+	l->result->of_file = true;
+	return rc;
+}
+
 /* Feeds the hash with the file's bytes up to offset `upto`. */
 static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
 {
@@ -148,9 +154,11 @@ static rc_t hash_to(struct load *l, uint64_t upto, struct err *reterr)
 	while (l->hashed < upto) {
 		size_t n = upto - l->hashed < size ? (size_t)(upto - l->hashed) : size;
 		size_t got;
-		TRY(file_source_read(l->source, l->hashed, chunk, n, &got, reterr)); /* of the file that is read, whatever has its name by now */
-		if (got < n)
-			return err_set(reterr, RC_IO, "%s was cut or rewritten while it was read; what is committed of it stays", l->path);
+		rc_t rc = file_source_read(l->source, l->hashed, chunk, n, &got, reterr); /* of the file that is read, whatever has its name by now */
+		if (rc == RC_OK && got < n)
+			rc = err_set(reterr, RC_IO, "%s was cut or rewritten while it was read; what is committed of it stays", l->path);
+		if (rc != RC_OK)
+			return file_failed(l, rc);
 		hash128_stream_add(l->hash, chunk, n);
 		l->hashed += n;
 	}
@@ -285,7 +293,8 @@ static rc_t watched_rewind(void *ctx, struct err *reterr)
 {
 	struct load *l = ctx;
 	l->events_seen = 0;
-	return file_source_rewind(l->source, reterr);
+	rc_t rc = file_source_rewind(l->source, reterr);
+	return rc == RC_OK ? rc : file_failed(l, rc);
 }
 
 static rc_t watched_next(void *ctx, const struct event **ret_events, size_t *ret_n, struct err *reterr)
@@ -297,7 +306,7 @@ static rc_t watched_next(void *ctx, const struct event **ret_events, size_t *ret
 		if (l->opts->progress)
 			l->opts->progress(l->opts->ctx, file_source_offset(l->source), l->size, l->events_before + l->events_seen);
 	}
-	return rc;
+	return rc == RC_OK || rc == RC_EOF ? rc : file_failed(l, rc);
 }
 
 static void watched_check(void *ctx, uint64_t pos, const struct event **ret_events, size_t *ret_n)
@@ -373,7 +382,9 @@ static rc_t load_open(struct load *l, struct err *reterr)
 		.unchecked = true,
 		.received = clock_wall_us(),
 	};
-	TRY(file_source_open(&so, &l->source, reterr));
+	rc_t rc = file_source_open(&so, &l->source, reterr);
+	if (rc != RC_OK)
+		return file_failed(l, rc);
 	l->size = file_source_size(l->source);
 	l->packed = file_source_packed(l->source);
 	l->is_pipe = l->is_pipe || !(l->packed || file_source_seekable(l->source)); /* a named pipe, a device, too */
@@ -435,7 +446,7 @@ rc_t pipeline_load(struct pipeline *p, const struct load_options *opts, struct l
 		struct load l = { .p = p, .opts = opts, .result = ret, .events_before = ret->events };
 		rc = load_open(&l, reterr);
 		if ((rc == RC_OK || rc == RC_EOF) && first && !file_source_same_file(first, l.source))
-			rc = err_set(reterr, RC_IO, "%s was replaced while it and another file of this name were loaded: run this again, also on the old one", opts->path);
+			rc = file_failed(&l, err_set(reterr, RC_IO, "%s was replaced while it and another file of this name were loaded: run this again, also on the old one", opts->path));
 		while (rc == RC_OK)
 			rc = load_cut(&l, reterr);
 		if (rc == RC_EOF)

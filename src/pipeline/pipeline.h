@@ -163,6 +163,7 @@ struct load_result {
 	uint64_t events, quarantined, bytes, commits, skipped_bytes; /* skipped: already in the lake */
 	uint64_t forgotten;        /* files loaded long ago that nothing knows again from now on */
 	bool already;              /* all of it was there: nothing was added */
+	bool of_file;              /* it failed, and for what is wrong with this file: another one may do */
 	enum frame_format format;
 };
 /* A file is its own log: committed cut by cut with the offset as position, so that a second run adds nothing, an interrupted one goes on, and
