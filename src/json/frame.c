@@ -145,6 +145,11 @@ struct slice framer_tail(const struct framer *f)
 	return slice_skip(buf_slice(&f->data), f->cutter.pos);
 }
 
+uint64_t framer_line(const struct framer *f)
+{
+	return f->cutter.line;
+}
+
 uint64_t framer_events(const struct framer *f)
 {
 	return f->events;

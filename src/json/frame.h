@@ -110,6 +110,8 @@ void frame_check(struct frame_event *e, const struct frame_limits *limits);
 /* FRAME_AUTO until known. After RC_EOF: the tail, and counts. */
 enum frame_format framer_detected(const struct framer *f);
 struct slice framer_tail(const struct framer *f);
+/* After RC_LIMIT: the line in which that begins which is too long; it is in the tail. */
+uint64_t framer_line(const struct framer *f);
 uint64_t framer_events(const struct framer *f);
 uint64_t framer_invalid(const struct framer *f);
 

@@ -380,6 +380,7 @@ static rc_t load_open(struct load *l, struct err *reterr)
 		.format = l->opts->format,
 		.spool_dir = pipeline_data_dir(l->p),
 		.unchecked = true,
+		.lenient = true,
 		.received = clock_wall_us(),
 	};
 	rc_t rc = file_source_open(&so, &l->source, reterr);

@@ -11,6 +11,7 @@
 
 #define FIRST_READ ((size_t)8 << 20) /* a good sample for the schema */
 #define NEXT_READ ((size_t)1 << 20)  /* with its events about what a core's caches hold; smaller: more calls of the shredder */
+#define LONG_KEPT ((size_t)64 << 10) /* of a line that is too long for an event */
 #define EVENTS_MAX ((size_t)1 << 17) /* handed out at once: an event may be one byte, and takes a hundred here */
 
 struct file_source {
@@ -31,13 +32,14 @@ struct file_source {
 	uint64_t from, max_bytes, max_events, upto;
 	bool measured; /* upto is known: the cut was read once */
 	bool aligned;  /* `from` is where the cut before it ended: framing of lines can begin there */
-	uint64_t line_base, last_line; /* lines before `from`; the line of the last event so far */
+	uint64_t line_begin, last_line; /* lines before `from`; the line of the last event so far */
 	bool finished;
 	uint64_t invalid;
 	enum frame_format format;
 	/* this reading */
 	struct framer *framer;
 	uint64_t frame_base; /* input offset of the framer's byte 0 */
+	uint64_t line_base;  /* lines before it */
 	uint64_t offset;     /* input bytes fed to it */
 	bool fed_any, done;
 	bool sampled; /* the beginning of the file was read by another: this is a part behind it */
@@ -173,7 +175,7 @@ rc_t file_source_cut(struct file_source *s, uint64_t from, uint64_t max_bytes, u
 {
 	/* A file whose last line was not complete when it was loaded has to be framed from its start, too. */
 	s->aligned = s->measured && !s->finished && from == s->upto && is_lines(s->format);
-	s->line_base = s->aligned && s->last_line ? s->last_line - 1 : 0;
+	s->line_begin = s->aligned && s->last_line ? s->last_line - 1 : 0;
 	s->from = s->upto = from;
 	s->max_bytes = max_bytes;
 	s->max_events = max_events;
@@ -192,6 +194,7 @@ rc_t file_source_rewind(struct file_source *s, struct err *reterr)
 	if (s->opts.unchecked && !s->measured)
 		framer_unchecked(s->framer);
 	s->offset = s->frame_base = s->aligned ? s->from : 0;
+	s->line_base = s->line_begin;
 	s->fed_any = s->done = false;
 	s->events_seen = s->bytes_seen = 0;
 	if (!s->measured)
@@ -206,10 +209,9 @@ static struct slice reason_of(struct file_source *s, uint64_t line, const struct
 	return slice_str(text);
 }
 
-/* Takes one framed event into the batch. RC_EOF: the cut ends before it or with it. */
-static rc_t take(struct file_source *s, const struct frame_event *e, struct err *reterr)
+/* Takes the event of the bytes [at, end) into the batch. RC_EOF: the cut ends before it or with it. */
+static rc_t take_one(struct file_source *s, const struct frame_event *e, uint64_t at, uint64_t end, struct err *reterr)
 {
-	uint64_t at = s->frame_base + e->offset, end = at + e->payload.len;
 	if (end <= s->from)
 		return RC_OK; /* of an earlier cut, framed once more; one that has grown since then is a new one */
 	if (s->measured && at >= s->upto)
@@ -232,13 +234,19 @@ static rc_t take(struct file_source *s, const struct frame_event *e, struct err 
 		.padded = true,
 	};
 	s->events_seen++;
-	s->bytes_seen += e->gap.len + e->payload.len;
+	s->bytes_seen += e->gap.len + (end - at);
 	if (s->measured)
 		return RC_OK;
 	s->upto = end;
 	s->last_line = s->line_base + e->line;
 	s->invalid += e->invalid;
 	return s->bytes_seen >= s->max_bytes || s->events_seen >= s->max_events ? RC_EOF : RC_OK;
+}
+
+static rc_t take(struct file_source *s, const struct frame_event *e, struct err *reterr)
+{
+	uint64_t at = s->frame_base + e->offset;
+	return take_one(s, e, at, at + e->payload.len, reterr);
 }
 
 static rc_t feed(struct file_source *s, struct err *reterr)
@@ -274,6 +282,86 @@ static rc_t end_of_reading(struct file_source *s, bool input_ended, struct err *
 	return RC_OK;
 }
 
+/* ---- what is too long ---- */
+
+static uint64_t tail_at(const struct file_source *s)
+{
+	return s->offset - framer_tail(s->framer).len;
+}
+
+/* Where the first line begins that is not blank. False: there is none. */
+static bool find_line(struct slice window, size_t *ret)
+{
+	size_t line = 0;
+	for (size_t i = 0; i < window.len; i++) {
+		if (window.data[i] == '\n')
+			line = i + 1;
+		else if (!memchr(" \t\r", window.data[i], 3)) {
+			*ret = line;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The input offset of the next line end from s->offset on, or of the end; s->offset is there then. */
+static rc_t skip_line(struct file_source *s, struct err *reterr)
+{
+	AUTO_MEM uint8_t *chunk = mem_alloc(NEXT_READ);
+	for (;;) {
+		size_t got;
+		TRY(read_input(s, chunk, NEXT_READ, &got, reterr));
+		const uint8_t *lf = memchr(chunk, '\n', got);
+		s->offset += lf ? (size_t)(lf - chunk) : got;
+		if (lf || !got)
+			return RC_OK;
+	}
+}
+
+/* Takes the line that is in the framer's way, and has the framing begin anew behind it. */
+static rc_t take_long(struct file_source *s, struct err *reterr)
+{
+	struct slice tail = framer_tail(s->framer);
+	enum frame_format format = framer_detected(s->framer);
+	size_t from;
+	if (!find_line(tail, &from))
+		return RC_LIMIT; /* white space, that is */
+	uint64_t at = tail_at(s) + from, line = s->line_base + framer_line(s->framer);
+	struct slice head = slice_skip(tail, from);
+	size_t kept = head.len < LONG_KEPT ? head.len : LONG_KEPT;
+	uint8_t *copy = arena_alloc(&s->reasons, kept + EVENT_PAD);
+	memcpy(copy, head.data, kept);
+	memset(copy + kept, 0, EVENT_PAD);
+	const uint8_t *lf = memchr(head.data, '\n', head.len);
+	s->offset = lf ? at + (size_t)(lf - head.data) : s->offset;
+	if (!lf)
+		TRY(skip_line(s, reterr));
+	framer_free(s->framer);
+	s->framer = framer_new(format, NULL);
+	if (s->opts.unchecked && !s->measured)
+		framer_unchecked(s->framer);
+	s->format = format;
+	s->frame_base = s->offset;
+	s->line_base = line - 1;
+	struct frame_event e = { .payload = slice_of(copy, kept), .kind = PAYLOAD_RAW, .invalid = true, .line = 1, .column = 1 };
+	e.message = arena_printf(&s->reasons, "the line has %llu bytes, more than an event's limit of %zu: only the first %zu are kept",
+				 (unsigned long long)(s->offset - at), FRAME_EVENT_MAX, kept);
+	return take_one(s, &e, at, s->offset, reterr);
+}
+
+/* The framer does not get on: what follows is over its limit. RC_EOF: the cut ends here or with it. */
+static rc_t over_limit(struct file_source *s, struct err *reterr)
+{
+	rc_t rc = RC_LIMIT;
+	if (s->opts.lenient && is_lines(framer_detected(s->framer)))
+		rc = take_long(s, reterr);
+	else if (s->opts.lenient && (s->measured ? tail_at(s) >= s->upto : s->events_seen > 0))
+		rc = RC_EOF;
+	if (rc == RC_LIMIT)
+		err_prefix(reterr, "%s, behind byte %llu", s->path, (unsigned long long)tail_at(s));
+	return rc;
+}
+
 rc_t file_source_next(struct file_source *s, const struct event **ret_events, size_t *ret_n, struct err *reterr)
 {
 	s->event_count = 0;
@@ -281,9 +369,9 @@ rc_t file_source_next(struct file_source *s, const struct event **ret_events, si
 	while (!s->done && s->event_count < EVENTS_MAX) {
 		struct frame_event e;
 		rc_t rc = framer_next(s->framer, &e, reterr);
-		if (rc == RC_AGAIN) {
+		if (rc == RC_AGAIN || (rc == RC_LIMIT && s->event_count)) {
 			if (s->event_count)
-				break; /* feeding would invalidate what is gathered */
+				break; /* going on would invalidate what is gathered */
 			TRY(feed(s, reterr));
 			continue;
 		}
@@ -291,11 +379,14 @@ rc_t file_source_next(struct file_source *s, const struct event **ret_events, si
 			TRY(end_of_reading(s, true, reterr));
 			break;
 		}
-		if (rc != RC_OK) {
+		if (rc == RC_LIMIT) {
+			rc = over_limit(s, reterr);
+		} else if (rc != RC_OK) {
 			err_prefix(reterr, "%s", s->path);
 			return rc;
+		} else {
+			rc = take(s, &e, reterr);
 		}
-		rc = take(s, &e, reterr);
 		if (rc == RC_EOF)
 			TRY(end_of_reading(s, false, reterr));
 		else if (rc != RC_OK)
@@ -356,7 +447,7 @@ rc_t file_source_lines(struct file_source *s, uint64_t from, uint64_t to, uint64
 	s->opts.framing = framing;
 	s->opts.stop = to;
 	s->aligned = true;
-	s->line_base = lines;
+	s->line_begin = lines;
 	s->last_line = lines + 1;
 	s->from = s->upto = from;
 	s->max_bytes = s->max_events = UINT64_MAX;

@@ -22,6 +22,9 @@ struct file_source_options {
 	const char *spool_dir;    /* for input that cannot be read twice; it exists */
 	bool once;                /* one cut, one reading: no spool */
 	bool unchecked;           /* the first reading of a cut may give unchecked events (model/event.h): the caller uses file_source_check */
+	/* What is over the framer's limit ends no load: of a line the first 64 KiB are an invalid event, and the next line follows. In other formats the cut
+	 * ends before it, if that has events, and the next one fails. */
+	bool lenient;
 	struct framing *framing;  /* filled by the first reading, from offset 0 on, if not NULL */
 	int64_t received;         /* µs: receive time of all events */
 	size_t first_read;        /* bytes of the first read, 0 = 8 MiB: a good sample for the schema */

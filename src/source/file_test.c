@@ -180,6 +180,101 @@ TEST(source_reasons_name_the_line_in_the_file_in_every_cut)
 	CHECK(strstr(buf_cstr(&out), "(line 6, "));
 }
 
+/* ---- too long ---- */
+
+/* What, and 33 MiB behind it. */
+static void add_long(struct buf *b, const char *what)
+{
+	size_t n = (size_t)33 << 20;
+	buf_append_str(b, what);
+	buf_reserve(b, n);
+	memset(b->data + b->len, 'x', n);
+	b->len += n;
+}
+
+/* Twice each cut; the events' positions and lengths, and what the reasons say of the line. */
+static rc_t lengths(struct file_source *s, uint64_t max_events, struct buf *out, struct err *err)
+{
+	uint64_t from = 0;
+	rc_t rc = RC_OK;
+	for (bool finished = false; !finished && rc == RC_OK; from = file_source_end(s)) {
+		size_t begin = out->len, first = 0;
+		TRY(file_source_cut(s, from, UINT64_MAX, max_events, err));
+		for (int reading = 0; reading < 2; reading++) {
+			const struct event *events;
+			size_t n;
+			out->len = reading ? out->len : begin;
+			TRY(file_source_rewind(s, err));
+			while ((rc = file_source_next(s, &events, &n, err)) == RC_OK)
+				for (size_t i = 0; i < n; i++) {
+					buf_printf(out, "%llu:%zu", (unsigned long long)events[i].pos, events[i].payload.len);
+					const char *line = events[i].reason.len ? memmem(events[i].reason.data, events[i].reason.len, "(line ", 6) : NULL;
+					buf_printf(out, "%.7s\n", line ? line : "");
+				}
+			if (rc != RC_EOF)
+				return rc;
+			rc = RC_OK;
+			if (!reading)
+				first = out->len;
+		}
+		if (out->len - first != first - begin || memcmp(out->data + begin, out->data + first, first - begin) != 0)
+			return err_set(err, RC_CORRUPT, "two readings differ: %.200s", buf_cstr(out) + begin);
+		out->len = first;
+		finished = file_source_finished(s);
+	}
+	return rc;
+}
+
+TEST(source_of_a_line_over_the_limit_keeps_its_beginning_and_goes_on)
+{
+	struct err err;
+	AUTO_BUF struct buf in, want, got;
+	buf_init(&in, 1 << 28);
+	buf_init(&want, 1 << 20);
+	buf_init(&got, 1 << 20);
+	buf_append_str(&in, "{\"a\":1}\n\n");
+	buf_printf(&want, "7:7\n");
+	add_long(&in, " {\"a\":\"");
+	buf_printf(&want, "%zu:65536(line 3\n", in.len);
+	buf_append_str(&in, "\n{\"a\":2}\n{\n");
+	buf_printf(&want, "%zu:7\n%zu:1(line 5\n", in.len - 3, in.len - 1);
+	add_long(&in, "");
+	buf_printf(&want, "%zu:65536(line 6\n", in.len);
+	const char *path = put("long", buf_slice(&in));
+	for (unsigned most = 1; most < 5; most++)
+		for (int pipe = 0; pipe < 2; pipe++) {
+			struct file_source_options o = { .path = path, .spool_dir = dir, .lenient = true, .format = most == 1 ? FRAME_NDJSON : FRAME_AUTO };
+			AUTO(file_source) *s = NULL;
+			int fd = open(path, O_RDONLY), was = dup(0);
+			dup2(fd, 0);
+			o.path = pipe ? "-" : path;
+			CHECK_OK(file_source_open(&o, &s, &err), err);
+			buf_reset(&got);
+			CHECK_OK(lengths(s, most == 4 ? UINT64_MAX : most, &got, &err), err);
+			CHECK_STR(buf_cstr(&got), buf_cstr(&want));
+			CHECK_INT(file_source_end(s), in.len);
+			dup2(was, 0);
+			close(was);
+			close(fd);
+		}
+}
+
+TEST(source_of_an_element_over_the_limit_gives_what_precedes_it_first)
+{
+	struct err err;
+	AUTO_BUF struct buf in, got;
+	buf_init(&in, 1 << 28);
+	buf_init(&got, 1 << 20);
+	add_long(&in, "[1,\n22,\n\"");
+	buf_append_str(&in, "\",3]");
+	struct file_source_options o = { .path = put("long", buf_slice(&in)), .spool_dir = dir, .lenient = true };
+	AUTO(file_source) *s = NULL;
+	CHECK_OK(file_source_open(&o, &s, &err), err);
+	CHECK_RC(lengths(s, UINT64_MAX, &got, &err), RC_LIMIT);
+	CHECK_STR(buf_cstr(&got), "2:1\n6:2\n");
+	CHECK(strstr(err.text, "behind byte 6: the event that begins in line 3"));
+}
+
 /* ---- packed ---- */
 
 static size_t gzip(struct slice s, uint8_t *out, size_t cap)

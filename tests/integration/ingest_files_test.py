@@ -34,5 +34,23 @@ def test_bad_files():
     equal("a single one: 1, and its one line", (one.returncode, one.stderr.count(b"\n")), (1, 1))
 
 
+def test_long_line():
+    """A line that is longer than an event may be: its beginning is quarantined, and all the rest is in."""
+    write("long", numbers(0, 5) + b'{"n":5,"text":"' + b"x" * (33 << 20) + b'"}\n' + numbers(6, 9))
+    done = hydrant("ingest", "long", "long", "--lake", "lake")
+    said = done.stderr.decode()
+    check("a long line: all but it", done.returncode == 0 and "9 events" in said and "1 quarantined" in said, said)
+    equal("the events before and behind it", count("long"), {"n": 8, "d": 8})
+    kept = query("select octet_length(__raw) as n, reason from long__quarantine", "lake")
+    check("its beginning is kept with the reason", len(kept) == 1 and kept[0]["n"] == 65536 and "line 6" in kept[0]["reason"], kept)
+    check("and the file is known", b"already" in hydrant("ingest", "long", "long", "--lake", "lake").stderr)
+    write("array", b"[1,\n2,\n\"" + b"x" * (33 << 20) + b'",4]')
+    done = hydrant("ingest", "elements", "array", "--lake", "lake")
+    said = done.stderr.decode()
+    check("an array: which line and where", done.returncode == 1 and "behind byte 5: the event that begins in line 3" in said, said)
+    equal("what precedes it is in", query("select count(*) as n from elements", "lake"), [{"n": 2}])
+
+
 test_bad_files()
+test_long_line()
 done_testing()
