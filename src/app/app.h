@@ -89,6 +89,12 @@ void convert_stats_print(const struct convert_result *r);
 rc_t lake_open(bool read_only, struct pipeline **ret, char **ret_server, struct err *reterr);
 /* Writes a running server's URL where commands find it, or logs why not, and takes it away again. */
 void server_note(const char *data_dir, const char *url, const char *pin); /* pin: with TLS, http_tls_pin; url NULL: away */
+/* temp_data.c: BASE-ingest-PID, which is yet to be made, for a command beside a server. To be begun before any other thread: it is removed at the end
+ * and by SIGINT, SIGTERM and SIGHUP, which end the process. Older ones that nobody uses are swept. */
+struct temp_data;
+struct temp_data *temp_data_begin(const char *base);
+const char *temp_data_path(const struct temp_data *t);
+void temp_data_end(struct temp_data *t); /* NULL is fine */
 /* One call to the server; a 2xx body goes to stdout (or to *ret if given). Errors are the server's words. */
 rc_t remote_call(const char *server, const char *method, const char *path, struct slice body, struct buf *ret, struct err *reterr);
 

@@ -1,11 +1,9 @@
 /* ingest and convert: files in. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/config.h"
 #include "os/clock.h"
-#include "os/file.h"
 #include "pipeline/convert.h"
 
 static bool parse_format(const char *command, const char *name, enum frame_format *ret, int *ret_exit)
@@ -39,16 +37,16 @@ static void print_loaded(const char *path, const char *collection, const struct 
 }
 
 /* A lake whose data folder a server holds, or a bucket without one: a file needs no log, so it is committed with a data folder of its own. */
-static rc_t open_beside_server(struct pipeline **ret, char **ret_temp, struct err *reterr)
+static rc_t open_beside_server(struct pipeline **ret, struct temp_data **ret_temp, struct err *reterr)
 {
 	const char *temp = getenv("TMPDIR");
 	AUTO_MEM char *base = settings.data ? mem_strdup(settings.data) : pipeline_default_data_dir(settings.lake);
 	if (!base)
 		base = mem_printf("%s/hydrant", temp && *temp ? temp : "/var/tmp");
-	*ret_temp = mem_printf("%s-ingest-%d", base, (int)getpid());
+	*ret_temp = temp_data_begin(base);
 	struct pipeline_options po;
 	pipeline_options_from_settings(&po);
-	po.data_dir = *ret_temp;
+	po.data_dir = temp_data_path(*ret_temp);
 	po.holder = "hydrant ingest";
 	return pipeline_open(&po, ret, reterr);
 }
@@ -101,7 +99,8 @@ int cmd_ingest(int argc, char **argv)
 		settings.time_field = time_field;
 	for (size_t i = 0; time_field && settings.file && i < settings.file->rule_count; i++)
 		settings.file->rules[i].time_field = time_field; /* said now, for these files */
-	char *server = NULL, *temp = NULL;
+	char *server = NULL;
+	struct temp_data *temp = NULL;
 	struct pipeline *p = NULL;
 	struct err err;
 	AUTO_MEM char *own = pipeline_default_data_dir(settings.lake);
@@ -116,9 +115,7 @@ int cmd_ingest(int argc, char **argv)
 	struct load_options lo = { .collection = argv[1], .format = format, .again = again };
 	code = rc == RC_OK ? ingest_files(p, files, count, &lo) : fail(&err);
 	pipeline_close(p);
-	if (temp)
-		dir_remove_tree(temp, NULL);
-	free(temp);
+	temp_data_end(temp);
 	free(server);
 	return code;
 }

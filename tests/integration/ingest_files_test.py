@@ -51,6 +51,37 @@ def test_long_line():
     equal("what precedes it is in", query("select count(*) as n from elements", "lake"), [{"n": 2}])
 
 
+def left():
+    folder = os.path.dirname(lake_data("lake"))
+    return sorted(name for name in os.listdir(folder) if "-ingest-" in name)
+
+
+def test_interrupted():
+    """Beside a server it has a folder of its own, which is gone whatever ends it."""
+    base = os.path.basename(lake_data("lake"))
+    folder = os.path.dirname(lake_data("lake"))
+    os.mkfifo("fifo")
+    with Server("lake"):
+        for old, name in ((True, base + "-ingest-999999999"), (False, base + "-ingest-999999998"), (True, base + "-ingest-x")):
+            os.makedirs(os.path.join(folder, name, "hot"))
+            write(os.path.join(folder, name, "lock"), b"")
+            if old:
+                os.utime(os.path.join(folder, name), (time.time() - 90000,) * 2)
+        for signal in (2, 15):
+            p = subprocess.Popen([HYDRANT, *on_store(["ingest", "stopped", "fifo", "--lake", "lake"])], stdin=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE, preexec_fn=lambda: __import__("signal").signal(2, 0))
+            with open("fifo", "wb") as f:
+                f.write(numbers(0, 10))
+                f.flush()
+                check("it has a folder while it runs", base + "-ingest-%d" % p.pid in left(), left())
+                p.send_signal(signal)
+                p.wait(20)
+            check("signal %d ends it, and removes its folder" % signal, p.returncode == -signal and base + "-ingest-%d" % p.pid not in left(),
+                  "%s %s" % (p.returncode, left()))
+        equal("old ones that nobody uses are swept, others not", left(), [base + "-ingest-999999998", base + "-ingest-x"])
+
+
 test_bad_files()
+test_interrupted()
 test_long_line()
 done_testing()
