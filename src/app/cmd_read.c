@@ -236,6 +236,17 @@ static void tell_times_from_urls(int argc, char **argv)
 	}
 }
 
+/* What is not as it came. A server's stream of payloads has no place for it: then verify tells. */
+static void tell_of_others(const struct replay_result *r)
+{
+	if (r->files_of_others)
+		fprintf(stderr, "hydrant: %llu data %s written by another program: the events in %s are as that program wrote them\n",
+			(unsigned long long)r->files_of_others, r->files_of_others == 1 ? "file was" : "files were", r->files_of_others == 1 ? "it" : "them");
+	if (r->foreign)
+		fprintf(stderr, "hydrant: %llu %s of another program passed over: they are no events and have no bytes to replay; search and query show them\n",
+			(unsigned long long)r->foreign, r->foreign == 1 ? "row" : "rows");
+}
+
 int cmd_replay(int argc, char **argv)
 {
 	tell_times_from_urls(argc, argv);
@@ -284,6 +295,7 @@ int cmd_replay(int argc, char **argv)
 		format_bytes(result.bytes, bytes);
 		format_count(result.events, events);
 		fprintf(stderr, "replayed %s %s (%s) to %s\n", events, result.events == 1 ? "event" : "events", bytes, to);
+		tell_of_others(&result);
 	}
 	free(server);
 	return finish(rc, &err);

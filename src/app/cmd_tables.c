@@ -168,6 +168,7 @@ struct verify {
 	const char *collection;
 	uint64_t files, rows, bytes, problems;
 	uint64_t left, left_bytes; /* by commits that were not finished */
+	uint64_t foreign;          /* rows of other programs, without an event's bytes */
 	struct hash128 hash;
 	struct progress bar;
 	uint64_t total_bytes;
@@ -178,6 +179,22 @@ static void problem(struct verify *v, const char *what, const char *file)
 	progress_end(&v->bar);
 	printf("%s: %s: %s\n", v->collection, file, what);
 	v->problems++;
+}
+
+/* What another program wrote through a catalog is in order, but nobody can tell whether its events are those that came. */
+static void tell_of_others(struct verify *v, const struct scan_count *c, const char *file)
+{
+	if (!c->of_others && !c->foreign)
+		return;
+	progress_end(&v->bar);
+	if (!c->foreign)
+		printf("%s: %s: rewritten by another program: its events are as that program wrote them\n", v->collection, file);
+	else if (c->foreign == c->rows)
+		printf("%s: %s: written by another program: its rows hold no event's bytes; query and search show them, replay passes over them\n", v->collection,
+		       file);
+	else
+		printf("%s: %s: rewritten by another program: %llu of its %llu rows hold no event's bytes, replay passes over them; the other events are as that "
+		       "program wrote them\n", v->collection, file, (unsigned long long)c->foreign, (unsigned long long)c->rows);
 }
 
 static rc_t verify_file(void *ctx, const struct data_file *f, struct err *reterr)
@@ -203,6 +220,8 @@ static rc_t verify_file(void *ctx, const struct data_file *f, struct err *reterr
 		problem(v, "it does not hold as many rows as the table says", f->path);
 	if (count.claimed && (count.claimed_rows != count.rows || count.claimed_hash.lo != count.hash.lo || count.claimed_hash.hi != count.hash.hi))
 		problem(v, "its payloads are not those that were written (count or hash differs)", f->path);
+	tell_of_others(v, &count, f->path);
+	v->foreign += count.foreign;
 	v->rows += count.rows;
 	v->bytes += size;
 	hash128_add(&v->hash, count.hash);
@@ -242,12 +261,14 @@ static rc_t verify_collection(struct pipeline *p, const char *collection, uint64
 	if ((uint64_t)records != v.rows)
 		problem(&v, "the files hold another number of rows than the snapshot says", "table");
 	bool log = pipeline_wal(p) != NULL;
-	char rows[32], hot_text[32], size[16], hex[33];
-	format_count(v.rows, rows);
+	char rows[32], hot_text[32], size[16], hex[33], foreign[64] = "";
+	format_count(v.rows - v.foreign, rows);
+	if (v.foreign)
+		snprintf(foreign, sizeof foreign, " and %llu %s of other programs", (unsigned long long)v.foreign, v.foreign == 1 ? "row" : "rows");
 	format_count(view->hot_events, hot_text);
 	format_bytes(v.bytes, size);
 	hash128_hex(v.hash, hex);
-	printf("%s: %s %s in %llu %s (%s)%s%s%s, hash %s: %s\n", collection, rows, v.rows == 1 ? "event" : "events",
+	printf("%s: %s %s%s in %llu %s (%s)%s%s%s, hash %s: %s\n", collection, rows, v.rows - v.foreign == 1 ? "event" : "events", foreign,
 	       (unsigned long long)v.files, v.files == 1 ? "file" : "files", size, log ? ", " : "",
 	       log ? hot_text : "", log ? " in the log" : "", hex, v.problems ? "NOT in order" : "in order");
 	if (v.left) {
@@ -295,7 +316,8 @@ int cmd_verify(int argc, char **argv)
 	int code;
 	struct command c = *command_find("verify");
 	c.help = "Restores every row of every file, recounts, and compares with what was counted and hashed when it was written. Names each file that is\n"
-		 "missing or changed, and each in the collections' folders that is nobody's.\n"
+		 "missing or changed, and each in the collections' folders that is nobody's; and, as no problem, each that another program wrote: what was\n"
+		 "counted and hashed does not stand in it.\n"
 		 "Files are read directly, also while a server runs; the log is counted when no server holds it.";
 	const struct option_def defs[] = { { 0 } };
 	if (!options_parse(&c, &argc, argv, defs, 0, -1, &code))

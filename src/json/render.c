@@ -104,7 +104,7 @@ void renderer_borrow_keys(struct renderer *r, const struct shape_keys *keys)
 /* ---- binding: fields -> cursors -> the batch's columns ---- */
 
 /* Recursion: by the depth of the schema, which is limited where it comes from. */
-static struct cursor *cursor_of(struct renderer *r, const struct field *f)
+struct cursor *renderer_cursor(struct renderer *r, const struct field *f)
 {
 	bool new;
 	uintptr_t *v = map_put(&r->by_field, slice_of(&f, sizeof f), &new);
@@ -114,7 +114,7 @@ static struct cursor *cursor_of(struct renderer *r, const struct field *f)
 	struct cursor *c = (struct cursor *)((room + CURSOR_LINE - 1) & ~(uintptr_t)(CURSOR_LINE - 1));
 	*v = (uintptr_t)c; /* before the map grows */
 	c->field = f;
-	c->parent = f->parent ? cursor_of(r, f->parent) : NULL;
+	c->parent = f->parent ? renderer_cursor(r, f->parent) : NULL;
 	return c;
 }
 
@@ -172,11 +172,11 @@ static void bind_nodes(struct renderer *r, struct space *s)
 			if (!f)
 				continue;
 			if (p == PLACE_OBJECT)
-				nc->object = cursor_of(r, f);
+				nc->object = renderer_cursor(r, f);
 			else if (p == PLACE_LIST)
-				nc->list = cursor_of(r, f);
+				nc->list = renderer_cursor(r, f);
 			else
-				nc->scalar[nc->scalars++] = cursor_of(r, f);
+				nc->scalar[nc->scalars++] = renderer_cursor(r, f);
 		}
 	}
 	s->node_count = s->places.count;
@@ -193,7 +193,7 @@ static struct cursor *cursor_of_role(struct renderer *r, enum role role)
 	const struct field *f = schema_by_role(r->schema, role);
 	bool fits = f && (role != ROLE_REST ? is_bytes(f)
 					    : f->type == TYPE_MAP && f->child_count == 2 && is_bytes(f->children[0]) && is_bytes(f->children[1]));
-	return fits ? cursor_of(r, f) : &r->nothing;
+	return fits ? renderer_cursor(r, f) : &r->nothing;
 }
 
 void renderer_begin(struct renderer *r, const struct batch *batch)
@@ -207,8 +207,8 @@ void renderer_begin(struct renderer *r, const struct batch *batch)
 		r->rest = cursor_of_role(r, ROLE_REST);
 		r->text = cursor_of_role(r, ROLE_TEXT);
 		const struct field *map = r->rest->field;
-		r->rest_keys = map && map->child_count == 2 ? cursor_of(r, map->children[0]) : &r->nothing;
-		r->rest_texts = map && map->child_count == 2 ? cursor_of(r, map->children[1]) : &r->nothing;
+		r->rest_keys = map && map->child_count == 2 ? renderer_cursor(r, map->children[0]) : &r->nothing;
+		r->rest_texts = map && map->child_count == 2 ? renderer_cursor(r, map->children[1]) : &r->nothing;
 		r->role_fields = r->schema->field_count;
 	}
 	for (uint32_t i = 0; i < r->space_count; i++)
@@ -420,7 +420,7 @@ rc_t renderer_row(struct renderer *r, uint32_t row, struct buf *out, struct err 
 		rc = render_shape(&j, reterr);
 		break;
 	case ROW_NONE:
-		return err_set(reterr, RC_CORRUPT, "row %u has neither __raw nor __shape nor text: it was not written by hydrant",
+		return err_set(reterr, RC_UNSUPPORTED, "row %u has neither __raw nor __shape nor text: it was not written by hydrant",
 			       row);
 	}
 	if (out->overflow)

@@ -31,7 +31,10 @@ bool renderer_has_keys(const struct renderer *r, uint32_t space);
 void renderer_begin(struct renderer *r, const struct batch *batch);
 /* Appends the payload of row `row`: `__raw` if present, else the text line, else by the row's shape. Rows in increasing order cost
  * amortised linear time; going back is allowed and starts the cursors again. On failure out may hold a part of the row.
- * RC_CORRUPT: shape and columns disagree; RC_NOT_FOUND: the key table of the row's space (in the text) is not there; RC_LIMIT: out is full. */
+ * RC_CORRUPT: shape and columns disagree; RC_UNSUPPORTED: it has none of the three, another program wrote it; RC_NOT_FOUND: the key table of the row's space (in the text) is not there; RC_LIMIT: out is full. */
 rc_t renderer_row(struct renderer *r, uint32_t row, struct buf *out, struct err *reterr);
+/* Appends the row as its columns have it, whatever its shape says: one JSON object of those that have a value, by their keys, hydrant's own left
+ * out. Not the bytes of any event: for rows that renderer_row has no text of. RC_LIMIT: out is full. */
+rc_t renderer_columns(struct renderer *r, uint32_t row, struct buf *out, struct err *reterr);
 
 #endif

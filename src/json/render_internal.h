@@ -1,6 +1,7 @@
 /* Inside the room json: how a row's text is put together. The files:
  *   render.c       the renderer: key tables, columns, which way a row goes
  *   render_plan.c  a shape → its plan: what to write, in order, without looking at the key table again
+ *   render_columns.c  a row of another program's, by its columns
  *   render_run.c   plans run and shapes walked (render_kernel_internal.h, once for each instruction set)
  *
  * A shape that is seen for the first time, or is very long, is *walked*: edge by edge. One that comes again gets a *plan*, a list of
@@ -161,6 +162,7 @@ struct job {
 #define SHAPE_MISFIT "its shape does not fit the key table"
 #define RENDER_SLACK 128 /* bytes that a literal's last step or a number may take past its own length */
 
+struct cursor *renderer_cursor(struct renderer *r, const struct field *f); /* the same each time */
 void cursor_bind(struct renderer *r, struct cursor *c);
 /* The columns that have a value at a slot, for which rows does not tell it. */
 uint64_t choice_find(struct renderer *r, struct choice *c, uint32_t slot);

@@ -347,10 +347,13 @@ static void render_all(const struct maker *m, const struct batch *b, bool simd, 
 		for (uint32_t i = 0; i < b->rows; i++) {
 			buf_reset(&row);
 			rc_t rc = renderer_row(r, i, &row, &err);
-			must(rc == RC_OK || rc == RC_CORRUPT || rc == RC_NOT_FOUND || rc == RC_LIMIT);
+			must(rc == RC_OK || rc == RC_CORRUPT || rc == RC_NOT_FOUND || rc == RC_LIMIT || rc == RC_UNSUPPORTED);
 			buf_byte(&rows[again], (uint8_t)rc);
 			if (rc == RC_OK)
 				buf_append_slice(&rows[again], buf_slice(&row));
+			buf_reset(&row);
+			rc = renderer_columns(r, i, &row, &err);
+			must(rc == RC_OK ? row.data[row.len - 1] == '}' : rc == RC_LIMIT);
 		}
 		must(renderer_row(r, b->rows, &row, &err) == RC_INVALID);
 		must(!again || slice_eq(buf_slice(&rows[again]), buf_slice(&rows[0])));

@@ -54,12 +54,17 @@ rc_t replay_run(const struct replay_options *opts, struct sink *sink, struct rep
 	so.cancel = opts->cancel;
 	AUTO(scan) *scan = NULL;
 	TRY(scan_open(&so, &scan, reterr));
+	ret->files_of_others = scan_get_stats(scan).files_of_others;
 	struct pace pace = { .opts = opts };
 	struct scan_row row;
 	rc_t rc;
 	while ((rc = scan_next(scan, &row, reterr)) == RC_OK) {
 		if (opts->wanted && !opts->wanted(opts->ctx, row.payload))
 			continue;
+		if (row.foreign) {
+			ret->foreign++;
+			continue;
+		}
 		pace_wait(&pace, ret->events, row.time);
 		if (cancelled(opts))
 			return err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)ret->events);

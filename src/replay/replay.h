@@ -1,6 +1,7 @@
 /* Replay: the exact payloads of a scan, in time order, to a sink, as fast as asked for.
  *
- * Promise: payloads go out byte for byte, once each, ordered by (time, position). A failure says after how many.
+ * Promise: payloads go out byte for byte, once each, ordered by (time, position). A failure says after how many. Rows that another program wrote
+ *   have no event's bytes: they are passed over and counted.
  * Threads: runs in the caller's thread.
  */
 #ifndef REPLAY_REPLAY_H
@@ -21,6 +22,8 @@ struct replay_options {
 };
 struct replay_result {
 	uint64_t events, bytes;
+	uint64_t foreign;         /* rows of other programs, passed over */
+	uint64_t files_of_others; /* whose events came as another program had written them (scan.h) */
 };
 rc_t replay_run(const struct replay_options *opts, struct sink *sink, struct replay_result *ret, struct err *reterr);
 

@@ -229,6 +229,7 @@ rc_t scan_file_row(struct scan_file *f, struct scan_row *ret, uint32_t *ret_row)
 	ret->source = cursor_bytes(&f->source);
 	ret->reason = cursor_bytes(&f->reason);
 	ret->payload = (struct slice){ 0 };
+	ret->foreign = false;
 	return RC_OK;
 }
 
@@ -256,7 +257,12 @@ static rc_t load_shapes(struct scan_file *f, struct err *reterr)
 	return store_list(ctx.store, folder, add_shape_blob, &ctx, reterr);
 }
 
-rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, struct err *reterr)
+bool scan_file_of_others(const struct scan_file *f)
+{
+	return !parquet_reader_metadata(f->reader, SCHEMA_NOTES_KEY).data;
+}
+
+rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, bool *ret_foreign, struct err *reterr)
 {
 	size_t before = out->len;
 	rc_t rc = renderer_row(f->renderer, row, out, reterr);
@@ -265,6 +271,9 @@ rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, struc
 		TRY(load_shapes(f, reterr));
 		rc = renderer_row(f->renderer, row, out, reterr);
 	}
+	*ret_foreign = rc == RC_UNSUPPORTED;
+	if (*ret_foreign)
+		rc = renderer_columns(f->renderer, row, out, reterr);
 	if (rc == RC_OK && out->overflow)
 		rc = err_set(reterr, RC_LIMIT, "the payload is larger than %zu bytes", out->max);
 	if (rc != RC_OK)
@@ -291,6 +300,7 @@ rc_t scan_count_file(struct store *store, struct table *table, const char *key, 
 	*ret = (struct scan_count){ 0 };
 	AUTO(scan_file) *f = NULL;
 	TRY(scan_file_open(store, key, table, &f, reterr));
+	ret->of_others = scan_file_of_others(f);
 	ret->claimed = parse_claim(parquet_reader_metadata(f->reader, "hydrant.count"), ret);
 	AUTO_BUF struct buf payload;
 	buf_init(&payload, BUF_MAX_DEFAULT);
@@ -298,8 +308,11 @@ rc_t scan_count_file(struct store *store, struct table *table, const char *key, 
 		TRY(scan_file_load(f, g, 0, UINT32_MAX, true, reterr));
 		for (uint32_t row = 0; row < f->batch.rows; row++) {
 			buf_reset(&payload);
-			TRY(scan_file_payload(f, row, &payload, reterr));
-			hash128_add(&ret->hash, hash128(buf_slice(&payload)));
+			bool foreign;
+			TRY(scan_file_payload(f, row, &payload, &foreign, reterr));
+			if (!foreign)
+				hash128_add(&ret->hash, hash128(buf_slice(&payload)));
+			ret->foreign += foreign;
 			ret->rows++;
 		}
 	}

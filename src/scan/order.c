@@ -180,7 +180,7 @@ static rc_t hold(struct scan *s, struct scan_file *f, const struct scan_row *row
 	h->reason = bytes->len;
 	buf_append_slice(bytes, row->reason);
 	h->payload = bytes->len;
-	TRY(scan_file_payload(f, number, bytes, reterr));
+	TRY(scan_file_payload(f, number, bytes, &h->row.foreign, reterr));
 	h->row.payload.len = bytes->len - h->payload;
 	return RC_OK;
 }

@@ -8,6 +8,7 @@ struct restore {
 	enum restore_framing framing;
 	struct framing_reader gaps;
 	bool has_gaps;
+	uint64_t foreign; /* rows that no event's bytes are in */
 	struct buf out;
 	rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr);
 	void *ctx;
@@ -31,7 +32,13 @@ static rc_t restore_row(struct restore *r, uint32_t row, struct err *reterr)
 	size_t at = r->out.len;
 	if (r->framing == RESTORE_LENGTH)
 		buf_u32(&r->out, 0);
-	TRY(scan_file_payload(r->file, row, &r->out, reterr));
+	bool foreign;
+	TRY(scan_file_payload(r->file, row, &r->out, &foreign, reterr));
+	if (foreign) {
+		r->foreign++;
+		r->out.len = at;
+		return RC_OK;
+	}
 	if (r->framing == RESTORE_LENGTH) {
 		uint32_t len = __builtin_bswap32((uint32_t)(r->out.len - at - 4));
 		memcpy(r->out.data + at, &len, 4);
@@ -60,7 +67,11 @@ static rc_t restore_rows(struct restore *r, struct err *reterr)
 	}
 	if (r->has_gaps)
 		buf_append_slice(&r->out, r->gaps.tail);
-	return flush(r, reterr);
+	TRY(flush(r, reterr));
+	if (r->foreign)
+		return err_set(reterr, RC_CORRUPT, "%s: %llu of its %lld rows hold no event's bytes: another program wrote them, or dropped __shape and __raw; the "
+			       "others were restored", r->file->name, (unsigned long long)r->foreign, (long long)parquet_reader_rows(r->file->reader));
+	return RC_OK;
 }
 
 rc_t restore_file(const char *path, enum restore_framing framing, rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr), void *ctx,

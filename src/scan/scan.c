@@ -89,6 +89,7 @@ static rc_t add_units(struct scan *s, uint32_t index, struct err *reterr)
 	struct scan_file *f;
 	TRY(scan_use_file(s, index, &f, reterr));
 	s->stats.files++;
+	s->stats.files_of_others += scan_file_of_others(f);
 	for (uint32_t g = 0; g < parquet_reader_row_group_count(f->reader); g++) {
 		struct unit u = { .file = index, .group = g, .rows = (uint64_t)parquet_reader_row_group_rows(f->reader, g) };
 		TRY(scan_file_times(f, g, &u.min, &u.max, reterr));
@@ -198,7 +199,7 @@ static rc_t next_any(struct scan *s, struct scan_row *ret, struct err *reterr)
 			if (ret->time < s->opts.from || ret->time >= s->opts.to)
 				continue;
 			buf_reset(&s->payload);
-			TRY(scan_file_payload(s->current, row, &s->payload, reterr));
+			TRY(scan_file_payload(s->current, row, &s->payload, &ret->foreign, reterr));
 			ret->payload = buf_slice(&s->payload);
 			return RC_OK;
 		}

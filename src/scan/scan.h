@@ -4,6 +4,8 @@
  *   Memory is bounded by options.memory_bytes plus one row group, however long the range: where many row groups overlap in time, their rows are
  *   sorted by (time, place) first and rendered window after window.
  * Errors: RC_CORRUPT naming the file for a row that cannot be restored; nothing is skipped silently.
+ * Not promised: exact payloads of what other programs wrote. A row that one of them appended has no event's bytes: it comes as its columns have it, and
+ *   says so (foreign). Events in a file that one of them wrote anew come as it wrote them: files_of_others counts such files.
  * Ownership: store, table and paths are borrowed for the scan's life; a row is valid until the next call. Threads: one a scan.
  */
 #ifndef SCAN_SCAN_H
@@ -51,6 +53,7 @@ struct scan_row {
 	struct slice source;
 	struct slice payload;
 	struct slice reason;     /* quarantined events */
+	bool foreign;            /* the payload is made of the columns: no event's bytes */
 };
 
 struct scan_stats {
@@ -58,6 +61,7 @@ struct scan_stats {
 	uint64_t pruned_files, pruned_row_groups;
 	uint64_t pruned_rows;             /* by page, of row groups that were not pruned as a whole by their times */
 	uint64_t rows, bytes;             /* given out */
+	uint64_t files_of_others;         /* of files: without hydrant's notes, so another program wrote them */
 };
 
 struct scan;
@@ -72,6 +76,8 @@ struct scan_stats scan_get_stats(const struct scan *s);
 /* What a file holds, recounted from its rows. */
 struct scan_count {
 	uint64_t rows;
+	uint64_t foreign;        /* of them: without an event's bytes, so not in the hash */
+	bool of_others;          /* the file is not as hydrant wrote it: it has no notes */
 	struct hash128 hash;     /* order-independent, of the payloads */
 	bool claimed;            /* the file says what it should hold: */
 	uint64_t claimed_rows;

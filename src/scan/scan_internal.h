@@ -41,7 +41,9 @@ rc_t scan_file_term(struct scan_file *f, uint32_t group, const struct scan_term 
 rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint32_t row_to, bool payloads, struct err *reterr);
 /* The next row's machinery, without payload. RC_EOF behind the last. *ret_row: its number. */
 rc_t scan_file_row(struct scan_file *f, struct scan_row *ret, uint32_t *ret_row);
-/* Appends the payload of a row (increasing order is cheap). */
-rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, struct err *reterr);
+/* Appends the payload of a row (increasing order is cheap). *ret_foreign: it has none, this is what its columns hold. */
+rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, bool *ret_foreign, struct err *reterr);
+/* Is it without hydrant's notes? Then another program wrote it, or wrote it anew. */
+bool scan_file_of_others(const struct scan_file *f);
 
 #endif

@@ -263,7 +263,8 @@ void api_replay(struct server *s, struct http_request *req)
 		watch_end(s, &w);
 	}
 	if (rc == RC_OK && ro.to)
-		respond_json(req, 200, json_pack("{s:I,s:I}", "events", (json_int_t)result.events, "bytes", (json_int_t)result.bytes));
+		respond_json(req, 200, json_pack("{s:I,s:I,s:I,s:I}", "events", (json_int_t)result.events, "bytes", (json_int_t)result.bytes, "foreign",
+						 (json_int_t)result.foreign, "files_of_others", (json_int_t)result.files_of_others));
 	else
 		answer_end(&a, rc, &err);
 	json_decref(o);
