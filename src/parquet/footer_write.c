@@ -152,9 +152,24 @@ static rc_t footer_encode(struct parquet_writer *w, struct arena *a, struct node
 	return RC_OK;
 }
 
+/* Spark 3 does not believe a file about days before 1582 and times before 1900 (they might be in the hybrid calendar that Spark 2 wrote): it refuses to
+ * read them unless the footer tells the Spark that wrote it. A version from 3.0 on without Spark's key for the old calendar means the proleptic
+ * Gregorian calendar, which Parquet's times are in. */
+static void tell_calendar(struct parquet_writer *w, struct node **order, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		enum type type = order[i]->field->type;
+		if (type == TYPE_DATE || type == TYPE_TIMESTAMP || type == TYPE_TIMESTAMPTZ) {
+			parquet_writer_metadata(w, "org.apache.spark.version", SLICE_LIT("3.5.0"));
+			return;
+		}
+	}
+}
+
 rc_t footer_write(struct parquet_writer *w, struct node **order, uint32_t count, struct err *reterr)
 {
 	struct encoder *e = &w->enc;
+	tell_calendar(w, order, count);
 	int64_t column_indexes = encoder_position(e);
 	buf_append_slice(&e->out, buf_slice(&e->column_indexes));
 	int64_t offset_indexes = encoder_position(e);

@@ -9,7 +9,8 @@
  *   map that is present (even if only as `[]`) but has no values; key and value of every map that is present. Groups without leaves
  *   vanish. A column that a row group lacks gets an all-null chunk with the right levels, at worst behind the last row group. The
  *   first column of the footer is always stored first in each row group, because engines find a row group's split by it; this may
- *   move one top-level field to the front of the file's schema.
+ *   move one top-level field to the front of the file's schema. A file with dates or timestamps has the footer key org.apache.spark.version, by which
+ *   Spark knows their calendar (docs/parquet.md).
  * Not promised: encryption, sorting columns.
  * Ownership: the sink and the schema are borrowed and must outlive the writer; batches are borrowed for the call.
  * Threads: one thread a writer; its row groups may be encoded by several (parquet_group).

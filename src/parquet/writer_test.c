@@ -268,6 +268,30 @@ TEST(writer_gives_the_same_bytes_for_the_same_batches)
 	buf_free(&m[1].bytes);
 }
 
+TEST(writer_tells_spark_the_calendar_of_dates_and_timestamps)
+{
+	static const enum type types[] = { TYPE_DATE, TYPE_TIMESTAMP, TYPE_TIMESTAMPTZ, TYPE_TIME, TYPE_INT64 };
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+		struct memory_file m = { 0 };
+		const int64_t zero = 0;
+		AUTO(schema) *s = schema_new();
+		struct field *l = add(s, NULL, "l", TYPE_LIST), *e = add(s, l, "element", types[i]);
+		struct batch b;
+		batch_init(&b, s);
+		column_list_begin(batch_column(&b, l), 0);
+		column_list_extend(batch_column(&b, l));
+		column_put_fixed(batch_column(&b, e), 0, &zero, types[i] == TYPE_DATE ? 4 : 8);
+		b.rows = 1;
+		batch_seal(&b);
+		write_batch(&m, s, &b);
+		AUTO(parquet_reader) *r = open_reader(&m);
+		struct slice version = parquet_reader_metadata(r, "org.apache.spark.version");
+		CHECK_SLICE(version, i < 3 ? SLICE_LIT("3.5.0") : (struct slice){ 0 });
+		batch_free(&b);
+		buf_free(&m.bytes);
+	}
+}
+
 TEST(writer_keeps_the_presence_of_lists_that_are_always_empty)
 {
 	struct memory_file m = { 0 };

@@ -59,6 +59,11 @@ def spark_main(folder, vectorized):
                 pickle.dump((schema.fieldNames(), rows), out)
             except Exception as e:
                 pickle.dump((None, str(e)), out)
+    with open(folder + "/ancient.spark", "w") as out:
+        try:
+            json.dump([r[0] for r in spark.read.parquet(folder + "/ancient").selectExpr("cast(t as string)").collect()], out)
+        except Exception as e:
+            json.dump(str(e), out)
     spark.stop()
 
 
@@ -110,6 +115,9 @@ def check(folder, vectorized):
     if done.returncode:
         report(label, done.stderr.decode(errors="replace")[-400:])
         return
+    with open(folder + "/ancient.spark") as f:
+        times = json.load(f)
+    report("years before 1900/" + label, times if times != ["0001-01-01 00:00:00", "1582-10-10 00:00:00", "2026-11-22 10:00:00"] else None)
     refused = set()
     for path in sorted(glob.glob(folder + "/*.parquet")):
         w = Written(path)
@@ -134,6 +142,10 @@ def check(folder, vectorized):
 
 with tempfile.TemporaryDirectory() as folder:
     generate(folder)
+    os.mkdir(folder + "/ancient")
+    with open(folder + "/ancient.ndjson", "w") as f: # Go's zero time, and a day that the Julian calendar's last ten do not have
+        f.writelines('{"t":"%sZ"}\n' % t for t in ("0001-01-01T00:00:00", "1582-10-10T00:00:00", "2026-11-22T10:00:00"))
+    subprocess.run([os.environ["HYDRANT"], "convert", folder + "/ancient.ndjson", folder + "/ancient/a.parquet"], check=True)
     for path in glob.glob(folder + "/*.parquet"):
         if not asked(path):
             os.remove(path)
