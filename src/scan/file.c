@@ -6,6 +6,7 @@
 #include "scan/scan_internal.h"
 
 #define SHAPE_BLOB_MAX ((size_t)64 << 20)
+#define STEP_BYTES ((size_t)256 << 20) /* of columns, as the file reckons them */
 
 /* A file that became shorter is damaged: RC_EOF would be the end of the scan to whoever asked for rows. */
 static rc_t cut_off(const struct scan_file *f, rc_t rc, struct err *reterr)
@@ -80,13 +81,15 @@ static void bind_reason(struct scan_file *f)
 	f->reason = (struct cursor){ own && reason ? batch_column(&f->batch, reason) : NULL, 0, 0 };
 }
 
-rc_t scan_file_open(struct store *store, const char *name, struct table *table, struct scan_file **ret, struct err *reterr)
+rc_t scan_file_open(struct store *store, const char *name, struct table *table, size_t decode_bytes, struct scan_file **ret, struct err *reterr)
 {
 	AUTO(scan_file) *f = NEW(struct scan_file);
 	f->name = mem_strdup(name);
 	f->store = store;
 	f->table = table;
 	f->fd = -1;
+	f->decode_bytes = decode_bytes;
+	const struct parquet_limits limits = { .batch_bytes = decode_bytes };
 	struct parquet_source source = { f, 0, store ? read_store : read_local };
 	if (store) {
 		TRY(store_size(store, name, &source.size, NULL, reterr));
@@ -94,7 +97,7 @@ rc_t scan_file_open(struct store *store, const char *name, struct table *table, 
 		TRY(file_open(name, FILE_READ, &f->fd, reterr));
 		TRY(file_size(f->fd, name, &source.size, reterr));
 	}
-	rc_t rc = parquet_reader_open(&source, NULL, &f->reader, reterr);
+	rc_t rc = parquet_reader_open(&source, &limits, &f->reader, reterr);
 	if (rc == RC_OK)
 		rc = apply_notes(f, reterr);
 	if (rc != RC_OK) {
@@ -170,7 +173,8 @@ rc_t scan_file_rows(struct scan_file *f, uint32_t group, int64_t from, int64_t t
 	return RC_OK;
 }
 
-rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint32_t row_to, bool payloads, struct err *reterr)
+/* The rows from f->next on, fewer of them for as long as they are too many bytes for the reader. */
+static rc_t load_step(struct scan_file *f, struct err *reterr)
 {
 	const struct schema *schema = parquet_reader_schema(f->reader);
 	const struct field *fields[5];
@@ -181,11 +185,20 @@ rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint
 		if (field)
 			fields[n++] = field;
 	}
-	rc_t rc = parquet_reader_read(f->reader, group, payloads ? NULL : fields, payloads ? 0 : n, row_from, row_to, &f->batch,
-				      reterr);
-	if (rc != RC_OK) {
-		err_prefix(reterr, "%s", f->name);
-		return rc;
+	for (;;) {
+		uint32_t to = f->to - f->next > f->step ? f->next + f->step : f->to;
+		rc_t rc = parquet_reader_read(f->reader, f->group, f->payloads ? NULL : fields, f->payloads ? 0 : n, f->next, to, &f->batch, reterr);
+		if (rc == RC_LIMIT && to - f->next > 1) {
+			f->step = (to - f->next) / 2;
+			continue;
+		}
+		if (rc != RC_OK) {
+			err_prefix(reterr, "%s", f->name);
+			return rc;
+		}
+		f->first = f->next;
+		f->next = to;
+		break;
 	}
 	f->row = 0;
 	cursor_bind(f, &f->time, ROLE_TIME, TYPE_TIMESTAMPTZ);
@@ -193,9 +206,25 @@ rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint
 	cursor_bind(f, &f->pos, ROLE_POS, TYPE_INT64);
 	cursor_bind(f, &f->source, ROLE_SOURCE, TYPE_STRING);
 	bind_reason(f);
-	if (payloads)
+	if (f->payloads)
 		renderer_begin(f->renderer, &f->batch);
 	return RC_OK;
+}
+
+rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint32_t row_to, bool payloads, struct err *reterr)
+{
+	int64_t rows = parquet_reader_row_group_rows(f->reader, group), bytes = parquet_reader_row_group_bytes(f->reader, group);
+	size_t aim = f->decode_bytes ? f->decode_bytes / 4 : STEP_BYTES;
+	f->group = group;
+	f->to = (int64_t)row_to < rows ? row_to : rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX;
+	f->from = row_from < f->to ? row_from : f->to;
+	f->first = f->next = f->from;
+	f->payloads = payloads;
+	f->step = UINT32_MAX;
+	if (payloads && bytes > 0 && rows > 0 && (uint64_t)bytes > aim)
+		f->step = (uint32_t)((double)rows * (double)aim / (double)bytes);
+	f->step = f->step ? f->step : 1;
+	return load_step(f, reterr);
 }
 
 /* The value's index in the cursor's slot, which is `row`; UINT32_MAX if it is null. Rows come in order. */
@@ -218,11 +247,14 @@ static struct slice cursor_bytes(struct cursor *c)
 	return v == UINT32_MAX ? (struct slice){ 0 } : column_bytes_at(c->column, v);
 }
 
-rc_t scan_file_row(struct scan_file *f, struct scan_row *ret, uint32_t *ret_row)
+rc_t scan_file_row(struct scan_file *f, struct scan_row *ret, uint32_t *ret_row, struct err *reterr)
 {
-	if (f->row >= f->batch.rows)
-		return RC_EOF;
-	*ret_row = f->row++;
+	if (f->row >= f->batch.rows) {
+		if (f->next >= f->to)
+			return RC_EOF;
+		TRY(load_step(f, reterr));
+	}
+	*ret_row = f->first - f->from + f->row++;
 	ret->time = cursor_i64(&f->time);
 	ret->received = cursor_i64(&f->received);
 	ret->pos = cursor_i64(&f->pos);
@@ -265,6 +297,7 @@ bool scan_file_of_others(const struct scan_file *f)
 rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, bool *ret_foreign, struct err *reterr)
 {
 	size_t before = out->len;
+	row -= f->first - f->from;
 	rc_t rc = renderer_row(f->renderer, row, out, reterr);
 	if (rc == RC_NOT_FOUND && f->table && !f->shapes_loaded) {
 		out->len = before;
@@ -277,7 +310,7 @@ rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, bool 
 	if (rc == RC_OK && out->overflow)
 		rc = err_set(reterr, RC_LIMIT, "the payload is larger than %zu bytes", out->max);
 	if (rc != RC_OK)
-		err_prefix(reterr, "%s, row %u", f->name, row);
+		err_prefix(reterr, "%s, row %u", f->name, f->first + row);
 	return rc;
 }
 
@@ -299,22 +332,26 @@ rc_t scan_count_file(struct store *store, struct table *table, const char *key, 
 {
 	*ret = (struct scan_count){ 0 };
 	AUTO(scan_file) *f = NULL;
-	TRY(scan_file_open(store, key, table, &f, reterr));
+	TRY(scan_file_open(store, key, table, 0, &f, reterr));
 	ret->of_others = scan_file_of_others(f);
 	ret->claimed = parse_claim(parquet_reader_metadata(f->reader, "hydrant.count"), ret);
 	AUTO_BUF struct buf payload;
 	buf_init(&payload, BUF_MAX_DEFAULT);
 	for (uint32_t g = 0; g < parquet_reader_row_group_count(f->reader); g++) {
 		TRY(scan_file_load(f, g, 0, UINT32_MAX, true, reterr));
-		for (uint32_t row = 0; row < f->batch.rows; row++) {
+		struct scan_row row;
+		uint32_t number;
+		rc_t rc;
+		while ((rc = scan_file_row(f, &row, &number, reterr)) == RC_OK) {
 			buf_reset(&payload);
-			bool foreign;
-			TRY(scan_file_payload(f, row, &payload, &foreign, reterr));
-			if (!foreign)
+			TRY(scan_file_payload(f, number, &payload, &row.foreign, reterr));
+			if (!row.foreign)
 				hash128_add(&ret->hash, hash128(buf_slice(&payload)));
-			ret->foreign += foreign;
+			ret->foreign += row.foreign;
 			ret->rows++;
 		}
+		if (rc != RC_EOF)
+			return rc;
 	}
 	return RC_OK;
 }

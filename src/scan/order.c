@@ -86,7 +86,8 @@ static rc_t collect_places(struct scan *s, struct key from, struct key to, bool 
 		TRY(scan_file_load(f, u->group, u->row_from, u->row_to, false, reterr));
 		struct scan_row row;
 		uint32_t number;
-		while (scan_file_row(f, &row, &number) == RC_OK) {
+		rc_t rc;
+		while ((rc = scan_file_row(f, &row, &number, reterr)) == RC_OK) {
 			struct key k = { row.time, row.pos };
 			if (key_cmp(k, from) < 0 || key_cmp(k, to) > 0)
 				continue;
@@ -95,6 +96,8 @@ static rc_t collect_places(struct scan *s, struct key from, struct key to, bool 
 				return RC_OK;
 			add_place(o, (struct place){ row.time, row.pos, i, number });
 		}
+		if (rc != RC_EOF)
+			return rc;
 	}
 	return RC_OK;
 }
@@ -185,31 +188,40 @@ static rc_t hold(struct scan *s, struct scan_file *f, const struct scan_row *row
 	return RC_OK;
 }
 
+/* Renders the picked rows of one unit (sorted by row), and decodes no others than those between the first and the last of them. */
+static rc_t fill_from_unit(struct scan *s, const struct pick *picks, size_t n, bool alone, bool *ret_big, struct err *reterr)
+{
+	struct order *o = &s->order;
+	const struct unit *u = &s->units[picks->unit];
+	struct scan_file *f;
+	TRY(scan_cancelled(s, reterr));
+	TRY(scan_use_file(s, u->file, &f, reterr));
+	TRY(scan_file_load(f, u->group, u->row_from + picks[0].row, u->row_from + picks[n - 1].row + 1, true, reterr));
+	s->stats.row_groups++;
+	struct scan_row row;
+	uint32_t number;
+	size_t i = 0;
+	rc_t rc = RC_OK;
+	while (i < n && (rc = scan_file_row(f, &row, &number, reterr)) == RC_OK) {
+		if (number != picks[i].row - picks[0].row)
+			continue;
+		TRY(hold(s, f, &row, number, &o->window[picks[i++].index], reterr));
+		*ret_big = !alone && o->bytes.len > s->opts.memory_bytes * 2;
+		if (*ret_big)
+			return RC_OK;
+	}
+	return rc == RC_EOF ? err_set(reterr, RC_CORRUPT, "%s changed while it was read", s->files[u->file].name) : rc;
+}
+
 /* Renders the picked rows (sorted by unit and row) into their slots of the window. *ret_big: they are more bytes than was reckoned with. */
 static rc_t fill_window(struct scan *s, const struct pick *picks, size_t n, bool *ret_big, struct err *reterr)
 {
-	struct order *o = &s->order;
-	buf_reset(&o->bytes);
+	buf_reset(&s->order.bytes);
 	*ret_big = false;
-	for (size_t i = 0; i < n;) {
-		const struct unit *u = &s->units[picks[i].unit];
-		uint32_t unit = picks[i].unit, number;
-		struct scan_file *f;
-		TRY(scan_cancelled(s, reterr));
-		TRY(scan_use_file(s, u->file, &f, reterr));
-		TRY(scan_file_load(f, u->group, u->row_from, u->row_to, true, reterr));
-		s->stats.row_groups++;
-		struct scan_row row;
-		while (i < n && picks[i].unit == unit && scan_file_row(f, &row, &number) == RC_OK) {
-			if (number != picks[i].row)
-				continue;
-			TRY(hold(s, f, &row, number, &o->window[picks[i++].index], reterr));
-			*ret_big = n > 1 && o->bytes.len > s->opts.memory_bytes * 2;
-			if (*ret_big)
-				return RC_OK;
-		}
-		if (i < n && picks[i].unit == unit)
-			return err_set(reterr, RC_CORRUPT, "%s changed while it was read", s->files[u->file].name);
+	for (size_t i = 0, end; i < n && !*ret_big; i = end) {
+		for (end = i + 1; end < n && picks[end].unit == picks[i].unit;)
+			end++;
+		TRY(fill_from_unit(s, picks + i, end - i, n == 1, ret_big, reterr));
 	}
 	return RC_OK;
 }

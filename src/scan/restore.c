@@ -62,8 +62,13 @@ static rc_t restore_rows(struct restore *r, struct err *reterr)
 	}
 	for (uint32_t g = 0; g < parquet_reader_row_group_count(r->file->reader); g++) {
 		TRY(scan_file_load(r->file, g, 0, UINT32_MAX, true, reterr));
-		for (uint32_t row = 0; row < r->file->batch.rows; row++)
-			TRY(restore_row(r, row, reterr));
+		struct scan_row row;
+		uint32_t number;
+		rc_t rc;
+		while ((rc = scan_file_row(r->file, &row, &number, reterr)) == RC_OK)
+			TRY(restore_row(r, number, reterr));
+		if (rc != RC_EOF)
+			return rc;
 	}
 	if (r->has_gaps)
 		buf_append_slice(&r->out, r->gaps.tail);
@@ -78,7 +83,7 @@ rc_t restore_file(const char *path, enum restore_framing framing, rc_t (*write)(
 		  struct err *reterr)
 {
 	AUTO(scan_file) *f = NULL;
-	TRY(scan_file_open(NULL, path, NULL, &f, reterr));
+	TRY(scan_file_open(NULL, path, NULL, 0, &f, reterr));
 	struct restore r = { .file = f, .framing = framing, .write = write, .ctx = ctx };
 	buf_init(&r.out, BUF_MAX_DEFAULT);
 	rc_t rc = restore_rows(&r, reterr);

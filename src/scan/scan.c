@@ -25,7 +25,7 @@ rc_t scan_use_file(struct scan *s, uint32_t index, struct scan_file **ret, struc
 			oldest->open = NULL;
 			s->open_count--;
 		}
-		TRY(scan_file_open(pf->hot ? NULL : s->opts.store, pf->name, s->opts.table, &pf->open, reterr));
+		TRY(scan_file_open(pf->hot ? NULL : s->opts.store, pf->name, s->opts.table, s->opts.decode_bytes, &pf->open, reterr));
 		s->open_count++;
 	}
 	pf->used = ++s->clock;
@@ -195,7 +195,8 @@ static rc_t next_any(struct scan *s, struct scan_row *ret, struct err *reterr)
 			s->stats.row_groups++;
 		}
 		uint32_t row;
-		while (scan_file_row(s->current, ret, &row) == RC_OK) {
+		rc_t rc;
+		while ((rc = scan_file_row(s->current, ret, &row, reterr)) == RC_OK) {
 			if (ret->time < s->opts.from || ret->time >= s->opts.to)
 				continue;
 			buf_reset(&s->payload);
@@ -203,6 +204,8 @@ static rc_t next_any(struct scan *s, struct scan_row *ret, struct err *reterr)
 			ret->payload = buf_slice(&s->payload);
 			return RC_OK;
 		}
+		if (rc != RC_EOF)
+			return rc;
 		s->current = NULL;
 	}
 }

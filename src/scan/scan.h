@@ -1,7 +1,7 @@
 /* Reading events back: snapshot → plan → prune → scan, with payloads restored byte for byte. Committed files and hot files are the same to it.
  *
  * Promise: every event of the given files whose time is in [from, to) comes once, with its exact payload; in time order (then position) if asked for.
- *   Memory is bounded by options.memory_bytes plus one row group, however long the range: where many row groups overlap in time, their rows are
+ *   Memory is bounded by options.memory_bytes plus what is decoded of one row group at a time, however long the range: where many row groups overlap in time, their rows are
  *   sorted by (time, place) first and rendered window after window.
  * Errors: RC_CORRUPT naming the file for a row that cannot be restored; nothing is skipped silently.
  * Not promised: exact payloads of what other programs wrote. A row that one of them appended has no event's bytes: it comes as its columns have it, and
@@ -43,6 +43,7 @@ struct scan_options {
 	size_t memory_bytes;     /* for payloads waiting in order; 0: 64 MiB */
 	const bool *cancel;      /* set by another thread: RC_CANCELLED soon; may be NULL */
 	size_t places_max;       /* rows sorted at a time, 24 bytes each; 0: 2 Mi */
+	size_t decode_bytes;     /* columns of a row group decoded at a time, at most; 0: 1 GiB. A quarter is aimed at */
 	const struct scan_term *terms; /* all of them must be satisfied; borrowed during scan_open */
 	size_t term_count;
 };

@@ -23,11 +23,17 @@ struct scan_file {
 	struct table *table;     /* may be NULL */
 	struct batch batch;
 	bool has_batch;
-	uint32_t row;            /* the next row of the batch */
+	/* What was asked for is decoded a step of rows at a time: other programs' row groups may be larger than memory. Rows of the row group: */
+	uint32_t group, from, to; /* asked for */
+	uint32_t first, next;     /* the batch is first ≤ row < next */
+	uint32_t step;
+	bool payloads;
+	size_t decode_bytes;      /* 0: the reader's limit */
+	uint32_t row;             /* the next row of the batch */
 	struct cursor time, received, pos, source, reason;
 };
 
-rc_t scan_file_open(struct store *store, const char *name, struct table *table, struct scan_file **ret, struct err *reterr);
+rc_t scan_file_open(struct store *store, const char *name, struct table *table, size_t decode_bytes, struct scan_file **ret, struct err *reterr);
 void scan_file_close(struct scan_file *f);
 AUTO_DEFINE(scan_file, scan_file_close)
 /* Times of a row group by its statistics; the widest range if it has none. */
@@ -36,12 +42,12 @@ rc_t scan_file_times(struct scan_file *f, uint32_t group, int64_t *ret_min, int6
 rc_t scan_file_rows(struct scan_file *f, uint32_t group, int64_t from, int64_t to, uint32_t *ret_from, uint32_t *ret_to, struct err *reterr);
 /* The same of the rows that may satisfy the term (terms.c). */
 rc_t scan_file_term(struct scan_file *f, uint32_t group, const struct scan_term *term, uint32_t *ret_from, uint32_t *ret_to, struct err *reterr);
-/* Decodes the rows row_from ≤ row < row_to of a row group, which count from 0 below; with payloads = false only what the machinery columns
- * need. */
+/* Begins the rows row_from ≤ row < row_to of a row group, which count from 0 below; with payloads = false only what the machinery columns
+ * need is decoded. */
 rc_t scan_file_load(struct scan_file *f, uint32_t group, uint32_t row_from, uint32_t row_to, bool payloads, struct err *reterr);
 /* The next row's machinery, without payload. RC_EOF behind the last. *ret_row: its number. */
-rc_t scan_file_row(struct scan_file *f, struct scan_row *ret, uint32_t *ret_row);
-/* Appends the payload of a row (increasing order is cheap). *ret_foreign: it has none, this is what its columns hold. */
+rc_t scan_file_row(struct scan_file *f, struct scan_row *ret, uint32_t *ret_row, struct err *reterr);
+/* Appends the payload of the row that scan_file_row gave last. *ret_foreign: it has none, this is what its columns hold. */
 rc_t scan_file_payload(struct scan_file *f, uint32_t row, struct buf *out, bool *ret_foreign, struct err *reterr);
 /* Is it without hydrant's notes? Then another program wrote it, or wrote it anew. */
 bool scan_file_of_others(const struct scan_file *f);
