@@ -166,10 +166,39 @@ static void tell_calendar(struct parquet_writer *w, struct node **order, uint32_
 	}
 }
 
+static int by_id(const void *a, const void *b)
+{
+	int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* The columns' ids, as ranges: what others write anew may lack some, and keeps our notes all the same. */
+static void list_columns(struct parquet_writer *w, struct node **order, uint32_t count)
+{
+	AUTO_MEM int32_t *ids = mem_alloc(((size_t)count + 1) * sizeof *ids);
+	for (uint32_t i = 0; i < count; i++)
+		ids[i] = order[i]->field->id;
+	if (count)
+		qsort(ids, count, sizeof *ids, by_id);
+	if (!count || ids[0] <= 0)
+		return;
+	AUTO_BUF struct buf list;
+	buf_init(&list, BUF_MAX_DEFAULT);
+	for (uint32_t i = 0, end; i < count; i = end) {
+		for (end = i + 1; end < count && ids[end] == ids[end - 1] + 1;)
+			end++;
+		buf_printf(&list, i ? ",%d" : "%d", ids[i]);
+		if (end - i > 1)
+			buf_printf(&list, "-%d", ids[end - 1]);
+	}
+	parquet_writer_metadata(w, PARQUET_COLUMNS_KEY, buf_slice(&list));
+}
+
 rc_t footer_write(struct parquet_writer *w, struct node **order, uint32_t count, struct err *reterr)
 {
 	struct encoder *e = &w->enc;
 	tell_calendar(w, order, count);
+	list_columns(w, order, count);
 	int64_t column_indexes = encoder_position(e);
 	buf_append_slice(&e->out, buf_slice(&e->column_indexes));
 	int64_t offset_indexes = encoder_position(e);

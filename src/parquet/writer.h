@@ -75,6 +75,10 @@ struct parquet_file_info {
 /* Frees what it points at, not itself; zeroed afterwards. NULL is fine. */
 void parquet_file_info_clear(struct parquet_file_info *info);
 
+/* Footer key: the field ids of the leaf columns that the file was written with, ascending ("1-25,27"), so that a reader sees when another program has
+ * dropped one. Only if all of them have ids. */
+#define PARQUET_COLUMNS_KEY "hydrant.columns"
+
 struct parquet_writer;
 /* Copies sink and opts. RC_INVALID for a codec that cannot be written or a page size of 0. */
 rc_t parquet_writer_new(const struct parquet_sink *sink, const struct parquet_writer_options *opts, struct parquet_writer **ret,

@@ -292,6 +292,32 @@ TEST(writer_tells_spark_the_calendar_of_dates_and_timestamps)
 	}
 }
 
+TEST(writer_lists_the_ids_of_the_columns_that_the_file_has)
+{
+	static const char *const names[] = { "a", "b", "without values", "c" };
+	for (int ids = 0; ids < 2; ids++) {
+		struct memory_file m = { 0 };
+		const int64_t one = 1;
+		AUTO(schema) *s = schema_new();
+		struct batch b;
+		for (int i = 0; i < 4; i++)
+			add(s, NULL, names[i], TYPE_INT64);
+		if (ids)
+			schema_assign_ids(s);
+		batch_init(&b, s);
+		for (uint32_t i = 0; i < 4; i++)
+			if (i != 2)
+				column_put_fixed(batch_column(&b, s->root->children[i]), 0, &one, 8);
+		b.rows = 1;
+		batch_seal(&b);
+		write_batch(&m, s, &b);
+		AUTO(parquet_reader) *r = open_reader(&m);
+		CHECK_SLICE(parquet_reader_metadata(r, PARQUET_COLUMNS_KEY), ids ? SLICE_LIT("1-2,4") : (struct slice){ 0 });
+		batch_free(&b);
+		buf_free(&m.bytes);
+	}
+}
+
 TEST(writer_keeps_the_presence_of_lists_that_are_always_empty)
 {
 	struct memory_file m = { 0 };

@@ -54,7 +54,8 @@ static rc_t apply_notes(struct scan_file *f, struct err *reterr)
 		notes_from_table(table_schema(f->table), schema->root, table_schema(f->table)->root);
 		return RC_OK;
 	}
-	return schema_notes_decode(notes, schema, reterr);
+	TRY(schema_notes_decode(notes, schema, reterr));
+	return notes.data ? scan_file_check_columns(f, reterr) : RC_OK;
 }
 
 static void cursor_bind(struct scan_file *f, struct cursor *c, enum role role, enum type type)

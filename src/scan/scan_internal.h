@@ -36,6 +36,8 @@ struct scan_file {
 rc_t scan_file_open(struct store *store, const char *name, struct table *table, size_t decode_bytes, struct scan_file **ret, struct err *reterr);
 void scan_file_close(struct scan_file *f);
 AUTO_DEFINE(scan_file, scan_file_close)
+/* outside.c. RC_CORRUPT if the file lacks a column that it was written with, or has it in another type. */
+rc_t scan_file_check_columns(const struct scan_file *f, struct err *reterr);
 /* Times of a row group by its statistics; the widest range if it has none. */
 rc_t scan_file_times(struct scan_file *f, uint32_t group, int64_t *ret_min, int64_t *ret_max, struct err *reterr);
 /* The rows of a row group outside of which none has a time in [from, to), by its pages; *ret_from = *ret_to: there is none at all. */
