@@ -28,7 +28,7 @@ enum scan_test { SCAN_EQUAL, SCAN_PREFIX, SCAN_LESS, SCAN_LESS_EQUAL, SCAN_MORE,
 struct scan_term {
 	struct slice path; /* the payload's own keys, joined by dots */
 	enum scan_test test;
-	struct slice text; /* in lower case; EQUAL and PREFIX mean any case of ASCII letters, the others bytes */
+	struct slice text; /* EQUAL, PREFIX: in lower case, and any case of ASCII letters is meant; the others: bytes */
 	bool is_number;    /* the text is a number, which numbers are compared with; texts then are not */
 	double number;
 };

@@ -70,7 +70,7 @@ static rc_t parse_value(struct search_query *q, struct term *t, struct slice tex
 	size_t start = *pos;
 	while (*pos < text.len && text.data[*pos] > ' ')
 		(*pos)++;
-	t->text = lower_copy(&q->arena, slice_of(text.data + start, *pos - start));
+	t->text = arena_copy(&q->arena, slice_of(text.data + start, *pos - start));
 	t->op = t->field.len ? TERM_EQUALS : TERM_WORD;
 	if (t->field.len && slice_eq_str(t->text, "*")) {
 		t->op = TERM_EXISTS;
@@ -78,6 +78,8 @@ static rc_t parse_value(struct search_query *q, struct term *t, struct slice tex
 	}
 	if (t->field.len)
 		parse_compare(t);
+	if (t->op < TERM_LESS) /* the others compare bytes */
+		t->text = lower_copy(&q->arena, t->text);
 	if (t->text.len > 1 && t->text.data[t->text.len - 1] == '*' && (t->op == TERM_EQUALS || t->op == TERM_WORD)) {
 		t->op = TERM_PREFIX;
 		t->text.len--;

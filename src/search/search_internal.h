@@ -10,7 +10,7 @@ struct term {
 	bool negated;
 	enum term_op op;
 	struct slice field; /* empty: anywhere in the payload */
-	struct slice text;  /* lower case */
+	struct slice text;  /* lower case; from TERM_LESS on as it was written */
 	bool is_number;
 	double number;
 };

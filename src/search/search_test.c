@@ -45,6 +45,24 @@ TEST(numbers_compare)
 	CHECK(matches("status:>500 status:<600", EVENT));
 }
 
+TEST(texts_compare_as_bytes)
+{
+	const char *event = "{\"ts\":\"2026-11-01T10:00:00Z\",\"name\":\"Carl\"}";
+	CHECK(matches("ts:>=2026-11-01T10:00:00Z ts:<=2026-11-01T10:00:00Z", event) && !matches("ts:>2026-11-01T10:00:00Z", event));
+	CHECK(matches("ts:>2026-11-01T09:59:59Z", event) && !matches("ts:<2026-11-01T10:00:00Z", event));
+	CHECK(matches("name:>Bob", event) && matches("name:<bob", event) && matches("name:CARL", event));
+}
+
+TEST(what_a_scan_leaves_out_by_are_the_bytes_that_are_compared)
+{
+	AUTO(search_query) *q = NULL;
+	struct err err;
+	struct scan_term terms[SEARCH_TERMS_MAX];
+	CHECK_OK(search_parse(SLICE_LIT("ts:>=2026T name:Bob at:Mon*"), &q, &err), err);
+	CHECK_INT(search_terms(q, terms), 3);
+	CHECK(slice_eq_str(terms[0].text, "2026T") && slice_eq_str(terms[1].text, "bob") && slice_eq_str(terms[2].text, "mon"));
+}
+
 TEST(a_bad_query_says_what_is_wrong)
 {
 	AUTO(search_query) *q = NULL;

@@ -97,6 +97,8 @@ def edges():
         yield "s", "=", "zz%d" % batch
         yield "s", "*", "zz%d" % batch
         yield "s", ">=", "zz%d" % batch
+        yield "s", "<", "Zz%d" % batch
+        yield "at", ">=", "2026-0%d-11T03:00:00Z" % (batch + 1)
     yield from (("n", "=", v) for v in ("500005", "500066", "700007", "600009", "600009.0", "6.00009e5", "null", "text", "1.5", "nothing", "500004"))
     yield from (("n", ">", "500000"), ("n", ">=", "700339"), ("n", "*", "7000"), ("s", "=", "in a list"), ("s", "=", "null"), ("s", "*", "n"), ("ratio", "=", "9.5"), ("ratio", "=", "9.50"))
     yield from (("o.deep.k", "=", "9"), ("o.deep.k", ">", "8"), ("list.p", "=", "0"), ("list.p", "=", "199"), ("a.b", "=", "-399"), ("a.b", "=", "399"), ("big", "=", str(2**53 + 1)), ("r1_41.x", "=", "41"))
@@ -105,7 +107,7 @@ def edges():
 def queries(rng, parsed):
     fields = ["n", "s", "big", "ratio", "flag", "at", "id", "code", "o.deep.k", "o.t", "list.p", "list.q", "a.b", "ids", "only2", "r1_41.x", "none", "o.deep", "s.z"]
     values = ["5", "1005", "2399", "503", "503.0", "5e2", "alpha", "ALPHA", "beta", "gamma", "delta-1", "delta-3", "null", "nu", "true", "x" * 80 + "y", "ünï", "here", "-7",
-              "2026-02-11t03:00:00z", str(2**53 + 1), "1.5", "0.125", "zzz", "in", "9005", "99999"]
+              "2026-02-11T03:00:00Z", str(2**53 + 1), "1.5", "0.125", "zzz", "in", "9005", "99999"]
     for event in parsed[::70]:
         if isinstance(event, tuple):
             values += [x for k, x in event[1] if k in ("id", "code") and isinstance(x, str)]
@@ -114,11 +116,11 @@ def queries(rng, parsed):
             if " " not in value or quoted:
                 yield '%s:%s' % (field, '"%s"' % value if quoted else value + "*" if op == "*" else value if op == "=" else op + value), (field, op, value, quoted)
     for _ in range(120):
-        field, value = rng.choice(fields), lower(rng.choice(values))
+        field, value = rng.choice(fields), rng.choice(values)
         op = rng.choice(["=", "=", "=", "*", "<", "<=", ">", ">="])
         quoted = op == "=" and rng.random() < 0.2
         written = '%s:%s' % (field, '"%s"' % value if quoted else value + "*" if op == "*" else value if op == "=" else op + value)
-        yield written, (field, op, value, quoted)
+        yield written, (field, op, lower(value) if op in "=*" else value, quoted)
 
 
 def hidden():
