@@ -92,13 +92,14 @@ static bool string_matches(const struct term *t, struct slice raw, uint32_t mark
 static bool scalar_matches(const struct term *t, struct slice value)
 {
 	bool number = value.data[0] == '-' || (value.data[0] >= '0' && value.data[0] <= '9');
+	if (t->op == TERM_PREFIX) /* of a number, too, as it is written */
+		return value.len >= t->text.len && equal_lower(value.data, t->text);
 	if (!number || !t->is_number)
-		return (t->op == TERM_EQUALS && value.len == t->text.len && equal_lower(value.data, t->text)) ||
-		       (t->op == TERM_PREFIX && value.len >= t->text.len && equal_lower(value.data, t->text));
+		return t->op == TERM_EQUALS && value.len == t->text.len && equal_lower(value.data, t->text);
 	if (t->op == TERM_EQUALS && slice_eq(value, t->text))
 		return true;
 	char copy[64];
-	if (value.len >= sizeof copy || t->op == TERM_PREFIX)
+	if (value.len >= sizeof copy)
 		return false;
 	memcpy(copy, value.data, value.len);
 	copy[value.len] = 0;

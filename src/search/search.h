@@ -5,7 +5,7 @@
  *   "a phrase"  these characters anywhere in the payload
  *   field:value the JSON field has that value: text, number, true, false, null. field is the payload's own keys, joined by dots
  *               (http.status_code also finds {"http":{"status_code":…}}); any element of an array counts
- *   field:text* its beginning     field:* the field is there     field:"a phrase"
+ *   field:text* its beginning (a number's, too: 50* finds 503)     field:* the field is there     field:"a phrase"
  *   field:>5  field:>=5  field:<5  field:<=5     numbers; texts are compared as bytes
  *   -term       must not match
  * An empty query matches everything. Ownership: a query owns what it needs. Threads: matching is pure; any number at once.

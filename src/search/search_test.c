@@ -45,6 +45,13 @@ TEST(numbers_compare)
 	CHECK(matches("status:>500 status:<600", EVENT));
 }
 
+TEST(a_number_begins_as_it_is_written)
+{
+	CHECK(matches("status:50*", EVENT) && matches("status:503*", EVENT) && !matches("status:5030*", EVENT) && !matches("status:4*", EVENT));
+	CHECK(matches("user.ids:2*", EVENT) && matches("a:-1.5E*", "{\"a\":-1.5e3}") && matches("ok:tr*", EVENT));
+	CHECK(matches("n:71*", "{\"n\":7111111111222222222233333333334444444444555555555566666666667777777777}"));
+}
+
 TEST(texts_compare_as_bytes)
 {
 	const char *event = "{\"ts\":\"2026-11-01T10:00:00Z\",\"name\":\"Carl\"}";

@@ -40,9 +40,11 @@ def value_matches(v, op, text, quoted):
     wanted = None if quoted or not (text[:1].isdigit() or text[:1] == "-") else number(text)
     scalar = Text("true" if v is True else "false" if v is False else "null") if v is None or isinstance(v, bool) else v
     if isinstance(scalar, Text):
+        if op == "*":
+            return lower(scalar).startswith(text)
         if number(scalar) is None or wanted is None:
-            return op == "=" and lower(scalar) == text or op == "*" and lower(scalar).startswith(text)
-        return op != "*" and (op == "=" and scalar == text or compare(op, number(scalar), wanted))
+            return op == "=" and lower(scalar) == text
+        return op == "=" and scalar == text or compare(op, number(scalar), wanted)
     if op == "*":
         return lower(scalar).startswith(text)
     if op == "=":
@@ -100,7 +102,7 @@ def edges():
         yield "s", "<", "Zz%d" % batch
         yield "at", ">=", "2026-0%d-11T03:00:00Z" % (batch + 1)
     yield from (("n", "=", v) for v in ("500005", "500066", "700007", "600009", "600009.0", "6.00009e5", "null", "text", "1.5", "nothing", "500004"))
-    yield from (("n", ">", "500000"), ("n", ">=", "700339"), ("n", "*", "7000"), ("s", "=", "in a list"), ("s", "=", "null"), ("s", "*", "n"), ("ratio", "=", "9.5"), ("ratio", "=", "9.50"))
+    yield from (("n", ">", "500000"), ("n", ">=", "700339"), ("n", "*", "7000"), ("n", "*", "60000"), ("ratio", "*", "1.5"), ("big", "*", "90071992547409"), ("ids", "*", "39"), ("flag", "*", "tr"), ("s", "=", "in a list"), ("s", "=", "null"), ("s", "*", "n"), ("ratio", "=", "9.5"), ("ratio", "=", "9.50"))
     yield from (("o.deep.k", "=", "9"), ("o.deep.k", ">", "8"), ("list.p", "=", "0"), ("list.p", "=", "199"), ("a.b", "=", "-399"), ("a.b", "=", "399"), ("big", "=", str(2**53 + 1)), ("r1_41.x", "=", "41"))
 
 
