@@ -89,6 +89,33 @@ static bool string_matches(const struct term *t, struct slice raw, uint32_t mark
 	return !t->is_number && compare(t->op, slice_cmp(raw, t->text));
 }
 
+struct integer {
+	bool negative;
+	struct slice digits; /* without zeros before them; empty: 0 */
+};
+
+static bool integer_of(struct slice s, struct integer *ret)
+{
+	bool negative = s.len && s.data[0] == '-';
+	s = slice_skip(s, negative);
+	size_t zeros = 0;
+	for (size_t i = 0; i < s.len; i++)
+		if (s.data[i] < '0' || s.data[i] > '9')
+			return false;
+	while (zeros < s.len && s.data[zeros] == '0')
+		zeros++;
+	*ret = (struct integer){ negative && zeros < s.len, slice_skip(s, zeros) };
+	return s.len > 0;
+}
+
+static int integer_cmp(struct integer a, struct integer b)
+{
+	if (a.negative != b.negative)
+		return a.negative ? -1 : 1;
+	int c = a.digits.len != b.digits.len ? (a.digits.len > b.digits.len) - (a.digits.len < b.digits.len) : slice_cmp(a.digits, b.digits);
+	return a.negative ? -c : c;
+}
+
 static bool scalar_matches(const struct term *t, struct slice value)
 {
 	bool number = value.data[0] == '-' || (value.data[0] >= '0' && value.data[0] <= '9');
@@ -98,6 +125,9 @@ static bool scalar_matches(const struct term *t, struct slice value)
 		return t->op == TERM_EQUALS && value.len == t->text.len && equal_lower(value.data, t->text);
 	if (t->op == TERM_EQUALS && slice_eq(value, t->text))
 		return true;
+	struct integer mine, wanted; /* doubles do not tell those beyond 2^53 apart */
+	if (integer_of(value, &mine) && integer_of(t->text, &wanted))
+		return compare(t->op, integer_cmp(mine, wanted));
 	char copy[64];
 	if (value.len >= sizeof copy)
 		return false;

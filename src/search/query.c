@@ -55,7 +55,7 @@ static void parse_number(struct term *t)
 	memcpy(copy, t->text.data, t->text.len);
 	copy[t->text.len] = 0;
 	t->number = strtod(copy, &end);
-	t->is_number = !*end;
+	t->is_number = !*end && !copy[strspn(copy, "0123456789+-.eE")]; /* strtod knows nan, inf and 0x10, too */
 }
 
 /* The value behind field: or a bare word. */

@@ -45,6 +45,18 @@ TEST(numbers_compare)
 	CHECK(matches("status:>500 status:<600", EVENT));
 }
 
+TEST(integers_compare_exactly)
+{
+	const char *event = "{\"big\":9007199254740992,\"low\":-9007199254740993,\"zero\":-0,\"huge\":"
+			    "1000000000000000000000000000000000000000000000000000000000000000000000001}";
+	CHECK(matches("big:9007199254740992", event) && !matches("big:9007199254740993", event) && !matches("big:9007199254740991", event));
+	CHECK(matches("big:<9007199254740993", event) && !matches("big:>=9007199254740993", event) && matches("big:>9007199254740991", event));
+	CHECK(matches("low:<-9007199254740992", event) && !matches("low:-9007199254740992", event) && matches("low:>-9007199254740994", event));
+	CHECK(matches("big:009007199254740992", event) && matches("zero:0", event) && matches("zero:>-1", event) && matches("low:<0", event));
+	CHECK(matches("huge:>9", event) && !matches("huge:<9", event));
+	CHECK(matches("big:9007199254740992.0", event) && !matches("big:-nan", event) && !matches("big:>=-nan", event));
+}
+
 TEST(a_number_begins_as_it_is_written)
 {
 	CHECK(matches("status:50*", EVENT) && matches("status:503*", EVENT) && !matches("status:5030*", EVENT) && !matches("status:4*", EVENT));
