@@ -62,6 +62,63 @@ json_t *body_object(struct http_request *req)
 	return NULL;
 }
 
+/* What a body may hold; a member that is null is not there. */
+enum member_type { MEMBER_TEXT, MEMBER_TIME, MEMBER_WHOLE, MEMBER_NUMBER, MEMBER_BOOL };
+struct member {
+	const char *name; /* NULL: the end */
+	enum member_type type;
+};
+static const struct member query_members[] = {
+	{ "sql", MEMBER_TEXT }, { "format", MEMBER_TEXT }, { "width", MEMBER_WHOLE }, { "from", MEMBER_TIME }, { "to", MEMBER_TIME }, { 0 }
+};
+static const struct member search_members[] = {
+	{ "collection", MEMBER_TEXT }, { "query", MEMBER_TEXT },  { "from", MEMBER_TIME },
+	{ "to", MEMBER_TIME },	       { "limit", MEMBER_WHOLE }, { "payloads_only", MEMBER_BOOL }, { 0 }
+};
+static const struct member replay_members[] = {
+	{ "collection", MEMBER_TEXT }, { "where", MEMBER_TEXT },   { "from", MEMBER_TIME },    { "to", MEMBER_TIME },	 { "rate", MEMBER_NUMBER },
+	{ "speed", MEMBER_NUMBER },    { "framing", MEMBER_TEXT }, { "to_url", MEMBER_TEXT }, { 0 }
+};
+
+static bool member_fits(const json_t *v, enum member_type type)
+{
+	switch (type) {
+	case MEMBER_TEXT:
+		return json_is_string(v);
+	case MEMBER_WHOLE:
+		return json_is_integer(v);
+	case MEMBER_NUMBER:
+		return json_is_number(v) && json_number_value(v) >= 0;
+	case MEMBER_BOOL:
+		return json_is_boolean(v);
+	default:
+		return true; /* time_of tells */
+	}
+}
+
+/* A member that was passed over would give the answer to another question than the one that was meant. */
+static rc_t body_check(json_t *o, const struct member *members, struct err *reterr)
+{
+	static const char *const wants[] = { [MEMBER_TEXT] = "a text", [MEMBER_WHOLE] = "a whole number",
+					     [MEMBER_NUMBER] = "a number, 0 or more", [MEMBER_BOOL] = "true or false" };
+	const char *key;
+	json_t *value;
+	json_object_foreach (o, key, value) {
+		const struct member *m = members;
+		while (m->name && strcmp(m->name, key) != 0)
+			m++;
+		if (m->name && (json_is_null(value) || member_fits(value, m->type)))
+			continue;
+		if (m->name)
+			return err_set(reterr, RC_INVALID, "\"%s\" wants %s", key, wants[m->type]);
+		char all[128] = "";
+		for (m = members; m->name; m++)
+			snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", all[0] ? ", " : "", m->name);
+		return err_set(reterr, RC_INVALID, "there is no \"%.64s\" in such a body; there are %s", key, all);
+	}
+	return RC_OK;
+}
+
 static const char *text_of(json_t *o, const char *key)
 {
 	return json_string_value(json_object_get(o, key));
@@ -145,6 +202,8 @@ void api_query(struct server *s, struct http_request *req)
 	struct grant grant;
 	grant_take(s, req, &grant);
 	rc_t rc = grant_check(&grant, SCOPE_READ, NULL, &err);
+	if (rc == RC_OK)
+		rc = body_check(o, query_members, &err);
 	if (grant_limited(&grant)) {
 		qo.visible = grant_reads;
 		qo.visible_ctx = &grant;
@@ -199,11 +258,11 @@ void api_search(struct server *s, struct http_request *req)
 	struct read_search_result result;
 	rc_t rc = body_collection(s, req, SCOPE_READ, so.collection, &err);
 	if (rc == RC_OK)
+		rc = body_check(o, search_members, &err);
+	if (rc == RC_OK)
 		rc = time_of(o, "from", INT64_MIN, &so.from, &err);
 	if (rc == RC_OK)
 		rc = time_of(o, "to", INT64_MAX, &so.to, &err);
-	if (rc == RC_OK && limit && !json_is_integer(limit) && !json_is_null(limit))
-		rc = err_set(&err, RC_INVALID, "\"limit\" wants a whole number of hits");
 	if (rc == RC_OK) {
 		struct watch w;
 		watch_begin(s, &w, req);
@@ -247,6 +306,8 @@ void api_replay(struct server *s, struct http_request *req)
 	};
 	struct replay_result result = { 0 };
 	rc_t rc = body_collection(s, req, SCOPE_REPLAY, ro.collection, &err);
+	if (rc == RC_OK)
+		rc = body_check(o, replay_members, &err);
 	if (rc == RC_OK && ro.to && strncmp(ro.to, "http://", 7) && strncmp(ro.to, "https://", 8))
 		rc = err_set(&err, RC_INVALID, "a server replays to http:// and https:// addresses only; `hydrant replay` writes files");
 	if (rc == RC_OK)

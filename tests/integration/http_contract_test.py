@@ -184,6 +184,21 @@ def test_routes(s):
     check("SQL cannot read files", status == 400, body)
 
 
+def test_bodies(s):
+    """What a body does not mean to say is told, by the member's name; nothing is answered as if it were not there."""
+    wrong = [("query", {"sql": "select 1"}, m) for m in ({"sql": 1}, {"format": ["csv"]}, {"width": "80"}, {"from": {}}, {"to": True}, {"SQL": "select 2"})]
+    wrong += [("search", {"collection": "first"}, m) for m in ({"query": 7}, {"limit": "5"}, {"limit": 1.5}, {"payloads_only": 1}, {"from": []}, {"where": "a:1"})]
+    wrong += [("replay", {"collection": "first"}, m) for m in ({"until": "2020-01-01"}, {"where": {"n": 5}}, {"rate": "5/s"}, {"speed": -1}, {"framing": 4}, {"to_url": 1}, {"limit": 3})]
+    for path, body, member in wrong:
+        status, answer, _ = s.request("POST", "/v1/" + path, json.dumps({**body, **member}), JSON)
+        name = next(iter(member))
+        check("/v1/%s refuses %s" % (path, member), status == 400 and '"%s"' % name in json.loads(answer)["error"]["message"], (status, answer[:200]))
+    status, answer, _ = s.request("POST", "/v1/replay", json.dumps({"collection": "first", "where": None, "from": "2020-01-01", "to": None, "rate": 1000, "speed": 0, "framing": "nul", "to_url": None}), JSON)
+    equal("all members at once, null is none", (status, answer), (200, b'{"a":1}\0'))
+    status, answer, _ = s.request("POST", "/v1/search", json.dumps({"collection": "first", "query": "a:1", "from": 1600000000, "to": None, "limit": None, "payloads_only": True}), JSON)
+    equal("of a search, too", (status, answer), (200, b'{"a":1}\n'))
+
+
 def with_key(s, key, body):
     return s.post("keyed", body, {**JSON, "Idempotency-Key": key})
 
