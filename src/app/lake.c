@@ -130,12 +130,13 @@ static rc_t remote_error(const char *url, int status, const struct buf *body, st
 struct taker {
 	rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr);
 	void *ctx;
-	bool failed;
+	bool failed, begun;
 };
 
 static rc_t take_piece(void *ctx, struct slice piece, struct err *reterr)
 {
 	struct taker *t = ctx;
+	t->begun = true;
 	rc_t rc = t->on_body(t->ctx, piece, reterr);
 	t->failed = rc != RC_OK;
 	return rc;
@@ -169,7 +170,8 @@ rc_t remote_stream(const char *server, const char *method, const char *path, str
 	if (rc == RC_IO && !taker.failed) {
 		char text[sizeof reterr->text];
 		snprintf(text, sizeof text, "%s", reterr->text);
-		return err_set(reterr, RC_IO, "the server at %s does not answer (%s)", server, text);
+		return taker.begun ? err_set(reterr, RC_IO, "the answer of the server at %s broke off; if it failed there, its log says why (%s)", server, text)
+				   : err_set(reterr, RC_IO, "the server at %s does not answer (%s)", server, text);
 	}
 	TRY(rc);
 	return status / 100 == 2 ? RC_OK : remote_error(server, status, &error, reterr);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "os/clock.h"
 #include "server/read.h"
 #include "server/server_internal.h"
@@ -13,6 +14,7 @@
 struct answer {
 	struct server *s;
 	struct http_request *req;
+	const char *asked; /* what a line in the log knows it by: the collection or the statement; may be NULL */
 	const char *content_type;
 	char note[512];
 	bool begun;
@@ -35,8 +37,21 @@ static void answer_note(void *ctx, const char *text)
 	snprintf(a->note, sizeof a->note, "%s", text);
 }
 
+/* Status and first bytes are out: the client sees that the answer is cut, but why can only be said here. */
+static void log_cut(const struct answer *a, const struct err *err)
+{
+	char asked[201];
+	size_t n = 0;
+	for (const char *p = a->asked ? a->asked : ""; *p && n < sizeof asked - 1; p++)
+		asked[n++] = *p < ' ' && *p >= 0 ? ' ' : *p;
+	asked[n] = 0;
+	log_error("%.*s of %s: the answer was cut off: %s", SLICE_ARG(http_request_path(a->req)), asked, err->text);
+}
+
 static void answer_end(struct answer *a, rc_t rc, const struct err *err)
 {
+	if (rc != RC_OK && rc != RC_CANCELLED && a->begun) /* cancelled: nobody waits for it any more */
+		log_cut(a, err);
 	if (rc != RC_OK)
 		__atomic_add_fetch(&a->s->query_errors, 1, __ATOMIC_RELAXED);
 	if (a->begun)
@@ -218,6 +233,7 @@ void api_query(struct server *s, struct http_request *req)
 		rc = time_of(o, "to", INT64_MAX, &qo.to, &err);
 	if (rc == RC_OK) {
 		qo.sql = slice_str(sql);
+		a.asked = sql;
 		a.content_type = qo.format == SQL_CSV      ? "text/csv"
 				 : qo.format == SQL_TABLE  ? "text/plain; charset=utf-8"
 				 : qo.format == SQL_NDJSON ? "application/x-ndjson"
@@ -256,6 +272,7 @@ void api_search(struct server *s, struct http_request *req)
 		.ctx = &a,
 	};
 	struct read_search_result result;
+	a.asked = so.collection;
 	rc_t rc = body_collection(s, req, SCOPE_READ, so.collection, &err);
 	if (rc == RC_OK)
 		rc = body_check(o, search_members, &err);
@@ -305,6 +322,7 @@ void api_replay(struct server *s, struct http_request *req)
 		.ctx = &a,
 	};
 	struct replay_result result = { 0 };
+	a.asked = ro.collection;
 	rc_t rc = body_collection(s, req, SCOPE_REPLAY, ro.collection, &err);
 	if (rc == RC_OK)
 		rc = body_check(o, replay_members, &err);
