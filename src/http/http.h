@@ -163,7 +163,8 @@ void http_stream_begin(struct http_request *req, int status, const char *content
 /* Blocks while 1 MiB is waiting to be sent. RC_CANCELLED: the client is gone or the server stops; call http_stream_end then, too.
  * On a loop thread it never blocks: RC_AGAIN, nothing taken, while the queue is full. */
 rc_t http_stream_write(struct http_request *req, struct slice data, struct err *reterr);
-/* complete = false: the connection is cut, so that the client sees that the answer is not whole. */
-void http_stream_end(struct http_request *req, bool complete);
+/* complete = false: the connection is cut, so that the client sees that the answer is not whole. trailer: a field behind the body, which a client
+ * may overlook, and which HTTP/1.0 has no place for; may be NULL. */
+void http_stream_end(struct http_request *req, bool complete, const struct http_field *trailer);
 
 #endif

@@ -36,7 +36,7 @@ struct stream_job {
 	struct fixture *f;
 	struct http_request *req;
 	uint64_t bytes;
-	bool cut;
+	bool cut, trailer;
 };
 
 static inline void *fixture_stream(void *arg)
@@ -49,7 +49,8 @@ static inline void *fixture_stream(void *arg)
 	http_stream_begin(job->req, 200, "text/plain", NULL, 0);
 	for (uint64_t done = 0; done < job->bytes && rc == RC_OK; done += sizeof(line))
 		rc = http_stream_write(job->req, slice_of(line, sizeof(line)), NULL);
-	http_stream_end(job->req, !job->cut);
+	static const struct http_field last = { "X-Last", "of all" };
+	http_stream_end(job->req, !job->cut, job->trailer ? &last : NULL);
 	pthread_mutex_lock(&job->f->lock);
 	job->f->stream_rc = rc;
 	job->f->streams--;
@@ -109,7 +110,7 @@ static inline void fixture_handle(void *ctx, struct http_request *req)
 		pthread_mutex_unlock(&f->lock);
 	} else if (slice_eq_str(first, "stream")) {
 		struct stream_job *job = NEW(struct stream_job);
-		*job = (struct stream_job){ f, req, 0, http_request_query(req, "cut", &value) };
+		*job = (struct stream_job){ f, req, 0, http_request_query(req, "cut", &value), http_request_query(req, "trailer", &value) };
 		pthread_mutex_lock(&f->lock);
 		f->streams++;
 		pthread_mutex_unlock(&f->lock);
@@ -248,7 +249,7 @@ static inline bool client_send(int fd, struct slice s)
 struct answer {
 	int status;
 	bool close;
-	char head[4096];
+	char head[4096], trailer[128];
 	struct buf body;
 	struct buf rest; /* read already, of the next answers */
 };
@@ -281,6 +282,20 @@ static inline void drop(struct answer *a, size_t n)
 	a->rest.len -= n;
 }
 
+/* What stands behind the last chunk's line, up to the empty line. */
+static inline bool read_trailer(int fd, struct answer *a, size_t line)
+{
+	char *end;
+	drop(a, line - 2); /* without a trailer its own end is half of what is looked for */
+	while (!(end = strstr(buf_cstr(&a->rest), "\r\n\r\n")))
+		if (!more(fd, a))
+			return false;
+	size_t n = (size_t)(end - (char *)a->rest.data);
+	snprintf(a->trailer, sizeof a->trailer, "%.*s", (int)(n ? n - 2 : 0), (char *)a->rest.data + 2);
+	drop(a, n + 4);
+	return true;
+}
+
 static inline bool read_chunks(int fd, struct answer *a)
 {
 	for (;;) {
@@ -292,10 +307,10 @@ static inline bool read_chunks(int fd, struct answer *a)
 		while (a->rest.len < line + n + 2)
 			if (!more(fd, a))
 				return false;
+		if (!n)
+			return read_trailer(fd, a, line);
 		buf_append(&a->body, a->rest.data + line, n);
 		drop(a, line + n + 2);
-		if (!n)
-			return true;
 	}
 }
 

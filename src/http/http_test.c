@@ -476,6 +476,12 @@ TEST(http_stream_arrives_whole_and_bounded)
 	CHECK(!strstr(a.head, "chunked"));
 	CHECK_INT(ask(f, SLICE_LIT("GET /stream?bytes=0 HTTP/1.1\r\n" HOST "\r\n"), &a), 200);
 	CHECK_INT(a.body.len, 0);
+	CHECK(!a.trailer[0]);
+	/* a field behind it; not where there is no place for it, and what follows is the next answer */
+	CHECK_INT(ask(f, SLICE_LIT("GET /stream?bytes=3000&trailer=1 HTTP/1.1\r\n" HOST "\r\n"), &a), 200);
+	CHECK(a.body.len == 3000 && !strcmp(a.trailer, "X-Last: of all"));
+	CHECK_INT(ask(f, SLICE_LIT("GET /stream?bytes=3000&trailer=1 HTTP/1.0\r\n\r\n"), &a), 200);
+	CHECK_INT(a.body.len, 3000);
 	/* one that breaks off is seen to */
 	CHECK_INT(ask(f, SLICE_LIT("GET /stream?bytes=1000&cut=1 HTTP/1.1\r\n" HOST "\r\n"), &a), 0);
 	answer_free(&a);

@@ -93,6 +93,16 @@ static bool field_ok(const struct http_field *f)
 	return f->name && f->value && f->name[0] && !strpbrk(f->name, "\r\n:") && !strpbrk(f->value, "\r\n");
 }
 
+static void put_field(struct buf *b, const struct http_field *f)
+{
+	if (!field_ok(f))
+		return;
+	buf_append_str(b, f->name);
+	buf_append(b, ": ", 2);
+	buf_append_str(b, f->value);
+	buf_append(b, "\r\n", 2);
+}
+
 enum body_kind { BODY_LENGTH, BODY_CHUNKED, BODY_TO_END };
 
 static void put_head(struct buf *b, const struct http_request *r, const char *content_type, enum body_kind kind, uint64_t length,
@@ -117,14 +127,8 @@ static void put_head(struct buf *b, const struct http_request *r, const char *co
 		put_number(b, length);
 		buf_append(b, "\r\n", 2);
 	}
-	for (size_t i = 0; i < extra_count; i++) {
-		if (!field_ok(&extra[i]))
-			continue;
-		buf_append_str(b, extra[i].name);
-		buf_append(b, ": ", 2);
-		buf_append_str(b, extra[i].value);
-		buf_append(b, "\r\n", 2);
-	}
+	for (size_t i = 0; i < extra_count; i++)
+		put_field(b, &extra[i]);
 	if (r->close)
 		buf_append_str(b, "Connection: close\r\n");
 	else if (r->head.http_1_0)
@@ -335,12 +339,16 @@ rc_t http_stream_write(struct http_request *req, struct slice data, struct err *
 	return rc;
 }
 
-void http_stream_end(struct http_request *req, bool complete)
+void http_stream_end(struct http_request *req, bool complete, const struct http_field *trailer)
 {
 	struct http_stream *st = atomic_load(&req->stream);
 	pthread_mutex_lock(&st->lock);
-	if (complete && st->chunked && !st->silent)
-		buf_append_str(&st->queue, "0\r\n\r\n");
+	if (complete && st->chunked && !st->silent) {
+		buf_append_str(&st->queue, "0\r\n");
+		if (trailer)
+			put_field(&st->queue, trailer);
+		buf_append_str(&st->queue, "\r\n");
+	}
 	st->complete = complete;
 	st->ended = true;
 	post_stream(req, st);

@@ -17,6 +17,8 @@ struct answer {
 	const char *asked; /* what a line in the log knows it by: the collection or the statement; may be NULL */
 	const char *content_type;
 	char note[512];
+	char last_note[64]; /* what is known behind the last byte only */
+	bool notes_last;    /* there may be such a note, and no other */
 	bool begun;
 };
 
@@ -24,8 +26,8 @@ static rc_t answer_write(void *ctx, struct slice bytes, struct err *reterr)
 {
 	struct answer *a = ctx;
 	if (!a->begun) {
-		struct http_field note = { "X-Hydrant-Note", a->note };
-		http_stream_begin(a->req, 200, a->content_type, &note, a->note[0] ? 1 : 0);
+		const struct http_field note = { "X-Hydrant-Note", a->note }, later = { "Trailer", "X-Hydrant-Note" };
+		http_stream_begin(a->req, 200, a->content_type, a->note[0] ? &note : &later, a->note[0] || a->notes_last ? 1 : 0);
 		a->begun = true;
 	}
 	return http_stream_write(a->req, bytes, reterr);
@@ -54,10 +56,11 @@ static void answer_end(struct answer *a, rc_t rc, const struct err *err)
 		log_cut(a, err);
 	if (rc != RC_OK)
 		__atomic_add_fetch(&a->s->query_errors, 1, __ATOMIC_RELAXED);
+	const struct http_field last = { "X-Hydrant-Note", a->last_note };
 	if (a->begun)
-		http_stream_end(a->req, rc == RC_OK);
+		http_stream_end(a->req, rc == RC_OK, a->last_note[0] ? &last : NULL);
 	else if (rc == RC_OK)
-		http_respond(a->req, 200, a->content_type, (struct slice){ 0 }, NULL, 0);
+		http_respond(a->req, 200, a->content_type, (struct slice){ 0 }, &last, a->last_note[0] ? 1 : 0);
 	else
 		respond_err(a->req, err);
 }
@@ -260,7 +263,7 @@ void api_search(struct server *s, struct http_request *req)
 	if (!o)
 		return;
 	struct err err = { 0 };
-	struct answer a = { .s = s, .req = req, .content_type = "application/x-ndjson" };
+	struct answer a = { .s = s, .req = req, .content_type = "application/x-ndjson", .notes_last = true };
 	const char *query = text_of(o, "query");
 	json_t *limit = json_object_get(o, "limit");
 	struct read_search_options so = {
@@ -287,6 +290,8 @@ void api_search(struct server *s, struct http_request *req)
 		rc = read_search(s->pipeline, &so, &result, &err);
 		watch_end(s, &w);
 	}
+	if (rc == RC_OK && result.more)
+		snprintf(a.last_note, sizeof a.last_note, "the first %lld hits; a larger limit shows more", (long long)so.limit);
 	answer_end(&a, rc, &err);
 	json_decref(o);
 }

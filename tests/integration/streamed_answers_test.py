@@ -20,6 +20,14 @@ def ingest(name):
     return key
 
 
+def test_limit():
+    """A search that its limit cut says so, whether a server was asked or not, and also behind an answer that had begun long before."""
+    for limit, said in ((3, True), (900, True), (1999, True), (2000, False), (0, True)):
+        for flags in ([], ["--json"]):
+            done = hydrant("search", "c", "n:>=0", "--limit", limit, *flags, "--lake", "lake")
+            equal("the limit of %d with %s" % (limit, flags), (len(done.stdout.splitlines()), ("the first %d hits" % limit).encode() in done.stderr), (limit, said))
+
+
 def test_damage(s, damaged):
     """The older of two files is damaged: the newer one's hits are on their way already when that is found."""
     status = []
@@ -39,6 +47,14 @@ def test_damage(s, damaged):
 
 old = ingest("old")
 ingest("new")
+test_limit()
+with Server("lake") as server:
+    test_limit()
+    body = json.dumps({"collection": "c", "limit": 7}).encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as c:
+        c.sendall(b"POST /v1/search HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        answer = b"".join(iter(lambda: c.recv(65536), b""))
+    check("an HTTP/1.0 client gets the hits alone", answer.count(b"\n{") == 7 and b"first" not in answer and answer.endswith(b'"}}\n'), answer[-100:])
 content = lake_read("lake", old)
 at = len(content) // 2
 lake_write("lake", old, content[:at] + bytes(b ^ 0xff for b in content[at:at + 64]) + content[at + 64:])
