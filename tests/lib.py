@@ -75,7 +75,7 @@ def on_store(args):
         return args
     at = args.index("--lake") + 1
     lake, args[at] = args[at], lake_url(args[at])
-    return args if "--data" in args or "://" in lake else args + ["--data", lake_data(lake)]
+    return args if "--data" in args or "://" in lake else args[:at + 1] + ["--data", lake_data(lake)] + args[at + 1:]
 
 
 def s3_client():

@@ -109,7 +109,8 @@ int cmd_search(int argc, char **argv)
 		{ 0 },
 	};
 	struct command c = *command_find("search");
-	c.help = "word  word*  \"a phrase\"  field:value  field:val*  field:*  field:>5  -term      all terms must match";
+	c.help = "word  word*  \"a phrase\"  field:value  field:val*  field:*  field:>5  -term      all terms must match\n"
+		 "A query that begins with - stands behind --:  hydrant search COLLECTION -- '-status:200'";
 	if (!options_parse(&c, &argc, argv, defs, 1, 2, &code))
 		return code;
 	const char *query = argc > 2 ? argv[2] : "";

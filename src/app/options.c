@@ -116,7 +116,8 @@ static bool take_option(const struct command *c, const struct option_def *defs, 
 	const char *value;
 	const struct option_def *o = find_option(defs, argv[*i], &value);
 	if (!o) {
-		*ret_exit = usage_error(c->name, "there is no option '%s'; `hydrant %s -h` lists them", argv[*i], c->name);
+		*ret_exit = usage_error(c->name, "there is no option '%s'; `hydrant %s -h` lists them. What is none and begins with - stands behind --: hydrant %s … -- '%s'",
+					argv[*i], c->name, c->name, argv[*i]);
 		return false;
 	}
 	if (o->type == OPTION_FLAG) {

@@ -167,6 +167,14 @@ def test_hidden():
             check("%s: %s" % (what, written), sorted(got) == sorted(want) and want, "%d hits, want %d" % (len(got), len(want)))
 
 
+def test_minus():
+    """A query that begins with a minus looks like an option: what is to be done is said, and helps."""
+    done = hydrant("search", "hidden0", "-s:other -n:>0", "--lake", "lake")
+    check("it is refused with the way out", done.returncode == 2 and b"hydrant search \xe2\x80\xa6 -- '-s:other -n:>0'" in done.stderr, done.stderr)
+    done = hydrant("search", "--lake", "lake", "hidden0", "--", "-s:other -n:>0")
+    equal("the way out", (done.returncode, done.stdout), (0, b'{"n":0,"s":"plain"}\n'))
+
+
 def main():
     rng = random.Random(5)
     for batch in range(4):
@@ -192,4 +200,5 @@ def main():
 
 main()
 test_hidden()
+test_minus()
 done_testing()
