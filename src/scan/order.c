@@ -1,7 +1,8 @@
 /* Rows in time order. Units that overlap in time form a cluster. Of a cluster, first only the places of its rows are read (time, position,
  * unit, row: 24 bytes each; a stretch at a time if there are too many), sorted, and then rendered in windows that fit in memory: each window
  * decodes the units that it has rows of once. A well-ordered lake has small clusters and decodes each unit once.
- * A stretch is cut by (time, position): a file without times of its own has all its events at one instant.
+ * A stretch is cut by (time, position, place in the plan): a file without times of its own has all its events at one instant, and one of another
+ * engine may have no positions either.
  */
 #include "scan/plan_internal.h"
 
@@ -38,27 +39,38 @@ static bool next_cluster(struct scan *s)
 		min = u->min < min ? u->min : min;
 		max = u->max > max ? u->max : max;
 	}
-	o->from = (struct key){ min > s->opts.from ? min : s->opts.from, INT64_MIN };
-	o->to = (struct key){ max < s->opts.to ? max : s->opts.to - 1, INT64_MAX };
+	o->from = (struct key){ min > s->opts.from ? min : s->opts.from, INT64_MIN, 0 };
+	o->to = (struct key){ max < s->opts.to ? max : s->opts.to - 1, INT64_MAX, UINT64_MAX };
 	o->in_cluster = true;
 	return true;
+}
+
+static struct key key_of(const struct place *p)
+{
+	return (struct key){ p->time, p->pos, (uint64_t)p->unit << 32 | p->row };
 }
 
 static int key_cmp(struct key a, struct key b)
 {
 	if (a.time != b.time)
 		return (a.time > b.time) - (a.time < b.time);
-	return (a.pos > b.pos) - (a.pos < b.pos);
+	if (a.pos != b.pos)
+		return (a.pos > b.pos) - (a.pos < b.pos);
+	return (a.place > b.place) - (a.place < b.place);
 }
 
 static struct key key_after(struct key k)
 {
-	return k.pos == INT64_MAX ? (struct key){ k.time + 1, INT64_MIN } : (struct key){ k.time, k.pos + 1 };
+	if (k.place != UINT64_MAX)
+		return (struct key){ k.time, k.pos, k.place + 1 };
+	return k.pos == INT64_MAX ? (struct key){ k.time + 1, INT64_MIN, 0 } : (struct key){ k.time, k.pos + 1, 0 };
 }
 
 static struct key key_before(struct key k)
 {
-	return k.pos == INT64_MIN ? (struct key){ k.time - 1, INT64_MAX } : (struct key){ k.time, k.pos - 1 };
+	if (k.place)
+		return (struct key){ k.time, k.pos, k.place - 1 };
+	return k.pos == INT64_MIN ? (struct key){ k.time - 1, INT64_MAX, UINT64_MAX } : (struct key){ k.time, k.pos - 1, UINT64_MAX };
 }
 
 static void add_place(struct order *o, struct place p)
@@ -88,13 +100,14 @@ static rc_t collect_places(struct scan *s, struct key from, struct key to, bool 
 		uint32_t number;
 		rc_t rc;
 		while ((rc = scan_file_row(f, &row, &number, reterr)) == RC_OK) {
-			struct key k = { row.time, row.pos };
+			const struct place p = { row.time, row.pos, i, number };
+			const struct key k = key_of(&p);
 			if (key_cmp(k, from) < 0 || key_cmp(k, to) > 0)
 				continue;
 			*ret_full = o->place_count == s->opts.places_max;
 			if (*ret_full)
 				return RC_OK;
-			add_place(o, (struct place){ row.time, row.pos, i, number });
+			add_place(o, p);
 		}
 		if (rc != RC_EOF)
 			return rc;
@@ -104,12 +117,7 @@ static rc_t collect_places(struct scan *s, struct key from, struct key to, bool 
 
 static int place_ascending(const void *a, const void *b)
 {
-	const struct place *x = a, *y = b;
-	if (x->time != y->time)
-		return (x->time > y->time) - (x->time < y->time);
-	if (x->pos != y->pos)
-		return (x->pos > y->pos) - (x->pos < y->pos);
-	return x->unit != y->unit ? (x->unit > y->unit) - (x->unit < y->unit) : (x->row > y->row) - (x->row < y->row);
+	return key_cmp(key_of(a), key_of(b));
 }
 
 static int place_descending(const void *a, const void *b)
@@ -117,19 +125,15 @@ static int place_descending(const void *a, const void *b)
 	return place_ascending(b, a);
 }
 
-/* The stretch [from, to] has too many rows, some of which were collected: halves it by them. False: it cannot be made smaller. */
-static bool halve(const struct order *o, bool up, struct key *from, struct key *to)
+/* The stretch [from, to] has too many rows, some of which were collected: halves it by them. It has as many keys as rows, and so gets smaller. */
+static void halve(const struct order *o, bool up, struct key *from, struct key *to)
 {
 	qsort(o->places, o->place_count, sizeof *o->places, place_ascending);
-	const struct place *p = &o->places[o->place_count / 2];
-	struct key middle = { p->time, p->pos };
-	if (key_cmp(*from, *to) >= 0)
-		return false;
+	const struct key middle = key_of(&o->places[o->place_count / 2]);
 	if (up)
 		*to = key_cmp(middle, *to) < 0 ? middle : key_before(*to);
 	else
 		*from = key_cmp(middle, *from) > 0 ? middle : key_after(*from);
-	return true;
 }
 
 /* The next stretch of the cluster whose places fit in memory. RC_EOF: the cluster is done. */
@@ -146,8 +150,7 @@ static rc_t next_range(struct scan *s, struct err *reterr)
 		TRY(collect_places(s, from, to, &full, reterr));
 		if (!full)
 			break;
-		if (!halve(o, up, &from, &to))
-			return err_set(reterr, RC_LIMIT, "more than %zu events have one and the same time and position", s->opts.places_max);
+		halve(o, up, &from, &to);
 	}
 	bool all = up ? !key_cmp(to, o->to) : !key_cmp(from, o->from);
 	if (all) /* there may be no key behind it */

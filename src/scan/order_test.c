@@ -21,6 +21,7 @@ struct model {
 	size_t pad; /* bytes of payload, all the same */
 	bool sorted; /* by time in each row group */
 	bool tail; /* the payload names the row behind the pad: encoded, it is next to nothing */
+	bool unplaced; /* all rows have position 7; the payload's second number still tells them apart */
 };
 
 static struct err err;
@@ -61,7 +62,8 @@ static void put_row(struct model *m, struct batch *b, const struct schema *s, in
 		payload.len += m->pad;
 	}
 	column_put_fixed(batch_column(b, s->root->children[0]), b->rows, &time, 8);
-	column_put_fixed(batch_column(b, s->root->children[1]), b->rows, &pos, 8);
+	const int64_t seven = 7;
+	column_put_fixed(batch_column(b, s->root->children[1]), b->rows, m->unplaced ? &seven : &pos, 8);
 	column_put_bytes(batch_column(b, s->root->children[2]), b->rows, buf_slice(&payload));
 	b->rows++;
 	m->rows[m->count].time = time;
@@ -107,9 +109,9 @@ static void write_file(struct model *m, unsigned number, unsigned groups, unsign
 	file_close(o.fd);
 }
 
-static void model_make_of(struct model *m, uint64_t seed, unsigned group_rows, int64_t grain, size_t pad, bool tail)
+static void model_make_of(struct model *m, uint64_t seed, unsigned group_rows, int64_t grain, size_t pad, bool tail, bool unplaced)
 {
-	*m = (struct model){ .seed = seed, .pad = pad, .sorted = !grain, .tail = tail };
+	*m = (struct model){ .seed = seed, .pad = pad, .sorted = !grain, .tail = tail, .unplaced = unplaced };
 	snprintf(m->dir, sizeof m->dir, "/tmp/hydrant-scan-XXXXXX");
 	if (!mkdtemp(m->dir))
 		abort();
@@ -119,7 +121,7 @@ static void model_make_of(struct model *m, uint64_t seed, unsigned group_rows, i
 
 static void model_make(struct model *m, uint64_t seed, unsigned group_rows, int64_t grain, size_t pad)
 {
-	model_make_of(m, seed, group_rows, grain, pad, false);
+	model_make_of(m, seed, group_rows, grain, pad, false, false);
 }
 
 static void model_free(struct model *m)
@@ -231,6 +233,37 @@ TEST(scan_orders_more_rows_of_one_instant_than_it_may_sort_at_a_time)
 	model_free(&m);
 }
 
+TEST(scan_orders_more_rows_of_one_time_and_position_than_it_may_sort_at_a_time)
+{
+	static struct model m;
+	static unsigned char seen[100003]; /* by number */
+	model_make_of(&m, 9, 150, 10000, 5, false, true);
+	for (int order = SCAN_OLDEST; order <= SCAN_NEWEST; order++) {
+		struct scan_options so = { .hot = m.paths, .hot_count = FILES, .from = INT64_MIN, .to = INT64_MAX, .order = (enum scan_order)order, .places_max = 64 };
+		AUTO(scan) *s = NULL;
+		struct scan_row row;
+		size_t n = 0;
+		int64_t last = 0;
+		rc_t rc;
+		CHECK_OK(scan_open(&so, &s, &err), err);
+		for (; (rc = scan_next(s, &row, &err)) == RC_OK && n < m.count; n++) {
+			long long time, number;
+			char text[64];
+			snprintf(text, sizeof text, "%.*s", SLICE_ARG(row.payload));
+			CHECK_INT(sscanf(text, "%lld %lld", &time, &number), 2);
+			CHECK(time == row.time && row.pos == 7);
+			CHECK(!n || (order == SCAN_OLDEST ? time >= last : time <= last));
+			last = time;
+			seen[number]++;
+		}
+		CHECK_RC(rc, RC_EOF);
+		CHECK_INT(n, m.count);
+	}
+	for (size_t i = 0; i < m.count; i++) /* once in each order */
+		CHECK_INT(seen[m.rows[i].pos], 2);
+	model_free(&m);
+}
+
 TEST(scan_keeps_to_its_memory_when_one_value_is_repeated)
 {
 	struct model m;
@@ -247,7 +280,7 @@ TEST(scan_decodes_a_row_group_in_steps_that_fit)
 {
 	for (int tail = 0; tail < 2; tail++) {
 		struct model m;
-		model_make_of(&m, 6, 700, 1, 2000, tail);
+		model_make_of(&m, 6, 700, 1, 2000, tail, false);
 		for (int order = SCAN_ANY; order <= SCAN_NEWEST; order++) {
 			struct scan_options so = { .from = INT64_MIN, .to = INT64_MAX, .order = (enum scan_order)order, .decode_bytes = 400000 };
 			CHECK_OK(check(&m, so), err);

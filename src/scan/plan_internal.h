@@ -33,9 +33,10 @@ struct held {
 	uint32_t unit, number;
 };
 
-/* Where a row belongs in the order. */
+/* Where a row belongs in the order: no two rows have the same. */
 struct key {
 	int64_t time, pos;
+	uint64_t place; /* unit, row */
 };
 
 struct order {
