@@ -99,8 +99,15 @@ void temp_data_end(struct temp_data *t); /* NULL is fine */
 rc_t remote_call(const char *server, const char *method, const char *path, struct slice body, struct buf *ret, struct err *reterr);
 
 /* The same, streamed. */
-rc_t remote_stream(const char *server, const char *method, const char *path, struct slice body,
-		   rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr), void *ctx, struct err *reterr);
+struct remote_taker {
+	rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr);
+	void *ctx;
+	const bool *cancel; /* ends it within about a second, RC_CANCELLED; may be NULL */
+	bool patient;       /* the server may be silent for as long as it likes; else for an hour */
+	bool failed;        /* result: it was on_body that ended it */
+	bool begun;         /* result: an answer came, in part at least */
+};
+rc_t remote_stream(const char *server, const char *method, const char *path, struct slice body, struct remote_taker *taker, struct err *reterr);
 
 /* serve_reload.c, notify.c */
 struct server;

@@ -9,6 +9,7 @@
 
 #include "app/app.h"
 #include "os/clock.h"
+#include "replay/pace.h"
 #include "server/read.h"
 
 static rc_t to_stdout(void *ctx, struct slice bytes, struct err *reterr)
@@ -148,8 +149,10 @@ static void on_interrupt(int sig)
 /* A server streams framed payloads; they are taken apart and written to the sink here. */
 struct remote_replay {
 	struct sink *sink;
+	struct replay_pace pace; /* of what we send on: the server only sees how fast we read */
 	struct buf rest;
 	uint64_t events, bytes;
+	bool paced;
 	struct progress *bar;
 };
 
@@ -165,34 +168,37 @@ static rc_t remote_piece(void *ctx, struct slice piece, struct err *reterr)
 		if (r->rest.len - at - 4 < len)
 			break;
 		struct slice payload = slice_of(r->rest.data + at + 4, len);
+		TRY(replay_pace_wait(&r->pace, r->events, 0, r->sink, reterr));
 		TRY(sink_write(r->sink, payload, len && (payload.data[0] == '{' || payload.data[0] == '['), reterr));
 		at += 4 + (size_t)len;
 		r->events++;
 		r->bytes += len;
+		progress_update(r->bar, r->bytes, 0, r->events);
 	}
 	memmove(r->rest.data, r->rest.data + at, r->rest.len - at);
 	r->rest.len -= at;
-	progress_update(r->bar, r->bytes, 0, r->events);
-	return __atomic_load_n(&replay_cancelled, __ATOMIC_RELAXED) ? err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)r->events) : RC_OK;
+	return r->paced ? sink_flush(r->sink, reterr) : RC_OK;
 }
 
 static rc_t replay_remote(const char *server, const struct read_replay_options *ro, struct progress *bar, struct replay_result *ret,
 			  struct err *reterr)
 {
-	struct remote_replay r = { .bar = bar };
+	struct remote_replay r = { .bar = bar, .pace = { .rate = ro->rate, .cancel = ro->cancel }, .paced = ro->rate > 0 || ro->speed > 0 };
+	struct remote_taker taker = { .on_body = remote_piece, .ctx = &r, .cancel = ro->cancel, .patient = r.paced };
 	buf_init(&r.rest, BUF_MAX_DEFAULT);
 	TRY(sink_open(ro->to, ro->framing, ro->cancel, &r.sink, reterr));
 	json_t *o = json_pack("{s:s,s:s%,s:o,s:o,s:s,s:f,s:f}", "collection", ro->collection, "where", (const char *)ro->where.data, ro->where.len,
 			      "from", time_json(ro->from), "to", time_json(ro->until), "framing", "length", "rate", ro->rate, "speed", ro->speed);
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
-	rc_t rc = text ? remote_stream(server, "POST", "/v1/replay", slice_str(text), remote_piece, &r, reterr)
+	rc_t rc = text ? remote_stream(server, "POST", "/v1/replay", slice_str(text), &taker, reterr)
 		       : err_set(reterr, RC_INVALID, "--where holds bytes that are not UTF-8");
 	free(text);
 	if (rc == RC_OK && r.rest.len)
-		rc = err_set(reterr, RC_IO, "the server's answer was cut off after %llu events", (unsigned long long)r.events);
-	if (rc == RC_OK)
-		rc = sink_finish(r.sink, reterr);
+		rc = err_set(reterr, RC_IO, "the server's answer was cut off");
+	bool stopped = __atomic_load_n(ro->cancel, __ATOMIC_RELAXED), begun = r.events || taker.failed || rc == RC_OK;
+	if (begun || stopped)
+		rc = replay_end(r.sink, rc, r.events, stopped, reterr);
 	ret->events = r.events;
 	ret->bytes = r.bytes;
 	buf_free(&r.rest);
@@ -277,7 +283,6 @@ int cmd_replay(int argc, char **argv)
 	if (strcmp(framing, "lines") && strcmp(framing, "length") && strcmp(framing, "nul"))
 		return usage_error("replay", "framing '%s' is not one of lines, length, nul", framing);
 	ro.framing = !strcmp(framing, "length") ? SINK_LENGTH : !strcmp(framing, "nul") ? SINK_NUL : SINK_LINES;
-	signal(SIGINT, on_interrupt);
 	char *server = NULL;
 	struct err err;
 	struct progress bar;
@@ -288,6 +293,8 @@ int cmd_replay(int argc, char **argv)
 	ro.progress = local_progress;
 	ro.ctx = &bar;
 	ro.cancel = &replay_cancelled;
+	struct sigaction interrupt = { .sa_handler = on_interrupt }; /* without SA_RESTART: it ends a write that nobody reads */
+	sigaction(SIGINT, &interrupt, NULL);
 	if (rc == RC_OK)
 		rc = server ? replay_remote(server, &ro, &bar, &result, &err) : read_replay(p, &ro, &result, &err);
 	progress_end(&bar);

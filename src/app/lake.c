@@ -126,26 +126,17 @@ static rc_t remote_error(const char *url, int status, const struct buf *body, st
 	return rc;
 }
 
-/* Tells an error of who takes the answer from one of the connection. */
-struct taker {
-	rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr);
-	void *ctx;
-	bool failed, begun;
-};
-
 static rc_t take_piece(void *ctx, struct slice piece, struct err *reterr)
 {
-	struct taker *t = ctx;
+	struct remote_taker *t = ctx;
 	t->begun = true;
 	rc_t rc = t->on_body(t->ctx, piece, reterr);
 	t->failed = rc != RC_OK;
 	return rc;
 }
 
-rc_t remote_stream(const char *server, const char *method, const char *path, struct slice body,
-		   rc_t (*on_body)(void *ctx, struct slice piece, struct err *reterr), void *ctx, struct err *reterr)
+rc_t remote_stream(const char *server, const char *method, const char *path, struct slice body, struct remote_taker *taker, struct err *reterr)
 {
-	struct taker taker = { .on_body = on_body, .ctx = ctx };
 	AUTO(net_client) *client = NULL;
 	TRY(net_client_new(&client, reterr));
 	AUTO_MEM char *url = mem_printf("%s%s", server, path);
@@ -158,19 +149,20 @@ rc_t remote_stream(const char *server, const char *method, const char *path, str
 		.body = body,
 		.pinned_key = server_pin,
 		.ca_file = getenv("SSL_CERT_FILE"),
-		.idle_us = (int64_t)3600 * 1000000, /* a long query is silent for long */
+		.idle_us = taker->patient ? NET_NEVER : (int64_t)3600 * 1000000, /* a long query is silent for long */
+		.cancel = taker->cancel,
 		.on_body = take_piece,
 		.on_header = remote_header,
-		.ctx = &taker,
+		.ctx = taker,
 	};
 	int status = 0;
 	AUTO_BUF struct buf error;
 	buf_init(&error, 1 << 20);
 	rc_t rc = net_request(client, &call, &status, &error, reterr);
-	if (rc == RC_IO && !taker.failed) {
+	if (rc == RC_IO && !taker->failed) {
 		char text[sizeof reterr->text];
 		snprintf(text, sizeof text, "%s", reterr->text);
-		return taker.begun ? err_set(reterr, RC_IO, "the answer of the server at %s broke off; if it failed there, its log says why (%s)", server, text)
+		return taker->begun ? err_set(reterr, RC_IO, "the answer of the server at %s broke off; if it failed there, its log says why (%s)", server, text)
 				   : err_set(reterr, RC_IO, "the server at %s does not answer (%s)", server, text);
 	}
 	TRY(rc);
@@ -180,5 +172,6 @@ rc_t remote_stream(const char *server, const char *method, const char *path, str
 rc_t remote_call(const char *server, const char *method, const char *path, struct slice body, struct buf *ret, struct err *reterr)
 {
 	struct remote_out out = { ret };
-	return remote_stream(server, method, path, body, remote_body, &out, reterr);
+	struct remote_taker taker = { .on_body = remote_body, .ctx = &out };
+	return remote_stream(server, method, path, body, &taker, reterr);
 }

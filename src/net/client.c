@@ -292,7 +292,8 @@ static void set_options(struct transfer *t)
 	if (call->total_us)
 		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(call->total_us / 1000));
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, call->idle_us ? (long)((call->idle_us + 999999) / 1000000) : IDLE_DEFAULT_S);
+	long idle = call->idle_us == NET_NEVER ? 0L : call->idle_us ? (long)((call->idle_us + 999999) / 1000000) : IDLE_DEFAULT_S;
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, idle);
 	if (call->idle_now || call->cancel) {
 		curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 		curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);

@@ -26,6 +26,7 @@ void net_pool_free(struct net_pool *p); /* every client must have been given bac
 rc_t net_pool_take(struct net_pool *p, struct net_client **ret, struct err *reterr);
 void net_pool_give(struct net_pool *p, struct net_client *c); /* NULL is fine */
 
+#define NET_NEVER ((int64_t)-1)
 struct net_call {
 	const char *method;           /* "GET", "POST", … */
 	const char *url;
@@ -35,7 +36,7 @@ struct net_call {
 	int upload_fd;
 	uint64_t upload_offset, upload_len;
 	const char *pinned_key;       /* "sha256//…": https is trusted by this key alone, whoever signed it for whatever name; NULL: by authorities */
-	int64_t idle_us;              /* gives up when nothing moves for so long; 0: 60 s */
+	int64_t idle_us;              /* gives up when nothing moves for so long; 0: 60 s, NET_NEVER */
 	const int64_t *idle_now;      /* the same, looked at (atomically) every second meanwhile, while not 0; may be NULL */
 	const bool *cancel;           /* ends the call with RC_CANCELLED within about a second of being set (atomically); may be NULL */
 	int64_t connect_us;           /* time limit of connecting; 0: 10 s */

@@ -18,13 +18,15 @@ struct replay_options {
 	bool (*wanted)(void *ctx, struct slice payload); /* NULL: all */
 	void *ctx;
 	void (*progress)(void *ctx, uint64_t events, uint64_t bytes, int64_t time); /* may be NULL */
-	const bool *cancel;       /* set by a signal handler; may be NULL */
+	const bool *cancel;       /* set by a signal's handler or another thread; may be NULL */
 };
 struct replay_result {
 	uint64_t events, bytes;
 	uint64_t foreign;         /* rows of other programs, passed over */
 	uint64_t files_of_others; /* whose events came as another program had written them (scan.h) */
 };
+/* The end of one that sent so many events: the sink finishes, also after an error or a stop, and the error says after how many it came. The result. */
+rc_t replay_end(struct sink *sink, rc_t rc, uint64_t events, bool stopped, struct err *reterr);
 rc_t replay_run(const struct replay_options *opts, struct sink *sink, struct replay_result *ret, struct err *reterr);
 
 #endif

@@ -1,6 +1,8 @@
 #include "sink/sink.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -12,6 +14,7 @@
 #define TRIES 8
 #define PAUSE_FIRST_US 200000
 #define NAP_US 200000 /* pauses are slept in naps, to see `cancel` */
+#define LAST_MS 500   /* after a cancel: how long a reader who is at rest may let us wait */
 
 struct sink {
 	enum sink_framing framing;
@@ -73,29 +76,52 @@ void sink_free(struct sink *s)
 	free(s);
 }
 
-static rc_t flush(struct sink *s, struct err *reterr)
+static bool cancelled(const struct sink *s)
 {
-	if (s->write) {
-		rc_t rc = s->write(s->ctx, buf_slice(&s->out), reterr);
-		buf_reset(&s->out);
-		return rc;
-	}
-	for (size_t done = 0; done < s->out.len;) {
-		ssize_t n = write(s->fd, s->out.data + done, s->out.len - done);
+	return s->cancel && __atomic_load_n(s->cancel, __ATOMIC_RELAXED);
+}
+
+static rc_t write_out(struct sink *s, size_t *done, struct err *reterr)
+{
+	while (*done < s->out.len) {
+		size_t most = s->out.len - *done;
+		if (cancelled(s) && !s->is_file) { /* what fits goes out all the same, but nobody is waited for */
+			struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+			if (poll(&p, 1, LAST_MS) == 0)
+				return err_set(reterr, RC_CANCELLED, "stopped while nobody read %s: %zu bytes of events did not go out", s->target, most);
+			most = most < PIPE_BUF ? most : PIPE_BUF;
+		}
+		ssize_t n = write(s->fd, s->out.data + *done, most);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return err_errno(reterr, errno == EPIPE ? RC_CANCELLED : RC_IO, "cannot write to %s", s->target);
-		done += (size_t)n;
+		*done += (size_t)n;
 	}
-	buf_reset(&s->out);
 	return RC_OK;
+}
+
+rc_t sink_flush(struct sink *s, struct err *reterr)
+{
+	size_t done = 0;
+	rc_t rc = RC_OK;
+	if (s->write && s->out.len)
+		rc = s->write(s->ctx, buf_slice(&s->out), reterr);
+	else if (s->fd >= 0)
+		rc = write_out(s, &done, reterr);
+	if (s->write || done == s->out.len) {
+		buf_reset(&s->out);
+	} else { /* another flush does not write it twice */
+		memmove(s->out.data, s->out.data + done, s->out.len - done);
+		s->out.len -= done;
+	}
+	return rc;
 }
 
 static rc_t pause_for(struct sink *s, int64_t us, struct err *reterr)
 {
 	for (int64_t nap; us > 0; us -= nap) {
-		if (s->cancel && __atomic_load_n(s->cancel, __ATOMIC_RELAXED))
+		if (cancelled(s))
 			return err_set(reterr, RC_CANCELLED, "POST %s: stopped before it was tried again", s->target);
 		nap = us < NAP_US ? us : NAP_US;
 		clock_sleep_us(nap);
@@ -138,12 +164,11 @@ rc_t sink_write(struct sink *s, struct slice payload, bool json, struct err *ret
 	buf_append_slice(&s->out, payload);
 	if (s->framing != SINK_LENGTH)
 		buf_byte(&s->out, s->framing == SINK_LINES ? '\n' : 0);
-	return s->out.len >= FLUSH_BYTES ? flush(s, reterr) : RC_OK;
+	return s->out.len >= FLUSH_BYTES ? sink_flush(s, reterr) : RC_OK;
 }
 
 rc_t sink_finish(struct sink *s, struct err *reterr)
 {
-	if (s->fd >= 0 || s->write)
-		TRY(flush(s, reterr));
+	TRY(sink_flush(s, reterr));
 	return s->is_file ? file_sync(s->fd, s->target, reterr) : RC_OK;
 }

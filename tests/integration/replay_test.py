@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""A replay keeps the pace that it was asked for with a server and without one, stops when it is told to, and what it says of itself is so."""
+import http.server
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.environ["HYDRANT_TESTS"])
+from lib import *
+
+
+class Destination:
+    """Takes POSTs and notes them: (time, headers, body). `refuse` from the so-many-th on."""
+
+    def __init__(self, refuse=None):
+        self.got, self.refuse = [], refuse
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                outer.got.append((time.monotonic(), dict(self.headers), body))
+                self.send_response(400 if outer.refuse and len(outer.got) >= outer.refuse else 200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d/in" % self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def start(*args):
+    p = subprocess.Popen([HYDRANT, *on_store(["replay", *args])], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    timer = threading.Timer(20, p.kill)  # whoever waits for its output does not wait for ever
+    timer.daemon = True
+    timer.start()
+    return p
+
+
+def test_pace(how):
+    d, begin = Destination(), time.monotonic()
+    done = hydrant("replay", "c", "--to", d.url, "--rate", "5/s", "--lake", "lake")
+    at = [t - begin for t, _, _ in d.got]
+    check("all events come " + how, done.returncode == 0 and len(at) == 10, done.stderr)
+    check("the first at once, the others by the rate " + how, at and at[0] < 1 and at[-1] - at[0] > 1.6 and max(b - a for a, b in zip(at, at[1:])) < 0.8, at)
+
+
+def test_stop(how):
+    for rate, seen in (("20/s", 5), ("0.01/s", 1)):
+        p = start("c", "--to", "stdout", "--rate", rate, "--lake", "lake")
+        out = b"".join(p.stdout.readline() for _ in range(seen))  # they come while it runs
+        p.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        rest, said = p.communicate(timeout=30)
+        took, n = time.monotonic() - begin, (out + rest).count(b"\n")
+        check("at %s it stops when it is told to %s" % (rate, how), p.returncode == 1 and took < 1.5, "%.1f s: %s" % (took, said))
+        check("at %s all that it counts is out %s" % (rate, how), n >= seen and b"stopped after %d events" % n in said, said)
+
+
+def test_stop_while_nobody_reads(how):
+    p = start("big", "--to", "stdout", "--lake", "lake")
+    p.stdout.read(1)
+    time.sleep(0.5)
+    p.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    try:
+        p.wait(5)
+    except subprocess.TimeoutExpired:
+        p.kill()
+    check("a reader at rest does not keep it " + how, p.wait() == 1 and time.monotonic() - begin < 3, p.returncode)
+    p.communicate()
+
+
+def test_failure(how):
+    d = Destination(refuse=4)
+    done = hydrant("replay", "c", "--to", d.url, "--lake", "lake")
+    check("a failure says how far it got " + how, done.returncode == 1 and b"after 3 events: " in done.stderr and len(d.got) == 4, done.stderr)
+
+
+def all_of_it(how):
+    test_pace(how)
+    test_stop(how)
+    test_stop_while_nobody_reads(how)
+    test_failure(how)
+
+
+with Server("lake") as s:
+    s.post("c", b"".join(b'{"n":%d}\n' % i for i in range(10)))
+    s.post("big", b"".join(b'{"n":%d,"text":"%s"}\n' % (i, b"x" * 1000) for i in range(4000)))
+    all_of_it("through a server")
+    s.stop()
+all_of_it("without one")
+done_testing()
