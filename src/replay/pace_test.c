@@ -49,6 +49,34 @@ TEST(pace_gives_away_what_was_collected_before_it_waits)
 	paced_end(&p);
 }
 
+/* How long five events take of which the first stalls for over a second. */
+static void five_with_a_stall(struct replay_pace *pace, int64_t *ret_us)
+{
+	struct paced p;
+	paced_begin(&p);
+	CHECK_OK(replay_pace_wait(pace, 0, 0, p.sink, &p.err), p.err);
+	clock_sleep_us(1300000);
+	int64_t start = clock_mono_us();
+	for (uint64_t i = 1; i < 5; i++)
+		CHECK_OK(replay_pace_wait(pace, i, (int64_t)i * 100000, p.sink, &p.err), p.err);
+	*ret_us = clock_mono_us() - start;
+	paced_end(&p);
+}
+
+TEST(pace_by_rate_makes_no_burst_behind_a_stall)
+{
+	int64_t took = 0;
+	five_with_a_stall(&(struct replay_pace){ .rate = 10 }, &took);
+	CHECK(took >= 290000); /* the first is late and comes at once, the others a tenth of a second apart */
+}
+
+TEST(pace_by_time_catches_up_behind_a_stall)
+{
+	int64_t took = 1000000;
+	five_with_a_stall(&(struct replay_pace){ .speed = 1 }, &took);
+	CHECK(took < 200000);
+}
+
 TEST(pace_by_time_waits_as_long_as_the_events_did)
 {
 	struct paced p;
