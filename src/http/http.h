@@ -158,6 +158,10 @@ void http_respond_error(struct http_request *req, int status, int retry_after, c
 /* Only the text of such an error, for those who answer in another way. */
 void http_error_body(struct buf *out, const char *code, const char *message);
 
+/* Before http_stream_begin: the reader of this answer may be at rest for so long, instead of idle_time, and read as slowly as he likes meanwhile. Each
+ * keeps 1 to 2 MiB all that time, so that there is a bound: false, and it is as it was, when HTTP_PATIENT_MAX such answers are on their way. */
+#define HTTP_PATIENT_MAX 16
+bool http_stream_patience(struct http_request *req, int64_t us);
 /* A long answer, piece by piece (chunked; for an HTTP/1.0 client until the connection's end). begin, then writes, then end. */
 void http_stream_begin(struct http_request *req, int status, const char *content_type, const struct http_field *extra, size_t extra_count);
 /* Blocks while 1 MiB is waiting to be sent. RC_CANCELLED: the client is gone or the server stops; call http_stream_end then, too.

@@ -37,6 +37,7 @@ struct stream_job {
 	struct http_request *req;
 	uint64_t bytes;
 	bool cut, trailer;
+	int64_t patience; /* µs */
 };
 
 static inline void *fixture_stream(void *arg)
@@ -44,6 +45,8 @@ static inline void *fixture_stream(void *arg)
 	struct stream_job *job = arg;
 	char line[1000];
 	rc_t rc = RC_OK;
+	if (job->patience)
+		http_stream_patience(job->req, job->patience);
 	memset(line, 'x', sizeof(line));
 	line[sizeof(line) - 1] = '\n';
 	http_stream_begin(job->req, 200, "text/plain", NULL, 0);
@@ -117,6 +120,8 @@ static inline void fixture_handle(void *ctx, struct http_request *req)
 		if (http_request_query(req, "bytes", &value))
 			for (size_t i = 0; i < value.len; i++)
 				job->bytes = job->bytes * 10 + (uint64_t)(value.data[i] - '0');
+		if (http_request_query(req, "patient", &value))
+			job->patience = 60 * 1000000;
 		fixture_thread(fixture_stream, job);
 	} else if (slice_eq_str(first, "describe")) {
 		fixture_describe(req);

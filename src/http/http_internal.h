@@ -147,6 +147,7 @@ struct http_request {
 	size_t sent;         /* of out, then out_body */
 	size_t answer_bytes; /* counted in the connection's and the server's answers */
 	_Atomic(struct http_stream *) stream; /* set by the user's thread, at most once */
+	int64_t patience;    /* instead of idle_time; 0 = not. Set by the user's thread before `stream` */
 	bool stream_begun;   /* its first bytes were taken */
 	bool cut;            /* the stream was not complete: reset the connection behind it */
 
@@ -235,6 +236,7 @@ struct http_server {
 	_Atomic(uint64_t) body_memory, accepted, refused;
 	_Atomic(uint64_t) extra_memory;    /* input beyond body_memory of connections that wait for it */
 	_Atomic(uint64_t) answers;         /* bytes of all connections, with what their requests take */
+	_Atomic(unsigned) patient;         /* requests with a patience of their own */
 	_Atomic(int64_t) pressure_looked;  /* clock_mono_us */
 	atomic_bool draining, stopped;
 	pthread_mutex_t drain_lock;

@@ -445,6 +445,52 @@ TEST(http_reader_that_crawls_does_not_keep_its_answer_for_ever)
 	fixture_free(f);
 }
 
+/* The bytes that a reader gets who is at rest for three times idle_time, and then reads all. */
+static uint64_t got_after_rest(struct fixture *f, const char *target)
+{
+	static uint8_t piece[256 * 1024];
+	char request[128];
+	int fd = client_open(f);
+	uint64_t got = 0;
+	snprintf(request, sizeof request, "GET %s HTTP/1.0\r\n\r\n", target);
+	bool sent = client_send(fd, slice_str(request));
+	clock_sleep_us(1500000);
+	for (ssize_t n; sent && (n = recv(fd, piece, sizeof piece, 0)) > 0; got += (uint64_t)n)
+		;
+	close(fd);
+	return got;
+}
+
+TEST(http_reader_at_rest_gets_all_of_an_answer_that_has_patience)
+{
+	enum { ALL = 20 * 1000 * 1000 };
+	struct fixture *f = fixture_new();
+	f->options.limits.idle_time_us = 500000;
+	fixture_start(f);
+	CHECK(got_after_rest(f, "/stream?bytes=20000000&patient=1") > ALL);
+	CHECK(got_after_rest(f, "/stream?bytes=20000000") < ALL);
+	fixture_free(f);
+}
+
+TEST(http_patience_is_for_few_at_a_time_and_is_given_back)
+{
+	struct fixture *f = fixture_new();
+	int fds[HTTP_PATIENT_MAX];
+	f->options.limits.idle_time_us = 500000;
+	fixture_start(f);
+	for (int i = 0; i < HTTP_PATIENT_MAX; i++) {
+		fds[i] = client_open(f);
+		CHECK(client_send(fds[i], SLICE_LIT("GET /stream?bytes=20000000&patient=1 HTTP/1.1\r\n" HOST "\r\n")));
+	}
+	clock_sleep_us(300000);
+	CHECK(got_after_rest(f, "/stream?bytes=20000000&patient=1") < 20000000);
+	for (int i = 0; i < HTTP_PATIENT_MAX; i++)
+		close(fds[i]);
+	CHECK(fixture_wait_idle(f));
+	CHECK(got_after_rest(f, "/stream?bytes=20000000&patient=1") > 20000000);
+	fixture_free(f);
+}
+
 TEST(http_drain_finishes_running_requests_and_closes_the_rest)
 {
 	struct fixture *f = fixture_new();

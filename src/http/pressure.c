@@ -4,7 +4,8 @@
  * for hours to who once sent much. When memory gets short, those pay who are slow now: requests that hold a lot of it and have come in at less
  * than body_rate for the last second or two are answered 408 at once. So neither a crowd that sends a byte now and then nor a few that hold
  * everything can keep others waiting, and nobody who is merely far away notices before memory is short. Whoever reads an answer has idle_time in
- * the same way: what makes it for him (a query's process) is not his for as long as he takes a byte now and then.
+ * the same way: what makes it for him (a query's process) is not his for as long as he takes a byte now and then. Only answers that were given a
+ * patience of their own, of which there are few, wait that long for each next byte.
  */
 #include "http/http_internal.h"
 
@@ -49,8 +50,14 @@ void pace_waited(struct conn *c, int64_t us)
 void pace_sent(struct conn *c, uint64_t bytes)
 {
 	const struct http_limits *limits = &c->l->server->options.limits;
+	struct http_request *r = c->first;
+	int64_t patience = r && atomic_load(&r->stream) ? r->patience : 0;
 	if (!c->blocked)
 		c->reads_until = 0;
+	else if (patience && (bytes || !c->reads_until))
+		c->reads_until = c->l->now + patience;
+	else if (patience)
+		return;
 	else if (!c->reads_until)
 		c->reads_until = c->l->now + limits->idle_time_us;
 	else

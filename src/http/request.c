@@ -101,6 +101,8 @@ void request_free(struct http_request *r)
 	stream_free(atomic_load(&r->stream));
 	buf_free(&r->out_body);
 	body_release(l->server, r->charged);
+	if (r->patience)
+		atomic_fetch_sub(&l->server->patient, 1);
 	if (r->answer_bytes) {
 		atomic_fetch_sub_explicit(&r->conn->answers, r->answer_bytes, memory_order_relaxed);
 		atomic_fetch_sub_explicit(&l->server->answers, sizeof(*r) + r->answer_bytes, memory_order_relaxed);

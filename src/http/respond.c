@@ -286,6 +286,19 @@ static void post_stream(struct http_request *r, struct http_stream *st)
 	push(r); /* inside the lock: behind it the loop may free the stream */
 }
 
+bool http_stream_patience(struct http_request *req, int64_t us)
+{
+	struct http_server *s = req->conn->l->server;
+	if (req->patience)
+		return true;
+	if (atomic_fetch_add(&s->patient, 1) >= HTTP_PATIENT_MAX) {
+		atomic_fetch_sub(&s->patient, 1);
+		return false;
+	}
+	req->patience = us;
+	return true;
+}
+
 void http_stream_begin(struct http_request *req, int status, const char *content_type, const struct http_field *extra, size_t extra_count)
 {
 	struct http_stream *st = NEW(struct http_stream);

@@ -20,7 +20,19 @@ struct answer {
 	char last_note[64]; /* what is known behind the last byte only */
 	bool notes_last;    /* there may be such a note, and no other */
 	bool begun;
+	bool patient;
 };
+
+/* Search and replay may be read through a pager, or by a destination that is slow: these answers wait for an hour. SQL's do not, its children are
+ * two. */
+static void answer_patiently(struct answer *a)
+{
+	struct server *s = a->s;
+	pthread_mutex_lock(&s->workers_lock);
+	a->patient = s->patient < PATIENT_MAX && http_stream_patience(a->req, PATIENCE_US);
+	s->patient += a->patient;
+	pthread_mutex_unlock(&s->workers_lock);
+}
 
 static rc_t answer_write(void *ctx, struct slice bytes, struct err *reterr)
 {
@@ -52,6 +64,9 @@ static void log_cut(const struct answer *a, const struct err *err)
 
 static void answer_end(struct answer *a, rc_t rc, const struct err *err)
 {
+	pthread_mutex_lock(&a->s->workers_lock);
+	a->s->patient -= a->patient;
+	pthread_mutex_unlock(&a->s->workers_lock);
 	if (rc != RC_OK && rc != RC_CANCELLED && a->begun) /* cancelled: nobody waits for it any more */
 		log_cut(a, err);
 	if (rc != RC_OK)
@@ -287,6 +302,7 @@ void api_search(struct server *s, struct http_request *req)
 		struct watch w;
 		watch_begin(s, &w, req);
 		so.cancel = &w.cancel;
+		answer_patiently(&a);
 		rc = read_search(s->pipeline, &so, &result, &err);
 		watch_end(s, &w);
 	}
@@ -343,6 +359,8 @@ void api_replay(struct server *s, struct http_request *req)
 		struct watch w;
 		watch_begin(s, &w, req);
 		ro.cancel = &w.cancel;
+		if (!ro.to)
+			answer_patiently(&a);
 		rc = read_replay(s->pipeline, &ro, &result, &err);
 		watch_end(s, &w);
 	}

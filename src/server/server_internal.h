@@ -9,6 +9,8 @@
 #include "server/server.h"
 
 #define WORKERS_MAX 8     /* queries and searches at a time; more get 503 */
+#define PATIENT_MAX (WORKERS_MAX / 2) /* of them, may wait long for readers at rest: others always get a turn */
+#define PATIENCE_US ((int64_t)3600 * 1000000)
 #define SQL_SLOTS 2       /* SQL children at a time */
 #define JSON_BODY_MAX (((size_t)1 << 20) + ((size_t)64 << 10)) /* SQL_TEXT_MAX and what is around it: a tree takes 50 times as much */
 
@@ -72,6 +74,7 @@ struct server {
 	pthread_mutex_t workers_lock;
 	pthread_cond_t workers_idle;
 	unsigned workers;
+	unsigned patient;         /* of them, wait for readers at rest; under workers_lock */
 	unsigned sql_running;     /* with sql_ended under workers_lock */
 	pthread_cond_t sql_ended;     /* or who waits for that is cancelled; monotonic clock */
 	struct watch *watches;        /* under workers_lock, as are the next three */
