@@ -366,6 +366,27 @@ rc_t file_open_unnamed(const char *dir, int *ret_fd, struct err *reterr)
 	return RC_OK;
 }
 
+rc_t dir_claim(const char *path, int *ret_fd, struct err *reterr)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		rc_t rc = err_errno(reterr, fd >= 0 && errno == EWOULDBLOCK ? RC_CONFLICT : RC_IO, "cannot claim folder %s", path);
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return RC_OK;
+}
+
+bool dir_is_claimed(const char *path)
+{
+	int fd = -1;
+	bool claimed = dir_claim(path, &fd, NULL) == RC_CONFLICT;
+	file_close(fd);
+	return claimed;
+}
+
 rc_t file_lock(const char *path, int *ret_fd, struct err *reterr)
 {
 	int fd;

@@ -52,6 +52,9 @@ rc_t file_open_unnamed(const char *dir, int *ret_fd, struct err *reterr);
 /* Exclusive advisory lock on path (made if absent), held until the fd is closed. Taken: RC_CONFLICT, the holder's text (what it wrote
  * with file_pwrite) in *reterr. */
 rc_t file_lock(const char *path, int *ret_fd, struct err *reterr);
+/* Marks an existing folder as in use until the fd is closed; RC_CONFLICT: another process does. A file system that cannot: RC_IO. */
+rc_t dir_claim(const char *path, int *ret_fd, struct err *reterr);
+bool dir_is_claimed(const char *path);
 /* Unique name for a temporary file in the folder of `path`: "<path>.tmp-<random>". Caller frees. */
 char *file_temp_name(const char *path);
 

@@ -246,6 +246,33 @@ TEST(pipeline_is_opened_by_one_at_a_time)
 	fixture_free(&f);
 }
 
+TEST(pipeline_that_only_reads_lets_others_start_once_its_view_is_open)
+{
+	begin();
+	struct pipeline *second = NULL;
+	struct view *v = NULL;
+	struct pipeline_options reading = f.opts;
+	reading.read_only = true;
+	CHECK_OK(send_body("{\"n\":1}\n", "", false), err);
+	pipeline_let_go(f.p); /* of who writes: nothing */
+	CHECK_RC(pipeline_open(&reading, &second, &err), RC_CONFLICT);
+	pipeline_close(f.p);
+	CHECK_OK(pipeline_open(&reading, &f.p, &err), err);
+	CHECK_OK(view_open(f.p, "x", &v, &err), err);
+	CHECK_RC(pipeline_open(&f.opts, &second, &err), RC_CONFLICT);
+	pipeline_let_go(f.p);
+	CHECK_OK(pipeline_open(&f.opts, &second, &err), err); /* sweeps what killed commands left */
+	CHECK_INT(v->hot_count, 1);
+	CHECK(file_stat(v->hot[0], NULL, NULL, NULL, NULL) == RC_OK);
+	AUTO_MEM char *folder = mem_printf("%s", v->hot[0]);
+	*strrchr(folder, '/') = 0;
+	view_close(v);
+	pipeline_close(f.p);
+	CHECK(file_stat(folder, NULL, NULL, NULL, NULL) == RC_NOT_FOUND);
+	f.p = second;
+	fixture_free(&f);
+}
+
 static bool is_there(const char *path)
 {
 	return file_stat(path, NULL, NULL, NULL, NULL) == RC_OK;

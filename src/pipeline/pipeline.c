@@ -55,7 +55,7 @@ static rc_t remove_hot(void *ctx, const char *name, bool is_dir)
 {
 	const struct pipeline *p = ctx;
 	AUTO_MEM char *path = mem_printf("%s/%s", p->data_dir, name);
-	if (is_dir && !strncmp(name, "hot-", 4))
+	if (is_dir && !strncmp(name, "hot-", 4) && !dir_is_claimed(path))
 		dir_remove_tree(path, NULL);
 	return RC_OK;
 }
@@ -64,12 +64,12 @@ static rc_t remove_hot(void *ctx, const char *name, bool is_dir)
 static rc_t remove_spilled(void *ctx, const char *name, bool is_dir)
 {
 	AUTO_MEM char *path = mem_printf("%s/%s", (const char *)ctx, name);
-	if (is_dir && strlen(name) == strlen(SPILL_TEMPLATE))
+	if (is_dir && strlen(name) == strlen(SPILL_TEMPLATE) && !dir_is_claimed(path))
 		dir_remove_tree(path, NULL);
 	return RC_OK;
 }
 
-/* Of commands and queries that were killed; the lock is held, so nobody else uses the folder. */
+/* Of commands and queries that were killed; the lock is held: whoever else uses the folder has claimed what is his. */
 static void remove_left(struct pipeline *p)
 {
 	AUTO_MEM char *spill = pipeline_spill_dir(p);
@@ -83,7 +83,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	p->opts = *opts;
 	p->opts.commit_bytes = commit_bytes(opts);
 	lakes_init(p);
-	p->lock_fd = -1;
+	p->lock_fd = p->hot_fd = -1;
 	random_bytes(&p->random, sizeof p->random);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_mutex_init(&p->build, NULL);
@@ -106,7 +106,7 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 		return err_set(reterr, RC_INVALID, "the lake %s is no folder, so --data DIR (or HYDRANT_DATA) is needed for the log",
 			       opts->lake);
 	if (strcmp(p->data_dir, NO_DATA_DIR) != 0)
-		p->hot_dir = opts->read_only ? mem_printf("%s/hot-%d", p->data_dir, (int)getpid()) : mem_printf("%s/hot", p->data_dir);
+		p->hot_dir = opts->read_only ? mem_printf("%s/hot-%016llx", p->data_dir, (unsigned long long)p->random) : mem_printf("%s/hot", p->data_dir);
 	TRY(lakes_open_first(p, reterr));
 	bool exists = file_stat(p->data_dir, NULL, NULL, NULL, NULL) == RC_OK;
 	if (!opts->read_only)
@@ -119,6 +119,16 @@ rc_t pipeline_open(const struct pipeline_options *opts, struct pipeline **ret, s
 	*ret = p;
 	p = NULL;
 	return RC_OK;
+}
+
+void pipeline_let_go(struct pipeline *p)
+{
+	if (!p->opts.read_only || (p->wal && p->hot_fd < 0))
+		return;
+	wal_free(p->wal);
+	p->wal = NULL;
+	file_close(p->lock_fd);
+	p->lock_fd = -1;
 }
 
 void pipeline_close(struct pipeline *p)
@@ -142,8 +152,9 @@ void pipeline_close(struct pipeline *p)
 	}
 	map_free(&p->collections);
 	wal_free(p->wal);
-	if (p->hot_dir && p->lock_fd >= 0)
+	if (p->hot_dir && (p->lock_fd >= 0 || p->hot_fd >= 0))
 		dir_remove_tree(p->hot_dir, NULL);
+	file_close(p->hot_fd);
 	ack_free(p);
 	loaded_free(p);
 	lakes_free(p);

@@ -82,6 +82,9 @@ void pipeline_ack_state(struct pipeline *p, struct ack_state *ret);
 void pipeline_stop(struct pipeline *p);                      /* waits for running commits; the log keeps the rest */
 void pipeline_close(struct pipeline *p);                     /* NULL is fine */
 AUTO_DEFINE(pipeline, pipeline_close)
+/* A read-only pipeline whose views are open gives log and lock back, so that a server can start meanwhile; the views stay as they are. Only they, and
+ * the spill folder if the caller has claimed its own, may be used then. Of others, and where a start would sweep the views' files away: nothing. */
+void pipeline_let_go(struct pipeline *p);
 void pipeline_store_stats(struct pipeline *p, struct store_stats *ret); /* of all its lakes */
 /* The store that a collection lives in, opened if it is the first question. What opening says: RC_IO, RC_UNSUPPORTED (a newer lake), … */
 rc_t pipeline_store_of(struct pipeline *p, const char *collection, struct store **ret, struct err *reterr);

@@ -122,6 +122,7 @@ struct pipeline {
 	int64_t shortest_us;  /* the shortest interval that a rule asks for; INT64_MAX: none. Atomic */
 	char *data_dir;
 	char *hot_dir;  /* hot.c's files; emptied at start, removed at the end */
+	int hot_fd;     /* read-only: claims it, so that others' starts leave it alone; -1: not */
 	int lock_fd;
 	struct wal *wal;
 	pthread_mutex_t lock; /* the collections map, what is due, and the scheduler's sleep */

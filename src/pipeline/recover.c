@@ -163,5 +163,7 @@ rc_t pipeline_recover(struct pipeline *p, struct err *reterr)
 		TRY(open_log(p, reterr));
 	if (p->wal)
 		TRY(dir_make(p->hot_dir, reterr));
+	if (p->wal && p->opts.read_only)
+		dir_claim(p->hot_dir, &p->hot_fd, NULL); /* if it cannot be, the lock is kept to the end */
 	return RC_OK;
 }

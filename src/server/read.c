@@ -178,6 +178,9 @@ rc_t read_query(struct pipeline *p, const struct read_query_options *opts, struc
 	if (rc == RC_OK && file_stat(pipeline_data_dir(p), NULL, NULL, NULL, NULL) == RC_OK)
 		rc = dir_make(folder, reterr);
 	bool spills = rc == RC_OK && mkdtemp(temp);
+	int claim = -1;
+	if (rc == RC_OK && (!spills || dir_claim(temp, &claim, NULL) == RC_OK))
+		pipeline_let_go(p);
 	struct sql_options so = {
 		.memory_bytes = opts->memory_bytes,
 		.temp_dir = spills ? temp : NULL,
@@ -189,6 +192,7 @@ rc_t read_query(struct pipeline *p, const struct read_query_options *opts, struc
 		rc = sql_run(&so, q.tables, q.count, opts->sql, opts->write, opts->ctx, reterr);
 	if (spills)
 		dir_remove_tree(temp, NULL);
+	file_close(claim);
 	query_tables_free(&q);
 	return rc;
 }
@@ -245,6 +249,7 @@ rc_t read_search(struct pipeline *p, const struct read_search_options *opts, str
 	TRY(search_parse(opts->query, &query, reterr));
 	AUTO(view) *v = NULL;
 	TRY(view_open(p, opts->collection, &v, reterr));
+	pipeline_let_go(p);
 	struct scan_options so;
 	scan_of_view(v, opts->from, opts->to, &so);
 	so.order = SCAN_NEWEST;
@@ -304,6 +309,7 @@ rc_t read_replay(struct pipeline *p, const struct read_replay_options *opts, str
 	TRY(search_parse(opts->where, &query, reterr));
 	AUTO(view) *v = NULL;
 	TRY(view_open(p, opts->collection, &v, reterr));
+	pipeline_let_go(p);
 	AUTO(sink) *sink = NULL;
 	if (opts->to)
 		TRY(sink_open(opts->to, opts->framing, opts->cancel, &sink, reterr));

@@ -98,4 +98,18 @@ with Server("lake") as s:
     all_of_it("through a server")
     s.stop()
 all_of_it("without one")
+
+
+def test_server_starts_beside_it():
+    p = start("c", "--to", "stdout", "--rate", "4/s", "--lake", "lake")
+    out = p.stdout.readline()
+    with Server("lake") as s:
+        check("a server starts while a replay runs", p.poll() is None)
+        s.post("c", b'{"later":1}')
+        rest, said = p.communicate(timeout=30)
+        check("and the replay gives what there was when it began", p.returncode == 0 and (out + rest).count(b"\n") == 10, said)
+        check("and takes its files with it", not [n for n in os.listdir(lake_data("lake")) if n.startswith("hot-")], os.listdir(lake_data("lake")))
+
+
+test_server_starts_beside_it()
 done_testing()
