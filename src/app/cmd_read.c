@@ -169,7 +169,7 @@ static rc_t remote_piece(void *ctx, struct slice piece, struct err *reterr)
 			break;
 		struct slice payload = slice_of(r->rest.data + at + 4, len);
 		TRY(replay_pace_wait(&r->pace, r->events, 0, r->sink, reterr));
-		TRY(sink_write(r->sink, payload, len && (payload.data[0] == '{' || payload.data[0] == '['), reterr));
+		TRY(sink_write(r->sink, payload, reterr));
 		at += 4 + (size_t)len;
 		r->events++;
 		r->bytes += len;
@@ -186,7 +186,8 @@ static rc_t replay_remote(const char *server, const struct read_replay_options *
 	struct remote_replay r = { .bar = bar, .pace = { .rate = ro->rate, .cancel = ro->cancel }, .paced = ro->rate > 0 || ro->speed > 0 };
 	struct remote_taker taker = { .on_body = remote_piece, .ctx = &r, .cancel = ro->cancel, .patient = r.paced };
 	buf_init(&r.rest, BUF_MAX_DEFAULT);
-	TRY(sink_open(ro->to, ro->framing, ro->cancel, &r.sink, reterr));
+	struct sink_options so = { .framing = ro->framing, .cancel = ro->cancel, .content_type = read_content_type };
+	TRY(sink_open(ro->to, &so, &r.sink, reterr));
 	json_t *o = json_pack("{s:s,s:s%,s:o,s:o,s:s,s:f,s:f}", "collection", ro->collection, "where", (const char *)ro->where.data, ro->where.len,
 			      "from", time_json(ro->from), "to", time_json(ro->until), "framing", "length", "rate", ro->rate, "speed", ro->speed);
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
@@ -261,7 +262,7 @@ int cmd_replay(int argc, char **argv)
 	const char *to = NULL, *where = "", *rate = NULL, *speed = NULL, *framing = "lines";
 	int64_t from = INT64_MIN, until = INT64_MAX;
 	const struct option_def defs[] = {
-		{ "--to", OPTION_TEXT, &to, "stdout, file://PATH, http(s)://… (one POST an event)", "URL" },
+		{ "--to", OPTION_TEXT, &to, "stdout, file://PATH, http(s)://… (one POST an event; another hydrant: …/events?body=event)", "URL" },
 		{ "--where", OPTION_TEXT, &where, "only events that this search finds", "QUERY" },
 		{ "--from", OPTION_TIME, &from, "events at or after this time", "T" },
 		{ "--until", OPTION_TIME, &until, "events before this time (--to T means the same)", "T" },

@@ -20,8 +20,7 @@ static rc_t send_all(const struct replay_options *opts, struct scan *scan, struc
 			continue;
 		}
 		TRY(replay_pace_wait(&pace, ret->events, row.time, sink, reterr));
-		bool json = row.payload.len && (row.payload.data[0] == '{' || row.payload.data[0] == '[');
-		TRY(sink_write(sink, row.payload, json, reterr));
+		TRY(sink_write(sink, row.payload, reterr));
 		ret->events++;
 		ret->bytes += row.payload.len;
 		if (opts->progress)

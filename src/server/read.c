@@ -303,6 +303,13 @@ static void replay_progress(void *ctx, uint64_t events, uint64_t bytes, int64_t 
 		calls->opts->progress(calls->opts->ctx, events, bytes, time);
 }
 
+const char *read_content_type(struct slice payload)
+{
+	if (json_validate_all(payload, NULL, NULL, NULL) == RC_OK)
+		return "application/json";
+	return json_utf8_valid(payload, NULL) ? "text/plain; charset=utf-8" : "application/octet-stream";
+}
+
 rc_t read_replay(struct pipeline *p, const struct read_replay_options *opts, struct replay_result *ret, struct err *reterr)
 {
 	AUTO(search_query) *query = NULL;
@@ -311,8 +318,9 @@ rc_t read_replay(struct pipeline *p, const struct read_replay_options *opts, str
 	TRY(view_open(p, opts->collection, &v, reterr));
 	pipeline_let_go(p);
 	AUTO(sink) *sink = NULL;
+	struct sink_options so = { .framing = opts->framing, .cancel = opts->cancel, .content_type = read_content_type };
 	if (opts->to)
-		TRY(sink_open(opts->to, opts->framing, opts->cancel, &sink, reterr));
+		TRY(sink_open(opts->to, &so, &sink, reterr));
 	else
 		sink = sink_to(opts->framing, opts->write, opts->ctx);
 	struct replay_calls calls = { query, opts };

@@ -43,6 +43,8 @@ struct read_search_result {
 };
 rc_t read_search(struct pipeline *p, const struct read_search_options *opts, struct read_search_result *ret, struct err *reterr);
 
+/* What a POST of these bytes says of them, so that who takes it can read it as what it is; another hydrant gets the very event with ?body=event. */
+const char *read_content_type(struct slice payload);
 struct read_replay_options {
 	const char *collection;
 	const char *to;              /* sink URL; NULL: framed bytes to `write` */

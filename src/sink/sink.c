@@ -17,22 +17,20 @@
 #define LAST_MS 500   /* after a cancel: how long a reader who is at rest may let us wait */
 
 struct sink {
-	enum sink_framing framing;
+	struct sink_options opts;
 	int fd; /* stdout or a file; -1 for HTTP */
 	bool is_file;
 	char *target; /* path or URL */
 	struct buf out;
 	struct net_client *client;
-	const bool *cancel; /* may be NULL */
 	rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr); /* sink_to */
 	void *ctx;
 };
 
-rc_t sink_open(const char *url, enum sink_framing framing, const bool *cancel, struct sink **ret, struct err *reterr)
+rc_t sink_open(const char *url, const struct sink_options *opts, struct sink **ret, struct err *reterr)
 {
 	AUTO(sink) *s = NEW(struct sink);
-	s->framing = framing;
-	s->cancel = cancel;
+	s->opts = *opts;
 	s->fd = -1;
 	buf_init(&s->out, BUF_MAX_DEFAULT);
 	bool http = !strncmp(url, "http://", 7) || !strncmp(url, "https://", 8);
@@ -59,7 +57,7 @@ rc_t sink_open(const char *url, enum sink_framing framing, const bool *cancel, s
 struct sink *sink_to(enum sink_framing framing, rc_t (*write)(void *ctx, struct slice bytes, struct err *reterr), void *ctx)
 {
 	struct sink *s = NEW(struct sink);
-	*s = (struct sink){ .framing = framing, .fd = -1, .write = write, .ctx = ctx };
+	*s = (struct sink){ .opts.framing = framing, .fd = -1, .write = write, .ctx = ctx };
 	buf_init(&s->out, BUF_MAX_DEFAULT);
 	return s;
 }
@@ -78,7 +76,7 @@ void sink_free(struct sink *s)
 
 static bool cancelled(const struct sink *s)
 {
-	return s->cancel && __atomic_load_n(s->cancel, __ATOMIC_RELAXED);
+	return s->opts.cancel && __atomic_load_n(s->opts.cancel, __ATOMIC_RELAXED);
 }
 
 static rc_t write_out(struct sink *s, size_t *done, struct err *reterr)
@@ -129,10 +127,11 @@ static rc_t pause_for(struct sink *s, int64_t us, struct err *reterr)
 	return RC_OK;
 }
 
-static rc_t post(struct sink *s, struct slice payload, bool json, struct err *reterr)
+static rc_t post(struct sink *s, struct slice payload, struct err *reterr)
 {
-	const char *headers[] = { json ? "Content-Type: application/json" : "Content-Type: application/octet-stream", NULL };
-	struct net_call call = { .method = "POST", .url = s->target, .headers = headers, .body = payload, .cancel = s->cancel };
+	AUTO_MEM char *type = mem_printf("Content-Type: %s", s->opts.content_type ? s->opts.content_type(payload) : "application/octet-stream");
+	const char *headers[] = { type, NULL };
+	struct net_call call = { .method = "POST", .url = s->target, .headers = headers, .body = payload, .cancel = s->opts.cancel };
 	int64_t pause = PAUSE_FIRST_US;
 	for (int i = 1;; i++, pause *= 2) {
 		int status = 0;
@@ -155,15 +154,15 @@ static rc_t post(struct sink *s, struct slice payload, bool json, struct err *re
 	}
 }
 
-rc_t sink_write(struct sink *s, struct slice payload, bool json, struct err *reterr)
+rc_t sink_write(struct sink *s, struct slice payload, struct err *reterr)
 {
 	if (s->client)
-		return post(s, payload, json, reterr);
-	if (s->framing == SINK_LENGTH)
+		return post(s, payload, reterr);
+	if (s->opts.framing == SINK_LENGTH)
 		buf_u32(&s->out, __builtin_bswap32((uint32_t)payload.len));
 	buf_append_slice(&s->out, payload);
-	if (s->framing != SINK_LENGTH)
-		buf_byte(&s->out, s->framing == SINK_LINES ? '\n' : 0);
+	if (s->opts.framing != SINK_LENGTH)
+		buf_byte(&s->out, s->opts.framing == SINK_LINES ? '\n' : 0);
 	return s->out.len >= FLUSH_BYTES ? sink_flush(s, reterr) : RC_OK;
 }
 

@@ -20,10 +20,10 @@ static rc_t write_cancelled(const char *url, int64_t *ret_us, struct err *reterr
 	AUTO(sink) *s = NULL;
 	bool cancel = false;
 	pthread_t t;
-	TRY(sink_open(url, SINK_LINES, &cancel, &s, reterr));
+	TRY(sink_open(url, &(struct sink_options){ .cancel = &cancel }, &s, reterr));
 	int64_t start = clock_mono_us();
 	pthread_create(&t, NULL, set_later, &cancel);
-	rc_t rc = sink_write(s, SLICE_LIT("{}"), true, reterr);
+	rc_t rc = sink_write(s, SLICE_LIT("{}"), reterr);
 	*ret_us = clock_mono_us() - start;
 	pthread_join(t, NULL);
 	return rc;
@@ -65,9 +65,9 @@ TEST(sink_with_an_address_that_cannot_work_fails_at_once)
 {
 	AUTO(sink) *s = NULL;
 	struct err err = { 0 };
-	CHECK_OK(sink_open("http://127.0.0.1:99999999/", SINK_LINES, NULL, &s, &err), err);
+	CHECK_OK(sink_open("http://127.0.0.1:99999999/", &(struct sink_options){ 0 }, &s, &err), err);
 	int64_t start = clock_mono_us();
-	CHECK_INT(sink_write(s, SLICE_LIT("{}"), true, &err), RC_IO);
+	CHECK_INT(sink_write(s, SLICE_LIT("{}"), &err), RC_IO);
 	CHECK(clock_mono_us() - start < SOON_US);
 	CHECK(!err.retryable && strstr(err.text, "99999999"));
 }
@@ -84,8 +84,8 @@ TEST(sink_tries_again_what_may_become_better)
 	AUTO(sink) *s = NULL;
 	struct err err = { 0 };
 	CHECK(loopback_start(&l, say_busy_once, NULL));
-	CHECK_OK(sink_open(l.url, SINK_LINES, NULL, &s, &err), err);
-	CHECK_OK(sink_write(s, SLICE_LIT("{}"), true, &err), err);
+	CHECK_OK(sink_open(l.url, &(struct sink_options){ 0 }, &s, &err), err);
+	CHECK_OK(sink_write(s, SLICE_LIT("{}"), &err), err);
 	CHECK_INT(l.requests, 2);
 	loopback_stop(&l);
 }

@@ -85,7 +85,29 @@ def test_failure(how):
     check("a failure says how far it got " + how, done.returncode == 1 and b"after 3 events: " in done.stderr and len(d.got) == 4, done.stderr)
 
 
+ODD = [b"[error] disk full", b"hello", b"caf\xc3\xa9 {", b"\xff\x00raw", b'[1,[2,"x"]]', b'"text"', b"{} ", b'{"a":1}']
+
+
+def read_as(payload):
+    return "application/json" if payload[:1] in b'{"' or payload[:2] == b"[1" else "application/octet-stream" if payload[:1] == b"\xff" else "text/plain"
+
+
+def test_into_another(how):
+    d = Destination()
+    done = hydrant("replay", "odd", "--to", d.url, "--lake", "lake")
+    got = {body: headers["Content-Type"].split(";")[0] for _, headers, body in d.got}
+    want = {p: read_as(p) for p in ODD}
+    check("what is sent says what it is " + how, done.returncode == 0 and got == want, "%s %s" % (got, done.stderr))
+    name = "copy_" + how.replace(" ", "_")
+    with Server("other") as s:
+        done = hydrant("replay", "odd", "--to", "http://127.0.0.1:%d/v1/collections/%s/events?body=event" % (s.port, name), "--lake", "lake")
+        check("another hydrant takes all of it " + how, done.returncode == 0, done.stderr)
+        s.stop()
+    equal("as the events that they were " + how, sorted(replayed(name, "other")), sorted(ODD))
+
+
 def all_of_it(how):
+    test_into_another(how)
     test_pace(how)
     test_stop(how)
     test_stop_while_nobody_reads(how)
@@ -95,6 +117,8 @@ def all_of_it(how):
 with Server("lake") as s:
     s.post("c", b"".join(b'{"n":%d}\n' % i for i in range(10)))
     s.post("big", b"".join(b'{"n":%d,"text":"%s"}\n' % (i, b"x" * 1000) for i in range(4000)))
+    for payload in ODD:
+        s.post("odd", payload, {"Content-Type": read_as(payload)}, "?body=event")
     all_of_it("through a server")
     s.stop()
 all_of_it("without one")
