@@ -10,11 +10,12 @@
 /* Exit codes of the contract. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_NUMBER, OPTION_TIME };
+enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_NUMBER, OPTION_TIME, OPTION_LIST };
+#define OPTION_LIST_MAX 16
 struct option_def {
 	const char *name; /* "--limit" */
 	enum option_type type;
-	void *target;     /* bool, const char *, int64_t, int64_t (µs) */
+	void *target;     /* bool, const char *, int64_t, int64_t (µs), const char *[OPTION_LIST_MAX + 1], all NULL at first */
 	const char *help; /* one line; "" = hidden */
 	const char *value; /* what it takes, for the help: "N" */
 };

@@ -69,6 +69,16 @@ static bool take_value(const struct command *c, const struct option_def *o, cons
 {
 	if (o->type == OPTION_TEXT) {
 		*(const char **)o->target = value;
+	} else if (o->type == OPTION_LIST) {
+		const char **list = o->target;
+		size_t n = 0;
+		while (list[n])
+			n++;
+		if (n == OPTION_LIST_MAX) {
+			*ret_exit = usage_error(c->name, "%s can be given %d times at most", o->name, OPTION_LIST_MAX);
+			return false;
+		}
+		list[n] = value;
 	} else if (o->type == OPTION_NUMBER && !parse_number(value, o->target)) {
 		*ret_exit = usage_error(c->name, "%s wants a number, not '%s'", o->name, value);
 		return false;

@@ -14,6 +14,8 @@ static rc_t collect(void *ctx, struct slice bytes, struct err *reterr)
 	return RC_OK;
 }
 
+static const struct sink_event x = { .payload = { (const uint8_t *)"x", 1 } };
+
 struct paced {
 	struct buf got;
 	struct sink *sink;
@@ -44,7 +46,7 @@ TEST(pace_gives_away_what_was_collected_before_it_waits)
 		CHECK_OK(replay_pace_wait(&pace, i, 0, p.sink, &p.err), p.err);
 		CHECK_INT(p.got.len, i * 2); /* all before this one */
 		CHECK(clock_mono_us() - start >= (int64_t)i * 50000 - 1500);
-		CHECK_OK(sink_write(p.sink, SLICE_LIT("x"), &p.err), p.err);
+		CHECK_OK(sink_write(p.sink, &x, &p.err), p.err);
 	}
 	paced_end(&p);
 }
@@ -84,7 +86,7 @@ TEST(pace_by_time_waits_as_long_as_the_events_did)
 	struct replay_pace pace = { .speed = 10 };
 	int64_t start = clock_mono_us();
 	CHECK_OK(replay_pace_wait(&pace, 0, 7000000, p.sink, &p.err), p.err);
-	CHECK_OK(sink_write(p.sink, SLICE_LIT("x"), &p.err), p.err);
+	CHECK_OK(sink_write(p.sink, &x, &p.err), p.err);
 	CHECK_OK(replay_pace_wait(&pace, 1, 8000000, p.sink, &p.err), p.err);
 	CHECK(clock_mono_us() - start >= 98000);
 	CHECK_INT(p.got.len, 2);
@@ -105,7 +107,7 @@ TEST(pace_is_cancelled_soon_and_what_was_sent_has_left)
 	paced_begin(&p);
 	struct replay_pace pace = { .rate = 0.01, .cancel = &p.cancel };
 	CHECK_OK(replay_pace_wait(&pace, 0, 0, p.sink, &p.err), p.err);
-	CHECK_OK(sink_write(p.sink, SLICE_LIT("x"), &p.err), p.err);
+	CHECK_OK(sink_write(p.sink, &x, &p.err), p.err);
 	pthread_create(&t, NULL, set_later, &p.cancel);
 	int64_t start = clock_mono_us();
 	CHECK_RC(replay_pace_wait(&pace, 1, 0, p.sink, &p.err), RC_CANCELLED);
@@ -119,11 +121,11 @@ TEST(replay_that_fails_gives_away_what_it_counts_as_sent)
 {
 	struct paced p;
 	paced_begin(&p);
-	CHECK_OK(sink_write(p.sink, SLICE_LIT("x"), &p.err), p.err);
+	CHECK_OK(sink_write(p.sink, &x, &p.err), p.err);
 	CHECK_RC(replay_end(p.sink, err_set(&p.err, RC_CORRUPT, "a file is broken"), 1, false, &p.err), RC_CORRUPT);
 	CHECK_INT(p.got.len, 2);
 	CHECK(!strcmp(p.err.text, "after 1 events: a file is broken"));
-	CHECK_OK(sink_write(p.sink, SLICE_LIT("x"), &p.err), p.err);
+	CHECK_OK(sink_write(p.sink, &x, &p.err), p.err);
 	CHECK_RC(replay_end(p.sink, RC_EOF, 2, true, &p.err), RC_CANCELLED);
 	CHECK_INT(p.got.len, 4);
 	CHECK(!strcmp(p.err.text, "stopped after 2 events"));

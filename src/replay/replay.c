@@ -20,7 +20,7 @@ static rc_t send_all(const struct replay_options *opts, struct scan *scan, struc
 			continue;
 		}
 		TRY(replay_pace_wait(&pace, ret->events, row.time, sink, reterr));
-		TRY(sink_write(sink, row.payload, reterr));
+		TRY(sink_write(sink, &(struct sink_event){ row.payload, row.source, row.pos }, reterr));
 		ret->events++;
 		ret->bytes += row.payload.len;
 		if (opts->progress)

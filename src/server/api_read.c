@@ -319,8 +319,10 @@ static rc_t framing_of(const char *name, enum sink_framing *ret, struct err *ret
 		*ret = SINK_LENGTH;
 	else if (name && !strcmp(name, "nul"))
 		*ret = SINK_NUL;
+	else if (name && !strcmp(name, "records"))
+		*ret = SINK_RECORDS;
 	else if (name && strcmp(name, "lines") != 0)
-		return err_set(reterr, RC_INVALID, "framing '%.32s' is not one of lines, length, nul", name);
+		return err_set(reterr, RC_INVALID, "framing '%.32s' is not one of lines, length, nul, records", name);
 	return RC_OK;
 }
 

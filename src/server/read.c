@@ -318,7 +318,7 @@ rc_t read_replay(struct pipeline *p, const struct read_replay_options *opts, str
 	TRY(view_open(p, opts->collection, &v, reterr));
 	pipeline_let_go(p);
 	AUTO(sink) *sink = NULL;
-	struct sink_options so = { .framing = opts->framing, .cancel = opts->cancel, .content_type = read_content_type };
+	struct sink_options so = { .framing = opts->framing, .cancel = opts->cancel, .headers = opts->headers, .content_type = read_content_type };
 	if (opts->to)
 		TRY(sink_open(opts->to, &so, &sink, reterr));
 	else

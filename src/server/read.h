@@ -50,6 +50,7 @@ struct read_replay_options {
 	const char *to;              /* sink URL; NULL: framed bytes to `write` */
 	read_write write;
 	enum sink_framing framing;
+	const char *const *headers;  /* of POSTs; see sink.h */
 	struct slice where;          /* a search query; empty = all */
 	int64_t from, until;
 	double rate, speed;

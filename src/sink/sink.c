@@ -1,8 +1,11 @@
 #include "sink/sink.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -127,11 +130,39 @@ static rc_t pause_for(struct sink *s, int64_t us, struct err *reterr)
 	return RC_OK;
 }
 
-static rc_t post(struct sink *s, struct slice payload, struct err *reterr)
+static bool is_given(const struct sink *s, const char *name)
 {
-	AUTO_MEM char *type = mem_printf("Content-Type: %s", s->opts.content_type ? s->opts.content_type(payload) : "application/octet-stream");
-	const char *headers[] = { type, NULL };
-	struct net_call call = { .method = "POST", .url = s->target, .headers = headers, .body = payload, .cancel = s->opts.cancel };
+	size_t n = strlen(name);
+	for (const char *const *h = s->opts.headers; h && *h; h++)
+		if (!strncasecmp(*h, name, n) && (*h)[n] == ':')
+			return true;
+	return false;
+}
+
+/* A source is what a file of the lake says: it makes no header lines of its own. */
+static bool is_plain(struct slice source)
+{
+	bool plain = source.len > 0 && source.len <= SINK_SOURCE_MAX;
+	for (size_t i = 0; i < source.len && plain; i++)
+		plain = isalnum(source.data[i]) || source.data[i] == '-' || source.data[i] == '_' || source.data[i] == '.';
+	return plain;
+}
+
+static rc_t post(struct sink *s, const struct sink_event *e, struct err *reterr)
+{
+	char type[128], key[SINK_SOURCE_MAX + 64];
+	const char *headers[SINK_HEADERS_MAX + 3];
+	size_t n = 0;
+	for (const char *const *h = s->opts.headers; h && *h && n < SINK_HEADERS_MAX; h++)
+		headers[n++] = *h;
+	snprintf(type, sizeof type, "Content-Type: %s", s->opts.content_type ? s->opts.content_type(e->payload) : "application/octet-stream");
+	snprintf(key, sizeof key, "Idempotency-Key: %.*s-%lld", SLICE_ARG(e->source), (long long)e->pos);
+	if (!is_given(s, "Content-Type"))
+		headers[n++] = type;
+	if (is_plain(e->source) && !is_given(s, "Idempotency-Key"))
+		headers[n++] = key;
+	headers[n] = NULL;
+	struct net_call call = { .method = "POST", .url = s->target, .headers = headers, .body = e->payload, .cancel = s->opts.cancel };
 	int64_t pause = PAUSE_FIRST_US;
 	for (int i = 1;; i++, pause *= 2) {
 		int status = 0;
@@ -154,15 +185,47 @@ static rc_t post(struct sink *s, struct slice payload, struct err *reterr)
 	}
 }
 
-rc_t sink_write(struct sink *s, struct slice payload, struct err *reterr)
+static void put_be(struct buf *b, uint64_t value, int bytes)
 {
+	while (bytes--)
+		buf_byte(b, (uint8_t)(value >> 8 * bytes));
+}
+
+static uint64_t get_be(const uint8_t *p, int bytes)
+{
+	uint64_t v = 0;
+	for (int i = 0; i < bytes; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+size_t sink_record_parse(struct slice in, struct sink_event *ret)
+{
+	if (in.len < SINK_RECORD_HEAD)
+		return 0;
+	size_t payload = get_be(in.data, 4), source = get_be(in.data + 12, 2), head = SINK_RECORD_HEAD + source;
+	if (in.len - SINK_RECORD_HEAD < source || in.len - head < payload)
+		return 0;
+	*ret = (struct sink_event){ slice_of(in.data + head, payload), slice_of(in.data + SINK_RECORD_HEAD, source), (int64_t)get_be(in.data + 4, 8) };
+	return head + payload;
+}
+
+rc_t sink_write(struct sink *s, const struct sink_event *e, struct err *reterr)
+{
+	enum sink_framing framing = s->opts.framing;
+	size_t source = e->source.len <= SINK_SOURCE_MAX ? e->source.len : 0;
 	if (s->client)
-		return post(s, payload, reterr);
-	if (s->opts.framing == SINK_LENGTH)
-		buf_u32(&s->out, __builtin_bswap32((uint32_t)payload.len));
-	buf_append_slice(&s->out, payload);
-	if (s->opts.framing != SINK_LENGTH)
-		buf_byte(&s->out, s->opts.framing == SINK_LINES ? '\n' : 0);
+		return post(s, e, reterr);
+	if (framing == SINK_LENGTH || framing == SINK_RECORDS)
+		put_be(&s->out, e->payload.len, 4);
+	if (framing == SINK_RECORDS) {
+		put_be(&s->out, (uint64_t)e->pos, 8);
+		put_be(&s->out, source, 2);
+		buf_append(&s->out, e->source.data, source);
+	}
+	buf_append_slice(&s->out, e->payload);
+	if (framing == SINK_LINES || framing == SINK_NUL)
+		buf_byte(&s->out, framing == SINK_LINES ? '\n' : 0);
 	return s->out.len >= FLUSH_BYTES ? sink_flush(s, reterr) : RC_OK;
 }
 

@@ -7,6 +7,8 @@
 
 #define SOON_US 3000000 /* the limit of silence is 60 s, the tries with their pauses take 25 s */
 
+static const struct sink_event event = { { (const uint8_t *)"{}", 2 }, { (const uint8_t *)"a1b2c3d4", 8 }, 7 };
+
 static void *set_later(void *arg)
 {
 	clock_sleep_us(300000);
@@ -23,7 +25,7 @@ static rc_t write_cancelled(const char *url, int64_t *ret_us, struct err *reterr
 	TRY(sink_open(url, &(struct sink_options){ .cancel = &cancel }, &s, reterr));
 	int64_t start = clock_mono_us();
 	pthread_create(&t, NULL, set_later, &cancel);
-	rc_t rc = sink_write(s, SLICE_LIT("{}"), reterr);
+	rc_t rc = sink_write(s, &event, reterr);
 	*ret_us = clock_mono_us() - start;
 	pthread_join(t, NULL);
 	return rc;
@@ -67,7 +69,7 @@ TEST(sink_with_an_address_that_cannot_work_fails_at_once)
 	struct err err = { 0 };
 	CHECK_OK(sink_open("http://127.0.0.1:99999999/", &(struct sink_options){ 0 }, &s, &err), err);
 	int64_t start = clock_mono_us();
-	CHECK_INT(sink_write(s, SLICE_LIT("{}"), &err), RC_IO);
+	CHECK_INT(sink_write(s, &event, &err), RC_IO);
 	CHECK(clock_mono_us() - start < SOON_US);
 	CHECK(!err.retryable && strstr(err.text, "99999999"));
 }
@@ -85,9 +87,62 @@ TEST(sink_tries_again_what_may_become_better)
 	struct err err = { 0 };
 	CHECK(loopback_start(&l, say_busy_once, NULL));
 	CHECK_OK(sink_open(l.url, &(struct sink_options){ 0 }, &s, &err), err);
-	CHECK_OK(sink_write(s, SLICE_LIT("{}"), &err), err);
+	CHECK_OK(sink_write(s, &event, &err), err);
 	CHECK_INT(l.requests, 2);
 	loopback_stop(&l);
+}
+
+static void note_heads(void *ctx, const struct loopback_request *req, struct buf *out)
+{
+	buf_append_str(ctx, req->head);
+	loopback_say(out, req->number == 1 ? "503 Service Unavailable" : "200 OK", "", "x");
+}
+
+TEST(sink_post_is_known_again_by_its_key_and_carries_the_headers_given)
+{
+	struct loopback l;
+	AUTO(sink) *s = NULL;
+	struct err err = { 0 };
+	AUTO_BUF struct buf heads;
+	buf_init(&heads, 1 << 20);
+	const char *given[] = { "Authorization: Bearer t0ken", "content-type: text/x-mine", NULL };
+	CHECK(loopback_start(&l, note_heads, &heads));
+	CHECK_OK(sink_open(l.url, &(struct sink_options){ .headers = given }, &s, &err), err);
+	CHECK_OK(sink_write(s, &event, &err), err);
+	const char *first = buf_cstr(&heads), *again = strstr(first + 1, "POST ");
+	CHECK(again && strstr(again, "Idempotency-Key: a1b2c3d4-7\r\n"));
+	CHECK(strstr(first, "Idempotency-Key: a1b2c3d4-7\r\n") < again);
+	CHECK(strstr(again, "Authorization: Bearer t0ken\r\n"));
+	CHECK(strstr(again, "content-type: text/x-mine\r\n") && !strstr(first, "octet-stream"));
+	buf_reset(&heads);
+	struct sink_event evil = { event.payload, SLICE_LIT("a\r\nX-Evil: 1"), 7 };
+	CHECK_OK(sink_write(s, &evil, &err), err);
+	CHECK(!strstr(buf_cstr(&heads), "X-Evil") && !strstr(buf_cstr(&heads), "Idempotency-Key"));
+	loopback_stop(&l);
+}
+
+static rc_t collect(void *ctx, struct slice bytes, struct err *reterr)
+{
+	(void)reterr;
+	buf_append_slice(ctx, bytes);
+	return RC_OK;
+}
+
+TEST(sink_records_come_back_and_half_of_one_is_none)
+{
+	AUTO_BUF struct buf out;
+	struct err err = { 0 };
+	struct sink_event got;
+	buf_init(&out, 1 << 20);
+	AUTO(sink) *s = sink_to(SINK_RECORDS, collect, &out);
+	CHECK_OK(sink_write(s, &event, &err), err);
+	CHECK_OK(sink_flush(s, &err), err);
+	for (size_t n = 0; n < out.len; n++)
+		CHECK_INT(sink_record_parse(slice_of(out.data, n), &got), 0);
+	CHECK_INT(sink_record_parse(buf_slice(&out), &got), out.len);
+	CHECK_SLICE(got.payload, event.payload);
+	CHECK_SLICE(got.source, event.source);
+	CHECK_INT(got.pos, event.pos);
 }
 
 TEST_MAIN()

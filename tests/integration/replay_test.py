@@ -106,7 +106,20 @@ def test_into_another(how):
     equal("as the events that they were " + how, sorted(replayed(name, "other")), sorted(ODD))
 
 
+def test_known_again(how):
+    first, again = Destination(refuse=6), Destination()
+    token = "Authorization: Bearer geheim"
+    failed = hydrant("replay", "c", "--to", first.url, "--header", token, "--header=X-Mine: 1", "--lake", "lake")
+    done = hydrant("replay", "c", "--to", again.url, "--lake", "lake")
+    keys = [[headers.get("Idempotency-Key") for _, headers, _ in d.got] for d in (first, again)]
+    check("a replay begun again sends the same keys " + how, done.returncode == 0 and len(set(keys[1])) == 10 and keys[0] == keys[1][:6], keys)
+    check("with the headers given " + how, all(h["Authorization"] == "Bearer geheim" and h["X-Mine"] == "1" for _, h, _ in first.got), first.got)
+    bad = hydrant("replay", "c", "--to", first.url, "--header", "geheim", "--lake", "lake")
+    check("and no message shows them " + how, failed.returncode == 1 and bad.returncode == 2 and b"geheim" not in failed.stderr + bad.stderr, bad.stderr)
+
+
 def all_of_it(how):
+    test_known_again(how)
     test_into_another(how)
     test_pace(how)
     test_stop(how)
