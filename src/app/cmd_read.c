@@ -232,11 +232,13 @@ static bool parse_pace(const char *rate, const char *speed, struct read_replay_o
 /* The contract has --to for both the address and the end of the time range: a value that is a time is the latter. */
 static void tell_times_from_urls(int argc, char **argv)
 {
-	static char until[] = "--until";
-	for (int i = 1; i + 1 < argc; i++) {
+	static char until[] = "--until", *whole; /* lives as long as argv does */
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		int64_t us;
-		if (!strcmp(argv[i], "--to") && time_parse(argv[i + 1], &us) == 0)
+		if (!strcmp(argv[i], "--to") && i + 1 < argc && time_parse(argv[i + 1], &us) == 0)
 			argv[i] = until;
+		else if (!strncmp(argv[i], "--to=", 5) && time_parse(argv[i] + 5, &us) == 0)
+			argv[i] = whole = mem_printf("%s=%s", until, argv[i] + 5);
 	}
 }
 

@@ -34,7 +34,7 @@ rc_t replay_end(struct sink *sink, rc_t rc, uint64_t events, bool stopped, struc
 	if (rc == RC_OK)
 		return sink_finish(sink, reterr);
 	struct err err = { 0 };
-	rc_t end = sink_finish(sink, &err); /* what counts as sent leaves us whatever was wrong later */
+	rc_t end = sink_flush(sink, &err); /* what counts as sent leaves us whatever was wrong later */
 	if (stopped && end == RC_OK)
 		return err_set(reterr, RC_CANCELLED, "stopped after %llu events", (unsigned long long)events);
 	if (stopped && reterr)

@@ -25,7 +25,7 @@ struct replay_result {
 	uint64_t foreign;         /* rows of other programs, passed over */
 	uint64_t files_of_others; /* whose events came as another program had written them (scan.h) */
 };
-/* The end of one that sent so many events: the sink finishes, also after an error or a stop, and the error says after how many it came. The result. */
+/* The end of one that sent so many events: what it collected goes out, also after an error or a stop, and the error says after how many it came. The result. */
 rc_t replay_end(struct sink *sink, rc_t rc, uint64_t events, bool stopped, struct err *reterr);
 rc_t replay_run(const struct replay_options *opts, struct sink *sink, struct replay_result *ret, struct err *reterr);
 

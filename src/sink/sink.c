@@ -23,6 +23,7 @@ struct sink {
 	struct sink_options opts;
 	int fd; /* stdout or a file; -1 for HTTP */
 	bool is_file;
+	bool kept; /* the file has something in it, or is meant to be empty */
 	char *target; /* path or URL */
 	struct buf out;
 	struct net_client *client;
@@ -71,6 +72,8 @@ void sink_free(struct sink *s)
 		return;
 	if (s->is_file)
 		file_close(s->fd);
+	if (s->is_file && !s->kept)
+		file_remove(s->target, NULL); /* or the next try would be refused, because of nothing */
 	net_client_free(s->client);
 	buf_free(&s->out);
 	free(s->target);
@@ -98,6 +101,7 @@ static rc_t write_out(struct sink *s, size_t *done, struct err *reterr)
 		if (n < 0)
 			return err_errno(reterr, errno == EPIPE ? RC_CANCELLED : RC_IO, "cannot write to %s", s->target);
 		*done += (size_t)n;
+		s->kept = true;
 	}
 	return RC_OK;
 }
@@ -232,5 +236,6 @@ rc_t sink_write(struct sink *s, const struct sink_event *e, struct err *reterr)
 rc_t sink_finish(struct sink *s, struct err *reterr)
 {
 	TRY(sink_flush(s, reterr));
+	s->kept = true;
 	return s->is_file ? file_sync(s->fd, s->target, reterr) : RC_OK;
 }

@@ -5,7 +5,7 @@
  *   http(s)://…         one POST a payload, its bytes as the body; connection kept; 5xx and no answer are retried with growing pauses,
  *                       but not what cannot become better (the URL, the certificate). Each has an Idempotency-Key "<source>-<position>", the
  *                       same whenever the event is sent again, by which a receiver may know what it has
- * Ownership: sink_free closes without finishing. Threads: one.
+ * Ownership: sink_free closes without finishing; a file that nothing was written to is taken away again. Threads: one.
  */
 #ifndef SINK_SINK_H
 #define SINK_SINK_H

@@ -4,6 +4,7 @@
 #include "base/test.h"
 #include "net/loopback_test.h"
 #include "os/clock.h"
+#include "os/file.h"
 
 #define SOON_US 3000000 /* the limit of silence is 60 s, the tries with their pauses take 25 s */
 
@@ -119,6 +120,29 @@ TEST(sink_post_is_known_again_by_its_key_and_carries_the_headers_given)
 	CHECK_OK(sink_write(s, &evil, &err), err);
 	CHECK(!strstr(buf_cstr(&heads), "X-Evil") && !strstr(buf_cstr(&heads), "Idempotency-Key"));
 	loopback_stop(&l);
+}
+
+TEST(sink_leaves_no_file_that_nothing_was_written_to)
+{
+	char dir[] = "/tmp/hydrant-sink-XXXXXX";
+	struct err err = { 0 };
+	struct sink *s = NULL;
+	struct sink_options o = { 0 };
+	CHECK(mkdtemp(dir));
+	AUTO_MEM char *path = mem_printf("%s/x", dir);
+	CHECK_OK(sink_open(path, &o, &s, &err), err);
+	sink_free(s);
+	CHECK_OK(sink_open(path, &o, &s, &err), err); /* it is not there any more */
+	CHECK_OK(sink_write(s, &event, &err), err);
+	CHECK_OK(sink_flush(s, &err), err);
+	sink_free(s);
+	CHECK_RC(sink_open(path, &o, &s, &err), RC_CONFLICT); /* but what has come is kept */
+	CHECK(file_remove(path, &err) == RC_OK);
+	CHECK_OK(sink_open(path, &o, &s, &err), err);
+	CHECK_OK(sink_finish(s, &err), err);
+	sink_free(s);
+	CHECK_RC(sink_open(path, &o, &s, &err), RC_CONFLICT); /* no events are a result, too */
+	dir_remove_tree(dir, NULL);
 }
 
 static rc_t collect(void *ctx, struct slice bytes, struct err *reterr)

@@ -118,7 +118,18 @@ def test_known_again(how):
     check("and no message shows them " + how, failed.returncode == 1 and bad.returncode == 2 and b"geheim" not in failed.stderr + bad.stderr, bad.stderr)
 
 
+def test_range_and_file(how):
+    for args in (("--to", "2100-01-01"), ("--to=2100-01-01",), ("--to=-100d",)):
+        done = hydrant("replay", "c", "--to", "stdout", *args, "--lake", "lake")
+        want = 0 if args[0].endswith("-100d") else 10
+        check("%s is the end of the range %s" % (" ".join(args), how), done.returncode == 0 and done.stdout.count(b"\n") == want, done.stderr)
+    check("and no file of that name %s" % how, not [n for n in os.listdir(".") if n.startswith(("2100", "-100"))], os.listdir("."))
+    failed = [hydrant("replay", "nosuch", "--to", "file://x", "--lake", "lake").stderr for _ in range(2)]
+    check("a call that failed leaves no empty file %s" % how, b"no collection" in failed[0] and failed[0] == failed[1] and not os.path.exists("x"), failed)
+
+
 def all_of_it(how):
+    test_range_and_file(how)
     test_known_again(how)
     test_into_another(how)
     test_pace(how)
