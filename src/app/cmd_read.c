@@ -6,13 +6,17 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/spool.h"
 #include "os/clock.h"
 #include "os/secret.h"
 #include "replay/pace.h"
 #include "server/read.h"
+
+#define SPOOL_MAX ((uint64_t)256 << 20) /* of a query's answer that its reader has not taken yet; beyond, the server's patience counts */
 
 static rc_t to_stdout(void *ctx, struct slice bytes, struct err *reterr)
 {
@@ -29,14 +33,15 @@ static void note_to_stderr(void *ctx, const char *text)
 		fprintf(stderr, "%s\n", text);
 }
 
-/* Sends o (taken over) and prints the answer. */
-static rc_t ask_server(const char *server, const char *path, json_t *o, struct err *reterr)
+/* Sends o (taken over) and prints the answer, or gives it to the taker (may be NULL). */
+static rc_t ask_server(const char *server, const char *path, json_t *o, struct remote_taker *taker, struct err *reterr)
 {
 	char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	if (!text)
 		return err_set(reterr, RC_INVALID, "the call holds bytes that are not UTF-8");
-	rc_t rc = remote_call(server, "POST", path, slice_str(text), NULL, reterr);
+	rc_t rc = taker ? remote_stream(server, "POST", path, slice_str(text), taker, reterr)
+			: remote_call(server, "POST", path, slice_str(text), NULL, reterr);
 	free(text);
 	return rc;
 }
@@ -65,6 +70,24 @@ static unsigned terminal_width(void)
 	return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 ? w.ws_col : 0;
 }
 
+static rc_t to_spool(void *ctx, struct slice bytes, struct err *reterr)
+{
+	return spool_write(ctx, bytes, reterr);
+}
+
+/* A server does not keep a query's process for a reader at rest: the answer is fetched beforehand, unless it goes to a file, which never rests. */
+static rc_t query_server(const char *server, json_t *o, struct err *reterr)
+{
+	struct stat st;
+	struct spool *spool;
+	if ((fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode)) || spool_open(STDOUT_FILENO, SPOOL_MAX, &spool, NULL) != RC_OK)
+		return ask_server(server, "/v1/query", o, NULL, reterr);
+	struct remote_taker taker = { .on_body = to_spool, .ctx = spool };
+	rc_t rc = ask_server(server, "/v1/query", o, &taker, reterr);
+	rc_t closed = spool_close(spool, rc == RC_OK ? reterr : NULL);
+	return rc == RC_OK ? closed : rc;
+}
+
 int cmd_query(int argc, char **argv)
 {
 	int code;
@@ -89,8 +112,8 @@ int cmd_query(int argc, char **argv)
 	qo.from = from;
 	qo.to = to;
 	if (rc == RC_OK && server)
-		rc = ask_server(server, "/v1/query", json_pack("{s:s,s:s,s:i,s:o,s:o}", "sql", argv[1], "format", format_name, "width", (int)qo.width,
-							      "from", time_json(from), "to", time_json(to)), &err);
+		rc = query_server(server, json_pack("{s:s,s:s,s:i,s:o,s:o}", "sql", argv[1], "format", format_name, "width", (int)qo.width,
+						    "from", time_json(from), "to", time_json(to)), &err);
 	else if (rc == RC_OK)
 		rc = read_query(p, &qo, &err);
 	free(server);
@@ -129,7 +152,7 @@ int cmd_search(int argc, char **argv)
 		rc = ask_server(server, "/v1/search",
 				json_pack("{s:s,s:s,s:o,s:o,s:I,s:b}", "collection", argv[1], "query", query, "from", time_json(from), "to",
 					  time_json(to), "limit", (json_int_t)limit, "payloads_only", !json),
-				&err);
+				NULL, &err);
 	else if (rc == RC_OK)
 		rc = read_search(p, &so, &result, &err);
 	if (rc == RC_OK && result.more)
