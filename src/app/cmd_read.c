@@ -288,7 +288,7 @@ static bool take_headers(const char **headers, const char *to, int *ret_exit)
 		value += *value == ':' ? 1 + strspn(value + 1, " \t") : strlen(value);
 		if (!name || !*value || strpbrk(value, "\r\n") || !strncasecmp(headers[i], "Content-Length:", 15) ||
 		    !strncasecmp(headers[i], "Transfer-Encoding:", 18)) {
-			*ret_exit = usage_error("replay", "--header wants 'Name: value' on one line, and neither Content-Length nor Transfer-Encoding (the %zu. is not so)", i + 1);
+			*ret_exit = usage_error("replay", "--header wants 'Name: value', on one line, of what we do not write ourselves; number %zu is no such", i + 1);
 			return false;
 		}
 	}

@@ -1,7 +1,8 @@
 /* The HTTP API over a pipeline: ingest, reading, health. DESIGN section 2, HTTP.
  *
  * Promise: a 200 to an ingest request is sent only after its events are durable in the log. Reading happens on worker threads, a bounded
- *   number at a time; ingest never waits for it.
+ *   number at a time; ingest never waits for it. Half of them may wait an hour for a reader at rest (search, replay), SQL never longer than
+ *   the server's idle_time.
  * Ownership: borrows the pipeline. Threads: start, drain, free from one thread.
  */
 #ifndef SERVER_SERVER_H
