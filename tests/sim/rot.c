@@ -231,6 +231,16 @@ static void note_lost(const char *log, uint64_t first, uint64_t last)
 	snprintf(l->log, sizeof l->log, "%s", log);
 }
 
+static bool was_acked(const char *log, uint64_t pos)
+{
+	for (size_t i = 0; i < sim_sent_count; i++) {
+		const struct sent *s = &sim_sent[i];
+		if (s->acked && !strcmp(s->log, log) && pos <= s->position && pos + s->count + s->bad > s->position)
+			return true;
+	}
+	return false;
+}
+
 /* Said once, maybe: the segment may go, and the start may fail later on. */
 static void hear(int node, const struct wal *w)
 {
@@ -256,6 +266,12 @@ static void hear(int node, const struct wal *w)
 				pos = rots[k].last + 1;
 				k = UINT_MAX; /* begins anew */
 			}
+		/* Behind it a group may have been on its way, of which a power cut left the last record alone: what was before that is in the same hole. */
+		uint64_t others = pos;
+		while (hits && pos <= d->last && !was_acked(log, pos))
+			pos++;
+		if (pos > others)
+			note_lost(log, others, pos - 1);
 		/* Without the record that says that a segment or a side file is not needed, it is missed. */
 		if (pos <= d->last && !nodes[node].forgot_trim)
 			violated("node %d gave up positions %llu to %llu, which nobody has damaged", node, (unsigned long long)d->first,
