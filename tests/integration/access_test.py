@@ -168,12 +168,21 @@ def test_commands():
     check("a wrong scope makes none", hydrant("token", "new", "--scopes", "all").returncode == 2)
 
 
+def holds_canary(key):
+    try:
+        return CANARY.encode() in lake_read("lake", key)
+    except Exception:
+        if key in lake_files("lake"):  # else the server has removed it since: a canary of rights, a hint
+            raise
+        return False
+
+
 def test_secrets(s):
     said = open(s.log).read() + s.request("GET", "/metrics")[1].decode() + s.request("GET", "/readyz")[1].decode()
     check("no token in log, metrics, readiness", CANARY not in said and MASTER not in said)
     with open("/proc/%d/cmdline" % s.process.pid, "rb") as f:
         check("nor in the arguments", CANARY.encode() not in f.read())
-    found = [key for key in lake_files("lake") if CANARY.encode() in lake_read("lake", key)]
+    found = [key for key in lake_files("lake") if holds_canary(key)]
     found += [path for path in glob.glob(lake_data("lake") + "/**", recursive=True) if os.path.isfile(path) and CANARY.encode() in open(path, "rb").read()]
     equal("nor in the lake, nor in its log", found, [])
 
