@@ -277,7 +277,7 @@ rc_t commit_cut(struct commit *c, const char *collection, struct err *reterr)
 	c->collection = collection;
 	TRY(pipeline_store_of(c->p, collection, &c->store, reterr));
 	collection_settings_get(c->p, collection, &c->settings);
-	struct err err;
+	struct err err = { 0 };
 	rc_t rc = commit_tries(c, collection, &err);
 	if (rc == RC_LIMIT && c->no_room && !c->narrow) {
 		log_warn("%s: new fields of its events go into __rest, without columns of their own: %s", collection, err.text);
