@@ -79,7 +79,8 @@ static bool collect_known(void *ctx, const char *key, const char *value)
 	struct known_file k = { .log = mem_strdup(log), .quarantined = l->collect_quarantine };
 	parse_known(value, &k);
 	k.values[k.quarantined] = mem_strdup(value);
-	l->known = mem_realloc(l->known, (l->known_count + 1) * sizeof *l->known);
+	if (!(l->known_count & (l->known_count - 1))) /* at each power of two there is room for as many more */
+		l->known = mem_realloc(l->known, (2 * l->known_count + 1) * sizeof *l->known);
 	l->known[l->known_count++] = k;
 	return true;
 }
