@@ -1,6 +1,7 @@
 /* Idempotency keys and ids of events of the window: in memory a hash and a place, 32 bytes and two 4-byte slots each; key and reply are read
  * back from the log. A ring in order of insertion, indexed by a linear-probing table. Segments with young keys are kept while the log is small;
- * beyond, what is young is copied forward into KEYS records before the segment goes. */
+ * beyond, what is young is copied forward into KEYS records before the segment goes: into half of the log at most, the
+ * oldest are forgotten. */
 #include "wal/wal_internal.h"
 
 #include "os/clock.h"

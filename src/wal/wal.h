@@ -62,7 +62,8 @@ struct wal_options {
 	int64_t key_window_us;         /* 10 minutes: how long an idempotency key or an id that counts once is remembered */
 	size_t key_max;                /* 4 M of both; the oldest go first */
 	uint64_t key_hold_bytes;       /* default max_bytes / 4, at most 1 GiB (a start reads the log): segments needed only for young keys
-					* stay until the log is this big; beyond, the keys are copied forward compactly and the segment is trimmed */
+					* stay until the log is this big; beyond, the keys are copied forward (into half of max_bytes, the oldest are
+					* forgotten) and the segment is trimmed */
 	bool salvage;                  /* go on past damage, giving up the damaged records */
 	bool manual_sync;              /* no sync thread: wal_flush, wal_wait and the durable calls do the work (simulation, tests) */
 	const struct wal_replica_ops *replica; /* wal/replica.h: records count when they are in an object store, too; NULL: on disk */
